@@ -1,0 +1,21 @@
+"""famus_tf: meta-learning from wrong or uneven labels, made affordable (FaMUS, Xu et al., CVPR 2021)."""
+
+import importlib
+
+_PUBLIC = {
+    "FaMUS": "famus_tf.famus",
+    "MWNet": "famus_tf.meta.learners",
+    "CrossEntropy": "famus_tf.meta.learners",
+    "AllLayers": "famus_tf.meta.selectors",
+    "GradientSampler": "famus_tf.meta.selectors",
+    "InputError": "famus_tf.errors",
+}
+
+__all__ = ["AllLayers", "CrossEntropy", "FaMUS", "GradientSampler", "InputError", "MWNet"]
+
+
+def __getattr__(name):
+    # Lazy, so that a mistyped flag is answered without waiting for TensorFlow.
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'famus_tf' has no attribute {name!r}")

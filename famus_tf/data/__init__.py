@@ -1,0 +1,1 @@
+"""Data sets, label noise, and the input pipeline. Nothing here knows of networks or of the algorithm."""

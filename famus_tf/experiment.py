@@ -1,0 +1,341 @@
+"""The composition root: builds strategy, data, network, optimizers and trainer from a configuration, and runs them."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import errors, evaluation, export, famus, networks, summaries, training
+from famus_tf.data import bundle as bundles
+from famus_tf.data import pipeline, sources
+from famus_tf.meta import learners, selectors
+
+
+def run(config):
+    """Does what `config.run.mode` says.
+
+    Args:
+      config: `config.Config`.
+
+    Raises:
+      InputError: the data, the run directory or the devices are not what the configuration needs.
+    """
+    {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
+
+
+def train(config):
+    """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel."""
+    workdir = pathlib.Path(config.run.workdir)
+    strategy = make_strategy(config.run.strategy)
+    _check_divisible(config, strategy)
+    bundle = make_bundle(config)
+    _open_workdir(workdir, config)
+    run_parts = _assemble(config, bundle, strategy, workdir)
+    progress, schedule = run_parts.progress, run_parts.schedule
+    if run_parts.checkpoints.restore() and progress.step < schedule.total_steps:
+        print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
+    if progress.step < schedule.total_steps:
+        _training_loop(config, bundle, run_parts).run(
+            [
+                summaries.TensorBoard(
+                    workdir / "tensorboard",
+                    progress,
+                    bundle.train_labels,
+                    bundle.train_true_labels,
+                    config.run.summary_every,
+                )
+            ]
+        )
+    summary = summaries.results(
+        progress, bundle, method=config.method.method, selector=config.method.selector, seed=config.run.seed
+    )
+    export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
+    summaries.draw(workdir / "curves.png", summary, progress, bundle)
+    summaries.write_json(workdir / "results.json", summary)
+    print(summaries.describe(summary, workdir))
+
+
+def evaluate(config):
+    """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
+    workdir = pathlib.Path(config.run.workdir)
+    _check_same_flags(workdir, config, must_exist=False)
+    predict = evaluation.load_exported(workdir / "export")
+    bundle = make_bundle(config)
+    strategy = tf.distribute.get_strategy()
+    try:
+        logs = evaluation.make_evaluator(strategy, predict)(_test_batches(config, bundle))
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise errors.InputError(
+            f"{workdir / 'export'}: does not take images of {bundle.name}, {bundle.image_shape}"
+        ) from error
+    print(
+        f"{workdir / 'export'} on {bundle.name}: test accuracy {logs['accuracy']:.4f}, top-5 {logs['top5']:.4f}, "
+        f"cross-entropy {logs['loss']:.4f}, {logs['examples']:,} images"
+    )
+
+
+def export_checkpoint(config):
+    """Exports the network of the run directory's newest checkpoint as a SavedModel."""
+    workdir = pathlib.Path(config.run.workdir)
+    _check_same_flags(workdir, config, must_exist=True)
+    bundle = make_bundle(config)
+    run_parts = _assemble(config, bundle, make_strategy(config.run.strategy), workdir)
+    if not run_parts.checkpoints.restore():
+        raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
+    export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
+    print(f"{workdir / 'export'}: SavedModel of step {run_parts.progress.step:,}")
+
+
+def find_gpus():
+    """Names of this machine's GPUs; the first call makes TensorFlow look for its drivers."""
+    return [device.name for device in tf.config.list_physical_devices("GPU")]
+
+
+def make_strategy(name):
+    """The `tf.distribute.Strategy` called `name`: one_device, mirrored, or auto (mirrored with several GPUs).
+
+    GPUs are used where there are any; `mirrored` without GPUs runs on the logical CPU devices.
+    """
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    devices = gpus or cpus
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def make_bundle(config):
+    """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
+    data = config.data
+    bundle = bundles.make_bundle(
+        sources.load_source(data.dataset, data.data_dir),
+        meta_per_class=data.meta_per_class,
+        noise=data.noise,
+        noise_rate=data.noise_rate,
+        noise_includes_true_label=data.noise_includes_true_label,
+        train_limit=data.train_limit,
+        seed=config.run.seed,
+    )
+    if data.augment == "auto":
+        return bundle
+    padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
+    return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def make_trainer(config, bundle, total_steps):
+    """Network, meta-learner, selector and optimizers of a configuration; call it in the strategy's scope.
+
+    Args:
+      config: `config.Config`.
+      bundle: `data.bundle.Bundle`.
+      total_steps: length of the run, for the cosine schedule.
+
+    Returns:
+      A compiled `famus.FaMUS`.
+    """
+    method, optimization, seed = config.method, config.optimization, config.run.seed
+    keras.utils.set_random_seed(seed)
+    network = networks.build(config.run.network, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std)
+    learner = {
+        "cross_entropy": learners.CrossEntropy,
+        "mw_net": functools.partial(
+            learners.MWNet,
+            normalize=method.normalize_weights,
+            weight_decay=optimization.meta_weight_decay,
+            seed=seed,
+        ),
+    }[method.method]()
+    selector = {
+        "all": selectors.AllLayers,
+        "sampler": functools.partial(selectors.GradientSampler, method.expected_layers, seed=seed),
+    }[method.selector]()
+    trainer = famus.FaMUS(
+        network,
+        meta_learner=learner,
+        selector=selector,
+        lambda_r=method.lambda_r,
+        lambda_g=method.lambda_g,
+        lambda_cost=method.lambda_cost,
+        weight_decay=optimization.weight_decay,
+    )
+    meta_optimizers = {
+        "adam": keras.optimizers.Adam,
+        "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+    }
+    trainer.compile(
+        optimizer=keras.optimizers.SGD(
+            _learning_rate(optimization, total_steps, _steps_per_epoch(config, bundle)),
+            momentum=optimization.momentum,
+            nesterov=optimization.nesterov,
+        ),
+        meta_optimizer=meta_optimizers[optimization.meta_optimizer](optimization.meta_learning_rate),
+        sampler_optimizer=keras.optimizers.SGD(optimization.sampler_learning_rate, momentum=0.9),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    return trainer
+
+
+def _learning_rate(optimization, total_steps, steps_per_epoch):
+    alpha = optimization.base_learning_rate
+    if optimization.lr_schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(alpha, total_steps)
+    if optimization.lr_schedule == "step" and optimization.lr_boundaries:
+        unit = steps_per_epoch if optimization.epochs else 1
+        boundaries = [round(boundary * unit) for boundary in optimization.lr_boundaries]
+        values = [alpha * optimization.lr_decay**power for power in range(len(boundaries) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+    return alpha
+
+
+@dataclasses.dataclass(frozen=True)
+class _Schedule:
+    steps_per_epoch: int
+    total_steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _RunParts:
+    strategy: tf.distribute.Strategy
+    trainer: famus.FaMUS
+    progress: training.Progress
+    checkpoints: training.Checkpoints
+    schedule: _Schedule
+
+
+def _assemble(config, bundle, strategy, workdir):
+    per_epoch = _steps_per_epoch(config, bundle)
+    total_steps = config.optimization.train_steps or config.optimization.epochs * per_epoch
+    with strategy.scope():
+        trainer = make_trainer(config, bundle, total_steps)
+        progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
+        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints")
+    return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
+
+
+def _steps_per_epoch(config, bundle):
+    return pipeline.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size)
+
+
+def batches(config, bundle, stream, first_step, last_step):
+    """Global batches of the steps `first_step` <= t < `last_step`.
+
+    Args:
+      config: `config.Config`.
+      bundle: `data.bundle.Bundle`.
+      stream: "train" or "meta".
+      first_step, last_step: int.
+
+    Returns:
+      `tf.data.Dataset` of `(images, labels, index)`.
+    """
+    training_side = stream == "train"
+    return pipeline.batches(
+        bundle.train_images if training_side else bundle.meta_images,
+        bundle.train_labels if training_side else bundle.meta_labels,
+        batch_size=config.optimization.batch_size if training_side else config.optimization.meta_batch_size,
+        first_step=first_step,
+        last_step=last_step,
+        seed=config.run.seed,
+        stream=stream,
+        crop_padding=bundle.crop_padding,
+        flip=bundle.flip,
+    )
+
+
+def _training_loop(config, bundle, parts):
+    test_batches = _test_batches(config, bundle)
+    network = parts.trainer.network
+    evaluator = evaluation.make_evaluator(parts.strategy, lambda images: network(images, training=False))
+    total = parts.schedule.total_steps
+    has_meta_step = parts.trainer.meta_learner.has_meta_step
+
+    def evaluate_now():
+        logs = evaluator(test_batches)
+        return {f"test_{name}": logs[name] for name in ("accuracy", "top5", "loss")}
+
+    return training.TrainingLoop(
+        strategy=parts.strategy,
+        trainer=parts.trainer,
+        training_batches=lambda first_step: batches(config, bundle, "train", first_step, total),
+        meta_batches=(lambda first_step: batches(config, bundle, "meta", first_step, total)) if has_meta_step else None,
+        steps_per_epoch=parts.schedule.steps_per_epoch,
+        total_steps=total,
+        progress=parts.progress,
+        checkpoints=parts.checkpoints,
+        checkpoint_every=config.run.checkpoint_every,
+        evaluate=evaluate_now,
+    )
+
+
+def _test_batches(config, bundle):
+    size = min(config.run.eval_batch_size, len(bundle.test_labels))
+    size += -size % tf.distribute.get_strategy().num_replicas_in_sync
+    return pipeline.evaluation_batches(bundle.test_images, bundle.test_labels, batch_size=size)
+
+
+def _check_divisible(config, strategy):
+    replicas = strategy.num_replicas_in_sync
+    for name in ("batch_size", "meta_batch_size"):
+        size = getattr(config.optimization, name)
+        if size % replicas:
+            raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
+
+
+def _open_workdir(workdir, config):
+    """Makes the run directory and writes `flags.cfg` and `versions.json`, or checks that it is this command's."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not os.access(workdir, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        if not _check_same_flags(workdir, config, must_exist=False):
+            if any((workdir / name).exists() for name in ("checkpoints", "results.json")):
+                raise errors.InputError(
+                    f"{workdir}: holds a run without flags.cfg; expected a new or a whole run directory"
+                )
+            (workdir / "flags.cfg").write_text("\n".join([*config.flag_lines(), ""]))
+        summaries.write_json(workdir / "versions.json", _versions())
+    except OSError as error:
+        raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
+
+
+def _check_same_flags(workdir, config, *, must_exist):
+    """Returns whether `flags.cfg` is there; raises where it names other flags than this command."""
+    try:
+        saved = (workdir / "flags.cfg").read_text().splitlines()
+    except FileNotFoundError:
+        if must_exist:
+            raise errors.InputError(f"{workdir}: not a run directory, it has no flags.cfg") from None
+        return False
+    except OSError as error:
+        raise errors.InputError(f"{workdir / 'flags.cfg'}: cannot read it ({error.strerror})") from None
+    difference = config.first_difference(saved)
+    if difference:
+        raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another --workdir")
+    return True
+
+
+def _versions():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    try:
+        git = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    return {
+        "commit": commit,
+        "command": sys.argv[1:],
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "gpus": find_gpus(),
+    }

@@ -1,0 +1,41 @@
+"""Writes a trained network as a SavedModel that takes raw uint8 images, its preprocessing inside."""
+
+import json
+import pathlib
+import shutil
+
+import keras
+import tensorflow as tf
+
+
+def export(network, path, image_shape, class_names):
+    """Exports `network` with the signature `serving_default`: images -> logits, probabilities and class id.
+
+    The folder appears whole or not at all: an interrupted export leaves the last one in place.
+
+    Args:
+      network: functional `keras.Model`, images -> logits, with the normalisation inside.
+      path: folder to write; an older export there is replaced.
+      image_shape: (height, width, channels) of the uint8 images that it will take, in any batch size.
+      class_names: names of the classes, written to `class_names.json` beside the model's files.
+    """
+    path = pathlib.Path(path)
+    fresh = path.with_name(path.name + ".partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+
+    def serve(images):
+        logits = network(images, training=False)
+        return {
+            "logits": logits,
+            "probabilities": tf.nn.softmax(logits),
+            "class_id": tf.argmax(logits, axis=-1),
+        }
+
+    signature = [tf.TensorSpec((None, *image_shape), tf.uint8, name="images")]
+    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    archive.write_out(str(fresh), verbose=False)
+    (fresh / "class_names.json").write_text(json.dumps(list(class_names), ensure_ascii=False) + "\n")
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.rename(path)

@@ -1,0 +1,127 @@
+"""The command line: one absl flag for every field of `famus_tf.config`, and the way from arguments to a `Config`.
+
+The flags live in a `FlagValues` of their own, made anew for each command line. So importing this module defines nothing
+globally, no other library's flags can collide with these, and one process (a test, a study) can read many command
+lines.
+"""
+
+import pathlib
+import re
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from famus_tf import config, flag_text
+from famus_tf.errors import InputError
+
+# Any of these beside a flags.cfg says that the file was written there by a run.
+_SIGNS_OF_A_RUN = ("checkpoints", "results.json", "versions.json")
+
+
+def read_config(argv: Sequence[str] | None = None) -> config.Config:
+    """Reads a command line, flag files included.
+
+    Args:
+        argv: the program's name and its arguments; `sys.argv` where None.
+
+    Returns:
+        The validated configuration, `run.workdir` filled in.
+
+    Raises:
+        InputError: on an unknown flag, a value that cannot be used, a stray argument or an unreadable flag file.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    values = define_flags(flags.FlagValues())
+    try:
+        stray = values(argv)[1:]
+    except flags.Error as error:
+        raise InputError(_in_one_line(error)) from None
+    except UnicodeDecodeError:
+        raise InputError(f"--flagfile={', '.join(map(str, flag_files(argv)))}: expected a text file") from None
+    if stray:
+        raise InputError(
+            f"stray argument '{stray[0]}': expected flags only, as --name=value; look for a missing -- or a value "
+            "separated by a space"
+        )
+    read = {field.name: values[field.name].value for _, field in config.flag_fields()}
+    if not read["workdir"]:
+        read["workdir"] = default_workdir(argv, f"{read['dataset']}_{read['method']}")
+    return config.from_values(read)
+
+
+def define_flags(values: flags.FlagValues) -> flags.FlagValues:
+    """Defines the flags in `values` and returns it; help is grouped as the configuration is."""
+    for group, field in config.flag_fields():
+        text, choices = field.metadata["help"], field.metadata["choices"]
+        where = {"flag_values": values, "module_name": group}
+        if choices:
+            flags.DEFINE_enum(field.name, field.default, choices, text, **where)
+        elif field.type == flag_text.Numbers:
+            flags.DEFINE(_NumbersParser(), field.name, field.default, text, serializer=_NumbersSerializer(), **where)
+        else:
+            _DEFINE[field.type](field.name, field.default, text, **where)
+    return values
+
+
+def help_text() -> str:
+    """Every flag with its help, choices and default, in the groups of the configuration."""
+    return define_flags(flags.FlagValues()).get_help()
+
+
+def flag_files(argv: Sequence[str]) -> list[pathlib.Path]:
+    """The flag files named on the command line, in order, as `--flagfile=x` or `--flagfile x`.
+
+    absl replaces these arguments by the files' contents and does not keep the names.
+    """
+    found = []
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        if argument == "--":
+            break
+        name, equals, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            found.append(pathlib.Path(value if equals else next(arguments, "")))
+    return found
+
+
+def default_workdir(argv: Sequence[str], otherwise: str) -> str:
+    """The run directory that a command line without `--workdir` means.
+
+    runs/<stem of the first flag file>; where that is the flags.cfg of a run directory, that directory, so that
+    `--flagfile=runs/x/flags.cfg --mode=evaluate` finds the run; runs/<otherwise> where there is no flag file.
+    """
+    files = flag_files(argv)
+    if files and files[0].name == "flags.cfg" and any((files[0].parent / name).exists() for name in _SIGNS_OF_A_RUN):
+        return str(files[0].parent)
+    return str(pathlib.Path("runs", files[0].stem if files else otherwise))
+
+
+def _in_one_line(error: flags.Error) -> str:
+    """absl's message on one line, and in the words of `config` where a value does not fit its flag."""
+    text = " ".join(str(error).removeprefix("ERROR:: ").split())
+    found = re.fullmatch(r"flag (--(\w+)=.*?): .*", text)
+    for _, field in config.flag_fields():
+        if found and field.name == found[2]:
+            return f"{found[1]}: expected {config.expected(field)}"
+    return text
+
+
+class _NumbersParser(flags.ArgumentParser):
+    """Numbers joined by commas."""
+
+    syntactic_help = "numbers joined by commas"
+
+    def parse(self, argument: str | flag_text.Numbers) -> flag_text.Numbers:
+        return flag_text.numbers(argument) if isinstance(argument, str) else tuple(argument)
+
+    def flag_type(self) -> str:
+        return "comma separated list of numbers"
+
+
+class _NumbersSerializer(flags.ArgumentSerializer):
+    def serialize(self, value: flag_text.Numbers) -> str:
+        return ",".join(map(repr, value))
+
+
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}

@@ -1,0 +1,63 @@
+"""How values are written in a flag file and read back, one flag to a line."""
+
+import dataclasses
+from collections.abc import Container
+from typing import Any
+
+Numbers = tuple[float, ...]
+
+_TRUE_TEXTS = frozenset({"true", "t", "1"})  # what absl takes for a boolean, so that both read a file alike
+_FALSE_TEXTS = frozenset({"false", "f", "0"})
+
+
+def numbers(text: str) -> Numbers:
+    """Reads numbers joined by commas; an empty text is none. Raises ValueError for anything else."""
+    return tuple(float(part) for part in text.split(",")) if text.strip() else ()
+
+
+def text_of(value: Any) -> str:
+    """A value as it stands in a flag file."""
+    if isinstance(value, tuple | list):
+        return ",".join(text_of(part) for part in value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def line_of(field: dataclasses.Field, value: Any) -> str:
+    """The line of a flag file that sets a field to a value."""
+    if field.type is bool:
+        return f"--{field.name}" if value else f"--no{field.name}"
+    return f"--{field.name}={text_of(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in a sentence."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return text_of(value) or "nothing"
+
+
+def is_flag_line(line: str) -> bool:
+    """Whether a line of a flag file sets a flag: it is neither empty nor a comment."""
+    stripped = line.strip()
+    return bool(stripped) and not stripped.startswith(("#", "//"))
+
+
+def name_and_value(line: str, booleans: Container[str]) -> tuple[str, str]:
+    """Splits a line of a flag file; `--x` and `--nox` read as x=true and x=false."""
+    name, equals, text = line.strip().lstrip("-").partition("=")
+    if equals:
+        return name, text
+    if name.removeprefix("no") in booleans and name not in booleans:
+        return name.removeprefix("no"), "false"
+    return name, "true"
+
+
+def from_text(field: dataclasses.Field, text: str) -> Any:
+    """The value that a flag file's text stands for; the text itself where it stands for none, to be shown."""
+    try:
+        if field.type is bool:
+            lower = text.lower()
+            return True if lower in _TRUE_TEXTS else False if lower in _FALSE_TEXTS else text
+        return numbers(text) if field.type == Numbers else field.type(text)
+    except ValueError:
+        return text

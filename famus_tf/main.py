@@ -1,0 +1,71 @@
+"""Train, evaluate or export an image classifier on noisy labels.
+
+    python -m famus_tf.main --flagfile=flags/digits.cfg [--name=value ...]
+
+Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from famus_tf import flag_defs
+from famus_tf.errors import InputError
+
+_HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (`sys.argv` where None) and returns the exit status."""
+    argv = list(sys.argv if argv is None else argv)
+    if not _HELP.isdisjoint(argv[1:]):
+        print(f"{__doc__}{flag_defs.help_text()}")
+        return 0
+    try:
+        config = flag_defs.read_config(argv)
+        # TensorFlow reads it once, when it is loaded; a value that the user has set stays.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
+        with _quiet_without_gpu():
+            from famus_tf import experiment
+
+            experiment.find_gpus()
+        experiment.run(config)
+    except InputError as error:
+        print(f"famus_tf: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("famus_tf: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+@contextlib.contextmanager
+def _quiet_without_gpu() -> Iterator[None]:
+    """Keeps what TensorFlow's libraries write on stderr about missing GPUs off machines that have none.
+
+    They write to the file descriptor and have no switch for it. Where there is a driver the lines say why it does not
+    work, and stay; and nothing is lost where loading fails.
+    """
+    if os.path.exists("/proc/driver/nvidia"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

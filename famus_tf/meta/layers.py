@@ -1,0 +1,140 @@
+"""What "layer l" is, and how its gradient becomes the sampler's input (Avg-Pool of Eq. 8)."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class GatedLayer:
+    """A Keras layer that owns trainable variables: a kernel with its bias, or a normalisation's gamma and beta.
+
+    Attributes:
+      name: path of the layer in the network, such as `stage2_block1/conv1`.
+      positions: where its variables stand in the list of all segments' variables, lowest segment first.
+      pooled_axes: for each of them, the axes that Avg-Pool averages over; empty for vectors.
+      width: length D of its pooled gradient.
+      segment: index of the segment that holds it, 0 at the input.
+      cost: c_l in (0, 1], the share of the network's cost traversed to reach the layer's segment from the top.
+    """
+
+    name: str
+    positions: tuple
+    pooled_axes: tuple
+    width: int
+    segment: int
+    cost: float
+
+
+def find_gated_layers(segments):
+    """Lists the layers l = 1..L of a segmented network, in the order in which an image meets them.
+
+    Args:
+      segments: list of `segments.Segment`.
+
+    Returns:
+      A list of `GatedLayer`; the last is the classifier, "layer L" of Eq. 11.
+
+    Raises:
+      InputError: nothing in the network is trainable.
+    """
+    groups, position = {}, 0
+    for index, segment in enumerate(segments):
+        per_channel = _depthwise_kernels(segment.model)
+        for variable in segment.variables:
+            key = (index, variable.path.rpartition("/")[0])
+            axes = (0, 1) if id(variable) in per_channel else tuple(range(len(variable.shape) - 1))
+            groups.setdefault(key, []).append((position, axes, variable))
+            position += 1
+    if not groups:
+        raise errors.InputError("the network has no trainable variables: nothing to train, nothing to select")
+    return [
+        GatedLayer(
+            name=path,
+            positions=tuple(p for p, _, _ in members),
+            pooled_axes=tuple(axes for _, axes, _ in members),
+            width=sum(_pooled_size(variable, axes) for _, axes, variable in members),
+            segment=index,
+            cost=min(1.0, sum(segment.cost for segment in segments[index:])),
+        )
+        for (index, path), members in groups.items()
+    ]
+
+
+def _depthwise_kernels(model):
+    """Kernels [height, width, channels, multiplier]: their output dimension is the last two axes together."""
+    found = set()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            found.add(id(layer.kernel))
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            found.add(id(layer.depthwise_kernel))
+        elif isinstance(layer, keras.Model):
+            found |= _depthwise_kernels(layer)
+    return found
+
+
+def _pooled_size(variable, axes):
+    size = 1
+    for axis, length in enumerate(variable.shape):
+        size *= 1 if axis in axes else length
+    return size
+
+
+def at_least_float32(tensor):
+    """Casts half precisions up; sums and losses lose too much in them."""
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def avg_pool(layer, gradients):
+    """Avg-Pool of Eq. 8: averages over all but the output dimension and leaves vectors unchanged.
+
+    Args:
+      layer: a `GatedLayer`.
+      gradients: list of the gradients of all segments' variables.
+
+    Returns:
+      float32 [D] (float64 for float64 gradients): the layer's pooled gradients, one behind the other.
+    """
+    pooled = [
+        tf.reshape(tf.reduce_mean(at_least_float32(gradients[position]), axis=axes), [-1])
+        for position, axes in zip(layer.positions, layer.pooled_axes, strict=True)
+    ]
+    return tf.concat(pooled, axis=0)
+
+
+def avg_pool_transpose(layer, pooled, gradients):
+    """The adjoint of `avg_pool`: spreads [D] over the variables, divided by the number of entries averaged.
+
+    Args:
+      layer: a `GatedLayer`.
+      pooled: float32 [D].
+      gradients: as in `avg_pool`; only their shapes and types are used.
+
+    Returns:
+      A dict position -> tensor of that variable's shape, with <result, g> = <pooled, avg_pool(g)> for every g.
+    """
+    spread, start = {}, 0
+    for position, axes in zip(layer.positions, layer.pooled_axes, strict=True):
+        gradient = gradients[position]
+        shape = gradient.shape.as_list()
+        kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
+        count = 1
+        for axis in axes:
+            count *= shape[axis]
+        size = 1
+        for length in kept:
+            size *= length
+        part = tf.reshape(pooled[start : start + size], kept) / count
+        spread[position] = tf.cast(tf.broadcast_to(part, shape), gradient.dtype)
+        start += size
+    return spread
+
+
+def lowest_selected(gates):
+    """Number of the lowest selected layer, int32 in 1..L as in the paper; L + 1 where none of `gates` [L] is on."""
+    count = gates.shape[0]
+    return tf.reduce_min(tf.where(gates > 0.5, tf.range(1, count + 1), count + 1))

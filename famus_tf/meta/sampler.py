@@ -1,0 +1,105 @@
+"""The layer-wise gradient samplers Gamma(.; eta_l) of Eq. 8, layers of equal width in one batched product."""
+
+import keras
+import tensorflow as tf
+
+from famus_tf.meta import gumbel
+
+
+def standardise(descriptor):
+    """(x - mean) / (std + 1e-9) over the last axis.
+
+    Gradients are about 1e-3: without this the samplers see zeros and do not train.
+    """
+    mean = tf.reduce_mean(descriptor, axis=-1, keepdims=True)
+    std = tf.math.reduce_std(descriptor, axis=-1, keepdims=True)
+    return (descriptor - mean) / (std + 1e-9)
+
+
+class LayerSamplers(keras.layers.Layer):
+    """L independent samplers: Dense(hidden) - PReLU - Dense(2) - Gumbel-softmax (section 4.2).
+
+    Args:
+      hidden: width of the hidden layer; 128 in the paper.
+      temperature: tau of the Gumbel-softmax; 5 in the release, not given in the paper.
+      seed: int, for the initial weights and the noise.
+    """
+
+    def __init__(self, hidden=128, temperature=5.0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden, self.temperature, self.seed = hidden, temperature, seed
+
+    def create_variables(self, widths):
+        """Makes the variables, one stack of weights for each distinct width.
+
+        Args:
+          widths: list of int, the length D_l of each layer's pooled gradient.
+        """
+        groups = {}
+        for layer, width in enumerate(widths):
+            groups.setdefault(int(width), []).append(layer)
+        self._groups = tuple(tuple(layers) for layers in groups.values())
+        self._stacks = []
+        for width, layers in groups.items():
+            count = len(layers)
+            self._stacks.append(
+                {
+                    "fc1": self._stack(f"fc1_{width}", count, width, self.hidden),
+                    "bias1": self.add_weight(name=f"bias1_{width}", shape=(count, 1, self.hidden), initializer="zeros"),
+                    # 0.25 is PReLU's usual start; at Keras's default of 0 half the descriptor would be lost at first.
+                    "slope": self.add_weight(
+                        name=f"slope_{width}",
+                        shape=(count, 1, self.hidden),
+                        initializer=keras.initializers.Constant(0.25),
+                    ),
+                    "fc2": self._stack(f"fc2_{width}", count, self.hidden, 2),
+                    "bias2": self.add_weight(name=f"bias2_{width}", shape=(count, 1, 2), initializer="zeros"),
+                }
+            )
+        self.built = True
+
+    def _stack(self, name, count, fan_in, fan_out):
+        # A Glorot initializer would take the first axis of a stack for a receptive field, so the limit is given.
+        limit = (6.0 / (fan_in + fan_out)) ** 0.5
+        seed = self.seed + 7919 * (len(self.weights) + 1)
+        initializer = keras.initializers.RandomUniform(-limit, limit, seed=seed)
+        return self.add_weight(name=name, shape=(count, fan_in, fan_out), initializer=initializer)
+
+    def logits(self, descriptors):
+        """Logits of (off, on).
+
+        Args:
+          descriptors: list over layers of float32 [D_l], pooled gradients.
+
+        Returns:
+          float32 [L, 2].
+        """
+        rows = [None] * len(descriptors)
+        for layers, stack in zip(self._groups, self._stacks, strict=True):
+            x = tf.stack([tf.cast(descriptors[layer], tf.float32) for layer in layers])  # [G, D]
+            x = standardise(x)[:, tf.newaxis, :]  # [G, 1, D]
+            x = tf.matmul(x, stack["fc1"].value) + stack["bias1"].value  # [G, 1, hidden]
+            x = tf.maximum(x, 0.0) + stack["slope"].value * tf.minimum(x, 0.0)
+            x = tf.matmul(x, stack["fc2"].value) + stack["bias2"].value  # [G, 1, 2]
+            for row, layer in enumerate(layers):
+                rows[layer] = x[row, 0]
+        return tf.stack(rows)
+
+    def call(self, descriptors, step):
+        """Gates r of Eq. 8.
+
+        Args:
+          descriptors: list over layers of float32 [D_l].
+          step: int64 scalar; with the layer's seed it determines the noise, on every replica alike.
+
+        Returns:
+          float32 [L], each exactly 0 or 1, with the straight-through gradient.
+        """
+        logits = self.logits(descriptors)
+        seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
+        noise = gumbel.sample_gumbel(logits.shape, seed)
+        return gumbel.gumbel_softmax(logits, noise, self.temperature)[:, 1]
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"hidden": self.hidden, "temperature": self.temperature, "seed": self.seed}

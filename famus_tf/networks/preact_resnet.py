@@ -1,0 +1,67 @@
+"""Pre-activation residual networks (He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016)."""
+
+import keras
+
+_KERNEL = "he_normal"
+
+
+def preact_resnet18(input_shape, num_classes, mean, std):
+    """PreAct ResNet-18 for images of about 32x32: a 3x3 stem, widths 64 to 512, two blocks each.
+
+    Args:
+      input_shape: (height, width, channels).
+      num_classes: c.
+      mean, std: per channel, in the images' units (0..255); normalisation is part of the network.
+
+    Returns:
+      Functional `keras.Model` "preact_resnet18", images [n, *input_shape] of any number type -> logits float32 [n, c].
+    """
+    return _preact_resnet("preact_resnet18", input_shape, num_classes, mean, std, (64, 128, 256, 512), 2, 1)
+
+
+def small_preact(input_shape, num_classes, mean, std):
+    """A network of six convolutions in three blocks, widths 16, 32 and 64, for images of 8x8 to 32x32.
+
+    Images above 16 pixels are halved in the stem, which keeps it quick on a CPU. Arguments and result as in
+    `preact_resnet18`.
+    """
+    stem_stride = 2 if input_shape[0] > 16 else 1
+    return _preact_resnet("small_preact", input_shape, num_classes, mean, std, (16, 32, 64), 1, stem_stride)
+
+
+def _preact_resnet(name, input_shape, num_classes, mean, std, widths, blocks, stem_stride):
+    images = keras.Input(input_shape, name="images")
+    variance = [value**2 for value in std]
+    x = keras.layers.Normalization(mean=list(mean), variance=variance, name="normalise")(images)
+    x = _convolution(widths[0], 3, stem_stride, "stem")(x)
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            x = _block(x, width, stride, f"stage{stage + 1}_block{block + 1}")
+    x = _normalised_relu(x, "head")
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    # The logits stay in float32 whatever the policy: losses and the meta-learner work on them.
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="classifier")(x)
+    return keras.Model(images, logits, name=name)
+
+
+def _block(x, width, stride, name):
+    """BN - ReLU - conv - BN - ReLU - conv; the shortcut is projected from the activation where the shape changes."""
+    activated = _normalised_relu(x, f"{name}_a")
+    shortcut = x
+    if stride != 1 or x.shape[-1] != width:
+        shortcut = _convolution(width, 1, stride, f"{name}_shortcut")(activated)
+    y = _convolution(width, 3, stride, f"{name}_conv1")(activated)
+    y = _convolution(width, 3, 1, f"{name}_conv2")(_normalised_relu(y, f"{name}_b"))
+    return keras.layers.Add(name=f"{name}_add")([y, shortcut])
+
+
+def _normalised_relu(x, name):
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _convolution(width, size, stride, name):
+    return keras.layers.Conv2D(
+        width, size, stride, padding="same", use_bias=False, kernel_initializer=_KERNEL, name=name
+    )

@@ -1,0 +1,209 @@
+"""What a run shows: TensorBoard scalars and histograms, `results.json`, a picture, and the closing lines."""
+
+import json
+import pathlib
+
+import keras
+import matplotlib.figure
+import numpy as np
+import tensorflow as tf
+
+
+def split_example_weights(weights, given_labels, true_labels):
+    """Weights of the examples with a right and with a wrong label.
+
+    Args:
+      weights: float32 [N], NaN where an example was not seen yet.
+      given_labels: int [N].
+      true_labels: int [N], or None where nobody knows them.
+
+    Returns:
+      Dict of float arrays: `clean` and `noisy`, or `all` where the true labels are not known.
+    """
+    seen = ~np.isnan(weights)
+    if true_labels is None:
+        return {"all": weights[seen]}
+    right = given_labels == true_labels
+    return {"clean": weights[seen & right], "noisy": weights[seen & ~right]}
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes a run's scalars and histograms for TensorBoard.
+
+    Every `every` steps: `train/*` (running means of the epoch), `learning_rate/*`, `time/step_seconds` and, with a
+    meta step, `meta/*`. After every epoch: `test/*`, `example_weight/{clean,noisy}` as mean and as histogram,
+    `gates/<layer>` (how often it was on in this epoch). The step axis is the number of training steps.
+
+    Args:
+      directory: folder of the event files.
+      progress: `training.Progress`, which the training loop keeps up to date.
+      given_labels, true_labels: int [N]; the latter None where nobody knows them.
+      every: steps between two writings of the scalars.
+    """
+
+    def __init__(self, directory, progress, given_labels, true_labels, every):
+        super().__init__()
+        self._directory, self._progress, self._every = str(directory), progress, every
+        self._given_labels, self._true_labels = given_labels, true_labels
+        self._writer = None
+
+    def on_train_begin(self, logs=None):
+        """Opens the event file and remembers where the gates' counts stand."""
+        self._writer = tf.summary.create_file_writer(self._directory)
+        self._mark_gates()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Scalars, every so many steps."""
+        step = self._progress.step
+        if step % self._every:
+            return
+        with self._writer.as_default(step=step):
+            for name, value in (logs or {}).items():
+                group = "meta" if name in ("meta_loss", "selected_layers", "lowest_layer") else "train"
+                tf.summary.scalar(f"{group}/{name}", value)
+            for name, optimizer in self._optimizers():
+                tf.summary.scalar(f"learning_rate/{name}", optimizer.learning_rate)
+            if self._progress.durations:
+                recent = self._progress.durations[-self._every :]
+                tf.summary.scalar("time/step_seconds", float(np.median(recent)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Test results, example weights and gates of the epoch."""
+        with self._writer.as_default(step=self._progress.step):
+            for name, value in (logs or {}).items():
+                if name.startswith("test_"):
+                    tf.summary.scalar(f"test/{name.removeprefix('test_')}", value)
+            weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
+            for name, values in weights.items():
+                if len(values):
+                    tf.summary.scalar(f"example_weight/{name}_mean", values.mean())
+                    tf.summary.histogram(f"example_weight/{name}", values)
+            self._write_gates()
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the event file."""
+        self._writer.close()
+
+    def _optimizers(self):
+        yield "base", self.model.optimizer
+        for name, owner in (("meta", self.model.meta_learner), ("sampler", self.model)):
+            optimizer = getattr(owner, "optimizer" if name == "meta" else "sampler_optimizer", None)
+            if optimizer is not None:
+                yield name, optimizer
+
+    def _mark_gates(self):
+        self._gates_before = self._progress.gate_sums.copy(), self._progress.gate_steps
+
+    def _write_gates(self):
+        sums, steps = self._gates_before
+        if self._progress.gate_steps > steps:
+            share = (self._progress.gate_sums - sums) / (self._progress.gate_steps - steps)
+            for number, (layer, value) in enumerate(zip(self.model.gated_layers, share, strict=True), start=1):
+                tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", value)
+        self._mark_gates()
+
+
+def results(progress, bundle, *, method, selector, seed):
+    """The contents of `results.json`.
+
+    Args:
+      progress: `training.Progress` of a run with at least one epoch done.
+      bundle: `data.bundle.Bundle`.
+      method, selector: names, as in the flags.
+      seed: int.
+
+    Returns:
+      Dict that JSON can hold; accuracies are fractions, layers are numbered 1..L, what does not apply is None.
+    """
+    accuracies = [epoch["test_accuracy"] for epoch in progress.history]
+    weights = split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
+    gated = progress.gate_steps > 0
+    return {
+        "dataset": bundle.name,
+        "method": method,
+        "selector": selector if gated else None,
+        "seed": seed,
+        "steps": progress.step,
+        "test_accuracy": {"peak": max(accuracies), "last": accuracies[-1]},
+        "test_top5": progress.history[-1]["test_top5"],
+        "train_seconds_per_step": float(np.median(progress.durations)) if progress.durations else None,
+        "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
+        "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
+        "layers": len(progress.gate_sums) if gated else None,
+        "example_weight": {
+            name: float(weights[name].mean()) if len(weights.get(name, ())) else None for name in ("clean", "noisy")
+        },
+        "history": progress.history,
+    }
+
+
+def write_json(path, value):
+    """Writes JSON whole or not at all: a reader never sees half a file."""
+    path = pathlib.Path(path)
+    fresh = path.with_name(path.name + ".partial")
+    fresh.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    fresh.replace(path)
+
+
+def draw(path, summary, progress, bundle):
+    """Draws a run: accuracy over the steps, and the example weights of right and of wrong labels.
+
+    Args:
+      path: PNG file to write.
+      summary: what `results` returned.
+      progress, bundle: as in `results`.
+    """
+    figure = matplotlib.figure.Figure(figsize=(10, 3.6), layout="constrained")
+    curve, weights = figure.subplots(1, 2)
+    steps = [epoch["step"] for epoch in progress.history]
+    curve.plot(steps, [100 * epoch["test_accuracy"] for epoch in progress.history], color="tab:blue", label="test")
+    curve.plot(
+        steps, [100 * epoch["accuracy"] for epoch in progress.history], color="tab:gray", label="training, given labels"
+    )
+    last, peak = summary["test_accuracy"]["last"], summary["test_accuracy"]["peak"]
+    curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
+    curve.legend(loc="lower right")
+    curve.grid(alpha=0.3)
+    parts = split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
+    top = max([float(values.max()) for values in parts.values() if len(values)], default=1.0) or 1.0
+    names = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
+    for name, values in parts.items():
+        label, color = names[name]
+        if len(values):
+            weights.hist(
+                values, bins=np.linspace(0, top, 40), alpha=0.6, color=color, label=f"{label} ({len(values):,} images)"
+            )
+    weights.set(xlabel="example weight (1: as in a plain mean)", ylabel="images", title="how far each label is trusted")
+    weights.legend()
+    weights.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def describe(summary, workdir):
+    """The closing lines of a run.
+
+    Args:
+      summary: what `results` returned.
+      workdir: the run directory.
+
+    Returns:
+      A few lines of text.
+    """
+    accuracy = summary["test_accuracy"]
+    lines = [
+        f"{summary['dataset']}, {summary['method']}: test accuracy {accuracy['last']:.2%} "
+        f"(peak {accuracy['peak']:.2%}) after {summary['steps']:,} steps",
+    ]
+    if summary["train_seconds_per_step"]:
+        lines.append(f"  {1000 * summary['train_seconds_per_step']:.0f} ms per training step")
+    weight = summary["example_weight"]
+    if summary["selected_layers"] is not None:
+        lines.append(
+            f"  {summary['selected_layers']:.1f} of {summary['layers']} layers selected, the lowest on average "
+            f"{summary['mean_lowest_layer']:.1f}"
+        )
+        if weight["clean"] is not None and weight["noisy"] is not None:
+            lines.append(f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}")
+    lines.append(f"  results, curves.png, SavedModel and TensorBoard logs in {workdir}")
+    return "\n".join(lines)

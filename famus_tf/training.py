@@ -1,0 +1,263 @@
+"""The one training loop, for one device or many: steps, Keras callbacks, checkpoints, resume in mid-epoch."""
+
+import io
+import json
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_KEPT_DURATIONS = 2000
+
+
+class Progress(tf.train.experimental.PythonState):
+    """What a run has done so far; saved with every checkpoint, so that a resumed run reports as if uninterrupted.
+
+    Args:
+      num_examples: N, the number of training images.
+      num_layers: L, the number of gated layers.
+
+    Attributes:
+      step: number of training steps done.
+      history: list of one dict for each epoch done, with its `epoch`, `step` and the epoch's logs.
+      example_weight: float32 [N], each example's weight when it was last seen; NaN before.
+      gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
+      lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
+      durations: seconds of the last steps, without evaluation, checkpoints and tracing.
+    """
+
+    def __init__(self, num_examples, num_layers):
+        self.step = 0
+        self.history = []
+        self.example_weight = np.full([num_examples], np.nan, np.float32)
+        self.gate_sums = np.zeros([num_layers])
+        self.gate_steps = 0
+        self.lowest_sum = 0.0
+        self.durations = []
+
+    def record(self, records):
+        """Adds the records of one step, as `FaMUS.step` returns them, gathered over the replicas."""
+        index = records["index"]
+        known = index >= 0
+        self.example_weight[index[known]] = records["example_weight"][known]
+        if "gates" in records:
+            self.gate_sums += records["gates"]
+            self.lowest_sum += float(records["lowest_layer"])
+            self.gate_steps += 1
+
+    def serialize(self):
+        """Bytes of everything above; called by TensorFlow's checkpoint."""
+        buffer = io.BytesIO()
+        plain = {
+            "step": self.step,
+            "history": self.history,
+            "gate_steps": self.gate_steps,
+            "lowest_sum": self.lowest_sum,
+            "durations": self.durations,
+        }
+        np.savez(buffer, example_weight=self.example_weight, gate_sums=self.gate_sums, plain=json.dumps(plain))
+        return buffer.getvalue()
+
+    def deserialize(self, string_value):
+        """The inverse of `serialize`."""
+        with np.load(io.BytesIO(string_value)) as arrays:
+            self.example_weight, self.gate_sums = arrays["example_weight"], arrays["gate_sums"]
+            for name, value in json.loads(str(arrays["plain"])).items():
+                setattr(self, name, value)
+
+
+class Checkpoints:
+    """Saves and restores the trainer (weights, optimizers, metrics) together with the progress.
+
+    Args:
+      trainer: a compiled `famus.FaMUS`.
+      progress: `Progress`.
+      directory: folder of the checkpoints; the last two are kept.
+    """
+
+    def __init__(self, trainer, progress, directory):
+        # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
+        seeds = [v.value for v in trainer.network.non_trainable_variables if v.path.endswith("seed_generator_state")]
+        # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
+        means = [variable.value for metric in trainer.metrics for variable in metric.variables]
+        self._checkpoint = tf.train.Checkpoint(trainer=trainer, progress=progress, seeds=seeds, means=means)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
+        self._progress = progress
+
+    def restore(self):
+        """Restores the newest checkpoint, if there is one; returns whether there was."""
+        latest = self._manager.latest_checkpoint
+        if latest is None:
+            return False
+        self._checkpoint.restore(latest).assert_existing_objects_matched()
+        return True
+
+    def save(self):
+        """Writes a checkpoint of the present step, unless it is there already."""
+        latest = self._manager.latest_checkpoint
+        if latest is None or not latest.endswith(f"-{self._progress.step}"):
+            self._manager.save(checkpoint_number=self._progress.step)
+
+
+def compile_step(strategy, trainer):
+    """One step of `trainer` on every replica, as a `tf.function`.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
+
+    Returns:
+      Function of a training and a meta batch (None without a meta step) -> (records, logs); records hold one tensor
+      for each replica, logs are the first replica's running means.
+    """
+
+    def replica_step(training_batch, meta_batch):
+        data = training_batch if meta_batch is None else (training_batch, meta_batch)
+        records = trainer.step(data)
+        return records, trainer.get_metrics_result()
+
+    @tf.function(autograph=False)
+    def step(training_batch, meta_batch):
+        records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
+        records = {name: strategy.experimental_local_results(value) for name, value in records.items()}
+        return records, {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+    return step
+
+
+def gather(records):
+    """Joins the replicas' records: per-example rows one behind the other, losses summed, the rest is alike on all."""
+    joined = {}
+    for name, parts in records.items():
+        values = [part.numpy() for part in parts]
+        if name in ("index", "example_weight"):
+            joined[name] = np.concatenate(values)
+        elif name in ("loss", "meta_loss"):
+            joined[name] = sum(values)
+        else:
+            joined[name] = values[0]
+    return joined
+
+
+class TrainingLoop:
+    """Runs the steps that a run still lacks.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
+      training_batches, meta_batches: functions first_step -> `tf.data.Dataset` of the batches from that step on, each
+        batch global; `meta_batches` is None without a meta step. Data is a function of the step, never of an
+        iterator's state: this is what makes resuming exact.
+      steps_per_epoch: whole batches in an epoch.
+      total_steps: number of steps of the whole run.
+      progress: `Progress`, perhaps restored.
+      checkpoints: `Checkpoints`.
+      checkpoint_every: steps between checkpoints; one is written at the end of the run too.
+      evaluate: function () -> dict of test logs, after every epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy,
+        trainer,
+        training_batches,
+        meta_batches,
+        steps_per_epoch,
+        total_steps,
+        progress,
+        checkpoints,
+        checkpoint_every,
+        evaluate,
+    ):
+        self._strategy, self._trainer = strategy, trainer
+        self._training_batches, self._meta_batches = training_batches, meta_batches
+        self._steps_per_epoch, self._total_steps = steps_per_epoch, total_steps
+        self._progress, self._checkpoints, self._checkpoint_every = progress, checkpoints, checkpoint_every
+        self._evaluate = evaluate
+        self._step = compile_step(strategy, trainer)
+        self._pending = None
+        self._last_end = None  # when the last step ended; None where something else has run since
+
+    def run(self, callbacks=(), verbose=None):
+        """Trains to the last step.
+
+        Args:
+          callbacks: Keras callbacks; they get the epoch's logs with `test_accuracy`, `test_top5` and `test_loss`.
+          verbose: 0 silent, 1 a progress bar, 2 a line for each epoch; None: a bar on a terminal, else lines.
+        """
+        progress, per_epoch = self._progress, self._steps_per_epoch
+        epochs = -(-self._total_steps // per_epoch)
+        if verbose is None:
+            verbose = 1 if sys.stdout.isatty() else 2
+        callbacks = keras.callbacks.CallbackList(
+            list(callbacks),
+            add_progbar=verbose > 0,
+            model=self._trainer,
+            verbose=verbose,
+            epochs=epochs,
+            steps=per_epoch,
+        )
+        self._trainer.stop_training = False
+        callbacks.on_train_begin()
+        batches = self._iterate(progress.step)
+        logs = {}
+        while progress.step < self._total_steps and not self._trainer.stop_training:
+            logs = self._run_epoch(progress.step // per_epoch, batches, callbacks)
+        self._checkpoints.save()
+        callbacks.on_train_end(logs)
+
+    def _run_epoch(self, epoch, batches, callbacks):
+        progress, per_epoch = self._progress, self._steps_per_epoch
+        if progress.step % per_epoch == 0:
+            self._trainer.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        end = min((epoch + 1) * per_epoch, self._total_steps)
+        while progress.step < end:
+            callbacks.on_train_batch_begin(progress.step % per_epoch)
+            logs = self._run_step(batches)
+            callbacks.on_train_batch_end((progress.step - 1) % per_epoch, logs)
+            # At an epoch's end the checkpoint waits for the epoch's logs, which are part of the progress.
+            if progress.step % self._checkpoint_every == 0 and progress.step < end:
+                self._settle()
+                self._checkpoints.save()
+                self._last_end = None
+        self._settle()
+        logs = {name: float(value) for name, value in self._trainer.get_metrics_result().items()}
+        logs |= self._evaluate()
+        progress.history.append({"epoch": epoch + 1, "step": progress.step, **logs})
+        callbacks.on_epoch_end(epoch, logs)
+        if progress.step // self._checkpoint_every > (epoch * per_epoch) // self._checkpoint_every:
+            self._checkpoints.save()
+        self._last_end = None
+        return logs
+
+    def _run_step(self, batches):
+        """One step; its records are fetched when the next step is under way, so that the device need not wait."""
+        traced = self._step.experimental_get_tracing_count()
+        training_batch, meta_batch = next(batches)
+        records, logs = self._step(training_batch, meta_batch)
+        self._settle()
+        now = time.perf_counter()
+        if self._last_end is not None and traced == self._step.experimental_get_tracing_count():
+            self._progress.durations.append(now - self._last_end)
+            del self._progress.durations[:-_KEPT_DURATIONS]
+        self._last_end = now
+        self._pending = records
+        self._progress.step += 1
+        return logs
+
+    def _settle(self):
+        if self._pending is not None:
+            self._progress.record(gather(self._pending))
+            self._pending = None
+
+    def _iterate(self, first_step):
+        """Pairs of distributed batches from `first_step` on; two data sets, as their batch sizes may differ."""
+        training = iter(self._strategy.experimental_distribute_dataset(self._training_batches(first_step)))
+        if self._meta_batches is None:
+            return ((batch, None) for batch in training)
+        meta = iter(self._strategy.experimental_distribute_dataset(self._meta_batches(first_step)))
+        return zip(training, meta, strict=False)

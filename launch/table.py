@@ -1,0 +1,240 @@
+"""Compares run directories in a table: one row for all the runs that differ in nothing but the seed.
+
+    python launch/table.py runs/a runs/b [...] [--markdown] [--json=OUT]
+
+Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sample standard deviation over the seeds
+(no ± for one seed). Needs the standard library only.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+
+_LABELS = {
+    ("cross_entropy", None): "cross-entropy",
+    ("mw_net", "all"): "MW-Net, all layers",
+    ("mw_net", "sampler"): "MW-Net + FaMUS",
+}
+# What decides how long a plain step takes: two groups are compared in time only where these agree.
+_DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
+_COLUMNS = (
+    "method",
+    "seeds",
+    "peak test accuracy",
+    "last test accuracy",
+    "seconds per step",
+    "ratio to cross-entropy",
+    "mean lowest layer",
+    "selected layers",
+    "example weight clean / noisy",
+)
+_NOT_AVAILABLE = "n/a"
+
+
+class RunError(ValueError):
+    """A run directory that cannot be read; one sentence that names the file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run directory says of itself."""
+
+    flags: dict[str, str]
+    results: dict
+    versions: dict | None = None
+
+    @property
+    def seed(self) -> str:
+        return self.flags.get("seed", "0")
+
+    def number(self, *keys: str) -> float | None:
+        """The number at results[key][key]..., or None where there is none."""
+        value = self.results
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def read_run(directory: pathlib.Path) -> Run:
+    """Reads results.json and flags.cfg of a run directory; RunError where that fails."""
+    path = directory / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        path = directory / "flags.cfg"
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RunError(f"{path}: cannot read it ({error.strerror or error})") from None
+    except ValueError as error:
+        raise RunError(f"{path}: not what a run writes ({error})") from None
+    try:
+        versions = json.loads((directory / "versions.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        versions = None  # where it came from is worth keeping, not worth failing for
+    run = Run(dict(_flag(line.strip()) for line in lines if line.strip().startswith("-")), results, versions)
+    for name in ("peak", "last"):
+        if run.number("test_accuracy", name) is None:
+            raise RunError(f"{directory / 'results.json'}: expected a number at test_accuracy.{name}")
+    return run
+
+
+def group_runs(runs: Iterable[Run]) -> list[list[Run]]:
+    """Gathers the runs whose flags agree but for the seed, in the order of their first one."""
+    groups: dict[frozenset, list[Run]] = {}
+    for run in runs:
+        key = frozenset((name, value) for name, value in run.flags.items() if name != "seed")
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def rows(groups: Sequence[Sequence[Run]]) -> list[dict]:
+    """One dict of plain numbers per group; None where a number does not apply."""
+    result = []
+    for group, label in zip(groups, _labels(groups), strict=True):
+        seconds = _mean(_numbers(group, "train_seconds_per_step"))
+        plain = _plain_seconds(group[0], groups)
+        result.append(
+            {
+                "method": label,
+                "seeds": [run.seed for run in group],
+                "peak_test_accuracy": _spread(_numbers(group, "test_accuracy", "peak")),
+                "last_test_accuracy": _spread(_numbers(group, "test_accuracy", "last")),
+                "seconds_per_step": seconds,
+                "ratio_to_cross_entropy": seconds / plain if seconds and plain else None,
+                "mean_lowest_layer": _mean(_numbers(group, "mean_lowest_layer")),
+                "selected_layers": _mean(_numbers(group, "selected_layers")),
+                "example_weight": {name: _mean(_numbers(group, "example_weight", name)) for name in ("clean", "noisy")},
+            }
+        )
+    return result
+
+
+def cells(row: dict) -> list[str]:
+    """A row of `rows` as texts, one per column."""
+    weight = row["example_weight"]
+    return [
+        row["method"],
+        ", ".join(row["seeds"]),
+        _percent(row["peak_test_accuracy"]),
+        _percent(row["last_test_accuracy"]),
+        _fixed(row["seconds_per_step"], 4),
+        _fixed(row["ratio_to_cross_entropy"], 2),
+        _fixed(row["mean_lowest_layer"], 1),
+        _fixed(row["selected_layers"], 1),
+        f"{_fixed(weight['clean'], 3)} / {_fixed(weight['noisy'], 3)}",
+    ]
+
+
+def format_table(table: Sequence[Sequence[str]], markdown: bool) -> str:
+    """Aligns a table of texts whose first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in table]
+    lines.insert(1, ["-" * width for width in widths])
+    if markdown:
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table of the run directories in `argv`; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dirs", metavar="RUN_DIR", type=pathlib.Path, nargs="+")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--json", metavar="OUT", type=pathlib.Path, help="write the numbers to this file too")
+    arguments = parser.parse_args(argv)
+    try:
+        groups = group_runs(map(read_run, dict.fromkeys(arguments.run_dirs)))
+        numbers = rows(groups)
+        if arguments.json:
+            kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
+            arguments.json.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except RunError as error:
+        print(f"table.py: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"table.py: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
+        return 2
+    print(format_table([_COLUMNS, *map(cells, numbers)], arguments.markdown))
+    return 0
+
+
+def _provenance(group: Sequence[Run]) -> dict:
+    """The flags, and each run's own figures with its command, commit, versions and machine."""
+    names = ("seed", "steps", "test_accuracy", "test_top5", "train_seconds_per_step", "example_weight")
+    return {
+        "flags": {name: value for name, value in group[0].flags.items() if name not in ("seed", "data_dir")},
+        "runs": [{name: run.results.get(name) for name in names} | {"versions": run.versions} for run in group],
+    }
+
+
+def _flag(line: str) -> tuple[str, str]:
+    name, _, value = line.lstrip("-").partition("=")
+    return name, value
+
+
+def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """The method of each group and, where several groups have the same, the flags that tell them apart."""
+    labels = [_label(group[0]) for group in groups]
+    return [
+        label if labels.count(label) == 1 else f"{label} ({_distinction(group, groups, labels, label)})"
+        for group, label in zip(groups, labels, strict=True)
+    ]
+
+
+def _label(run: Run) -> str:
+    method, selector = (run.flags.get(name, run.results.get(name)) for name in ("method", "selector"))
+    if method == "cross_entropy":
+        selector = None
+    return _LABELS.get((method, selector), " + ".join(filter(None, (method, selector))) or _NOT_AVAILABLE)
+
+
+def _distinction(group, groups, labels, label) -> str:
+    alike = [other[0].flags for other, other_label in zip(groups, labels, strict=True) if other_label == label]
+    own = group[0].flags
+    differing = [
+        name for name in dict.fromkeys(name for flags in alike for name in flags)
+        if name != "seed" and len({flags.get(name) for flags in alike}) > 1
+    ]  # fmt: skip
+    return ", ".join((f"{name}={own[name]}" if own[name] else name) for name in differing if name in own)
+
+
+def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
+    """Seconds per step of the cross-entropy runs that `run` can be compared with."""
+    comparable = [
+        other
+        for group in groups
+        for other in group
+        if _label(other) == "cross-entropy"
+        and all(other.flags.get(name) == run.flags.get(name) for name in _DECIDES_STEP_TIME)
+    ]
+    return _mean(_numbers(comparable, "train_seconds_per_step"))
+
+
+def _numbers(group: Iterable[Run], *keys: str) -> list[float]:
+    found = (run.number(*keys) for run in group)
+    return [number for number in found if number is not None]
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return statistics.fmean(numbers) if numbers else None
+
+
+def _spread(numbers: Sequence[float]) -> dict:
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return {"mean": _mean(numbers), "std": deviation, "values": list(numbers)}
+
+
+def _percent(spread: dict) -> str:
+    mean = f"{100 * spread['mean']:.1f}"
+    return mean if spread["std"] is None else f"{mean} ± {100 * spread['std']:.1f}"
+
+
+def _fixed(number: float | None, digits: int) -> str:
+    return _NOT_AVAILABLE if number is None else f"{number:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

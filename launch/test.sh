@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sets up, then lints and tests. Arguments go to pytest: ./launch/test.sh tests/test_config.py -q
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+./launch/setup.sh
+.venv/bin/python -m ruff check .
+.venv/bin/python -m pytest "$@"

@@ -1,0 +1,168 @@
+"""The split into training and meta set."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from famus_tf import errors
+from famus_tf.data import bundle
+
+_COUNTS = (30, 12, 45, 20)
+
+
+def _source(counts=_COUNTS):
+    """Every image carries its own position in its pixels, so that a mix-up shows."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    images = np.zeros((len(labels), 2, 3, 3), np.uint8)
+    images[:] = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
+    return bundle.Source(
+        name="toy",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:5],
+        test_labels=labels[:5],
+        class_names=tuple("abcdefgh"[: len(counts)]),
+        mean=(1.0, 2.0, 3.0),
+        std=(4.0, 5.0, 6.0),
+        crop_padding=2,
+        flip=True,
+    )
+
+
+def _make(source, **changes):
+    arguments = {
+        "meta_per_class": 5,
+        "noise": "none",
+        "noise_rate": 0.4,
+        "noise_includes_true_label": True,
+        "train_limit": 0,
+        "seed": 0,
+    }
+    return bundle.make_bundle(source, **(arguments | changes))
+
+
+def test_channel_statistics_against_numpy():
+    images = np.random.default_rng(0).integers(0, 256, (5000, 3, 2, 3), np.uint8)
+    images[..., 1] //= 3
+    mean, std = bundle.channel_statistics(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2), dtype=np.float64))
+    np.testing.assert_allclose(std, images.std(axis=(0, 1, 2), dtype=np.float64))
+
+
+def test_disjoint_balanced_and_complete_at_many_seeds():
+    source = _source()
+    meta_sets = set()
+    for seed in range(40):
+        made = _make(source, noise="symmetric", seed=seed)
+        assert not set(made.train_index) & set(made.meta_index)
+        assert sorted([*made.train_index, *made.meta_index]) == list(range(sum(_COUNTS)))
+        np.testing.assert_array_equal(np.bincount(made.meta_labels), [5] * 4)
+        np.testing.assert_array_equal(made.meta_labels, source.train_labels[made.meta_index])
+        np.testing.assert_array_equal(made.train_true_labels, source.train_labels[made.train_index])
+        np.testing.assert_array_equal(made.train_images[:, 0, 0, 0], made.train_index)
+        np.testing.assert_array_equal(made.meta_images[:, 1, 2, 2], made.meta_index)
+        meta_sets.add(tuple(made.meta_index))
+    assert len(meta_sets) == 40
+
+
+def test_fields_and_dtypes():
+    source = _source()
+    made = _make(source)
+    assert made.num_classes == 4
+    assert made.image_shape == (2, 3, 3)
+    for name in ("name", "class_names", "mean", "std", "crop_padding", "flip"):
+        assert getattr(made, name) == getattr(source, name)
+    for name, dtype in (
+        ("train_images", np.uint8),
+        ("train_labels", np.int32),
+        ("train_true_labels", np.int32),
+        ("train_index", np.int64),
+        ("meta_images", np.uint8),
+        ("meta_labels", np.int32),
+        ("meta_index", np.int64),
+        ("test_images", np.uint8),
+        ("test_labels", np.int32),
+    ):
+        assert getattr(made, name).dtype == dtype, name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.name = "other"
+
+
+def test_empty_meta_set():
+    made = _make(_source(), meta_per_class=0)
+    assert made.meta_images.shape == (0, 2, 3, 3)
+    assert made.meta_labels.shape == made.meta_index.shape == (0,)
+    assert len(made.train_index) == sum(_COUNTS)
+
+
+def test_noise_is_on_the_training_labels_only():
+    source = _source((300, 300, 300))
+    before = source.train_labels.copy()
+    made = _make(source, noise="symmetric", noise_rate=0.6, noise_includes_true_label=False)
+    assert np.mean(made.train_labels != made.train_true_labels) == pytest.approx(0.6, abs=0.06)
+    np.testing.assert_array_equal(source.train_labels, before)
+    np.testing.assert_array_equal(made.meta_labels, before[made.meta_index])
+    np.testing.assert_array_equal(made.test_labels, source.test_labels)
+    clean = _make(source, noise="none")
+    np.testing.assert_array_equal(clean.train_labels, clean.train_true_labels)
+    assert not np.shares_memory(clean.train_labels, clean.train_true_labels)
+
+
+def test_streams_are_independent():
+    source = _source()
+    plain = _make(source, train_limit=40)
+    noisy = _make(source, train_limit=40, noise="symmetric", noise_rate=0.9)
+    np.testing.assert_array_equal(plain.meta_index, noisy.meta_index)
+    np.testing.assert_array_equal(plain.train_index, noisy.train_index)
+    np.testing.assert_array_equal(plain.meta_index, _make(source, train_limit=20).meta_index)
+    again = _make(source, train_limit=40, noise="symmetric", noise_rate=0.9)
+    np.testing.assert_array_equal(noisy.train_labels, again.train_labels)
+    other = _make(source, train_limit=40, noise="symmetric", noise_rate=0.9, seed=1)
+    assert list(noisy.train_labels) != list(other.train_labels)
+    assert list(noisy.train_index) != list(other.train_index)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("limit", [1, 3, 4, 10, 28, 29, 50, 75, 86, 87])
+def test_limit_is_as_even_as_the_classes_allow(limit, seed):
+    made = _make(_source(), train_limit=limit, seed=seed)
+    available = np.array(_COUNTS) - 5
+    counts = np.bincount(made.train_true_labels, minlength=4)
+    assert counts.sum() == limit == len(set(made.train_index))
+    assert np.all(counts <= available)
+    # Even: a class below the largest share by more than one has given all it has.
+    for c in range(4):
+        assert counts[c] >= counts.max() - 1 or counts[c] == available[c]
+
+
+def test_the_remainder_goes_to_random_classes():
+    seen = {tuple(np.bincount(_make(_source(), train_limit=5, seed=s).train_true_labels)) for s in range(60)}
+    assert seen == {(2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2)}
+
+
+def test_no_limit():
+    assert len(_make(_source(), train_limit=None).train_index) == sum(_COUNTS) - 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"meta_per_class": 13}, r"class 1 \(b\) of toy has 12 training images, expected at least the 13"),
+        ({"meta_per_class": -1}, "meta_per_class is -1, expected 0 or more"),
+        ({"train_limit": -2}, "train_limit is -2, expected 0 or more"),
+        ({"train_limit": 88}, "train_limit is 88, expected at most the 87 training images"),
+        ({"noise": "pepper"}, "no label noise 'pepper', expected one of none, symmetric"),
+        ({"noise": "symmetric", "noise_rate": 1.5}, "noise rate is 1.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5"),
+    ],
+)
+def test_mistakes(changes, message):
+    with pytest.raises(errors.InputError, match=message):
+        _make(_source(), **changes)
+
+
+def test_meta_set_of_all_images():
+    with pytest.raises(errors.InputError, match="meta set of 12 images takes all 12 training images of toy"):
+        _make(_source((4, 4, 4)), meta_per_class=4)

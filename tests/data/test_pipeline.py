@@ -1,0 +1,241 @@
+"""Batches as a function of the step: order, resumption, shapes, distribution."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.data import pipeline
+
+_N, _BATCH = 23, 4
+_IMAGES = np.random.default_rng(0).integers(1, 256, (_N, 6, 5, 3), np.uint8)
+_LABELS = (np.arange(_N) * 7 % 10).astype(np.int32)
+
+
+def _batches(first_step=0, last_step=12, **changes):
+    arguments = {"batch_size": _BATCH, "seed": 0, "stream": "train", "crop_padding": 2, "flip": True}
+    dataset = pipeline.batches(_IMAGES, _LABELS, first_step=first_step, last_step=last_step, **(arguments | changes))
+    return [tuple(part.numpy() for part in batch) for batch in dataset]
+
+
+def _assert_equal(left, right):
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def _indices(batches):
+    return np.concatenate([index for _, _, index in batches])
+
+
+def test_steps_per_epoch():
+    assert pipeline.steps_per_epoch(23, 4) == 5
+    assert pipeline.steps_per_epoch(24, 4) == 6
+    assert pipeline.steps_per_epoch(4, 4) == 1
+    with pytest.raises(errors.InputError, match="batch size is 5, expected at most the 4"):
+        pipeline.steps_per_epoch(4, 5)
+    with pytest.raises(errors.InputError, match="batch size is 0"):
+        pipeline.steps_per_epoch(4, 0)
+
+
+def test_labels_and_images_belong_to_the_index():
+    for images, labels, index in _batches(crop_padding=0, flip=False):
+        np.testing.assert_array_equal(images, _IMAGES[index])
+        np.testing.assert_array_equal(labels, _LABELS[index])
+
+
+def test_each_epoch_visits_examples_once_in_an_order_of_its_own():
+    indices = _indices(_batches(last_step=15)).reshape(3, 20)
+    for epoch in indices:
+        assert len(set(epoch)) == 20
+        assert set(epoch) <= set(range(_N))
+    assert len({tuple(epoch) for epoch in indices}) == 3
+    # The three that are left out differ from epoch to epoch, so every example is seen in the long run.
+    assert set(_indices(_batches(last_step=50))) == set(range(_N))
+
+
+def test_a_batch_as_large_as_the_set():
+    indices = _indices(_batches(batch_size=_N, last_step=2)).reshape(2, _N)
+    for epoch in indices:
+        assert sorted(epoch) == list(range(_N))
+
+
+def test_any_first_step_continues_the_uninterrupted_stream():
+    whole = _batches(0, 12)
+    for first_step in range(13):
+        _assert_equal(_batches(first_step, 12), whole[first_step:])
+    _assert_equal(_batches(3, 8), whole[3:8])
+
+
+def test_a_dataset_can_be_read_twice():
+    dataset = pipeline.batches(
+        _IMAGES,
+        _LABELS,
+        batch_size=_BATCH,
+        first_step=3,
+        last_step=7,
+        seed=0,
+        stream="train",
+        crop_padding=1,
+        flip=True,
+    )
+    first, second = ([tuple(part.numpy() for part in batch) for batch in dataset] for _ in range(2))
+    _assert_equal(first, second)
+    assert int(dataset.cardinality()) == 4
+
+
+def test_seed_and_stream_decide():
+    base = _batches()
+    assert list(_indices(base)) != list(_indices(_batches(seed=1)))
+    assert list(_indices(base)) != list(_indices(_batches(stream="meta")))
+    # The order does not depend on the augmentation.
+    np.testing.assert_array_equal(_indices(base), _indices(_batches(crop_padding=0, flip=False)))
+
+
+def test_augmentation_differs_from_step_to_step():
+    image = np.arange(1, 31, dtype=np.uint8).reshape(1, 6, 5, 1)
+    dataset = pipeline.batches(
+        image,
+        np.zeros(1, np.int32),
+        batch_size=1,
+        first_step=0,
+        last_step=60,
+        seed=0,
+        stream="train",
+        crop_padding=1,
+        flip=True,
+    )
+    seen = {images.numpy().tobytes() for images, _, _ in dataset}
+    assert 12 <= len(seen) <= 18
+
+
+def test_the_order_is_the_same_in_another_process():
+    code = "from famus_tf.data import pipeline; print(*pipeline.epoch_order(9, 5, 'meta', 3))"
+    printed = _run(code, {"PYTHONHASHSEED": "123"})
+    assert printed.split() == [str(i) for i in pipeline.epoch_order(9, 5, "meta", 3)]
+
+
+def test_element_spec_is_static():
+    dataset = pipeline.batches(
+        _IMAGES,
+        _LABELS,
+        batch_size=_BATCH,
+        first_step=0,
+        last_step=1,
+        seed=0,
+        stream="train",
+        crop_padding=0,
+        flip=False,
+    )
+    images = tf.TensorSpec([_BATCH, 6, 5, 3], tf.uint8)
+    labels = tf.TensorSpec([_BATCH], tf.int32)
+    assert dataset.element_spec == (images, labels, tf.TensorSpec([_BATCH], tf.int64))
+    evaluation = pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=_BATCH)
+    assert evaluation.element_spec == (images, labels, tf.TensorSpec([_BATCH], tf.float32))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 30])
+def test_evaluation_batches(batch_size):
+    batches = list(pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=batch_size))
+    assert len(batches) == -(-_N // batch_size)
+    images, labels, weight = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    np.testing.assert_array_equal(images[:_N], _IMAGES)
+    np.testing.assert_array_equal(labels[:_N], _LABELS)
+    np.testing.assert_array_equal(weight, [1.0] * _N + [0.0] * (len(weight) - _N))
+    assert not images[_N:].any()
+    assert not labels[_N:].any()
+
+
+def test_pairs():
+    def stream(name, batch_size):
+        return pipeline.batches(
+            _IMAGES,
+            _LABELS,
+            batch_size=batch_size,
+            first_step=2,
+            last_step=9,
+            seed=0,
+            stream=name,
+            crop_padding=1,
+            flip=False,
+        )
+
+    both = list(pipeline.pairs(stream("train", 4), stream("meta", 2)))
+    assert len(both) == 7
+    for (training, meta), left, right in zip(both, stream("train", 4), stream("meta", 2), strict=True):
+        _assert_equal([training, meta], [left, right])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 24, "stream": "meta"}, "meta: the batch size is 24, expected at most the 23"),
+        ({"first_step": 5, "last_step": 4}, "steps go from 5 to 4"),
+        ({"first_step": -1}, "steps go from -1 to 12"),
+        ({"seed": -1}, "seed is -1"),
+        ({"crop_padding": -1}, "crop padding is -1"),
+    ],
+)
+def test_mistakes(changes, message):
+    with pytest.raises(errors.InputError, match=message):
+        _batches(**changes)
+
+
+def test_arrays_that_do_not_fit():
+    with pytest.raises(errors.InputError, match=r"labels have shape \(22,\), expected \(23,\)"):
+        pipeline.evaluation_batches(_IMAGES, _LABELS[:-1], batch_size=4)
+    with pytest.raises(errors.InputError, match="float32, expected uint8"):
+        pipeline.evaluation_batches(_IMAGES.astype(np.float32), _LABELS, batch_size=4)
+    with pytest.raises(errors.InputError, match="evaluation: the batch size is 0"):
+        pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=0)
+
+
+_DISTRIBUTED = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from famus_tf.data import pipeline
+images = np.random.default_rng(0).integers(1, 256, (23, 6, 5, 3), np.uint8)
+labels = np.arange(23, dtype=np.int32) % 10
+def streams():
+    common = dict(first_step=3, last_step=9, seed=0, crop_padding=2, flip=True)
+    return pipeline.pairs(
+        pipeline.batches(images, labels, batch_size=4, stream="train", **common),
+        pipeline.batches(images, labels, batch_size=2, stream="meta", **common))
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def compare(dataset):
+    steps = 0
+    for whole, split in zip(dataset, strategy.experimental_distribute_dataset(dataset), strict=True):
+        for one, two in zip(tf.nest.flatten(whole), tf.nest.flatten(split), strict=True):
+            parts = strategy.experimental_local_results(two)
+            assert len(parts) == 2 and parts[0].shape == parts[1].shape, parts
+            np.testing.assert_array_equal(one, np.concatenate(parts))
+        steps += 1
+    return steps
+print("STEPS", compare(streams()), compare(pipeline.evaluation_batches(images, labels, batch_size=4)))
+"""
+
+
+def _run(code, environment):
+    root = str(pathlib.Path(pipeline.__file__).parents[2])
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def test_a_strategy_splits_the_global_batch():
+    # In a process of its own: logical devices can be made only before TensorFlow starts.
+    assert "STEPS 6 6" in _run(_DISTRIBUTED, {})

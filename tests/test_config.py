@@ -1,0 +1,116 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from famus_tf import config
+from famus_tf.errors import InputError
+
+
+def make(**values) -> config.Config:
+    return config.from_values({"epochs": 60, **values})
+
+
+def test_every_field_has_one_flag_name_and_help():
+    names = [field.name for _, field in config.flag_fields()]
+    assert len(names) == len(set(names))
+    for _, field in config.flag_fields():
+        assert field.metadata["help"].endswith("."), field.name
+        assert not field.metadata["choices"] or field.default in field.metadata["choices"], field.name
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"noise": "symmetric", "noise_rate": 1.5}, r"--noise_rate=1.5: expected a number in \[0, 1\]"),
+        ({"noise": "symmetric", "noise_rate": float("nan")}, "--noise_rate=nan: expected a number"),
+        ({"noise_rate": 0.4}, "--noise_rate=0.4: expected 0 with --noise=none"),
+        ({"dataset": "mnist"}, "--dataset=mnist: expected one of digits, fashion_mnist"),
+        ({"train_steps": 100}, "--epochs=60 with --train_steps=100: expected exactly one"),
+        ({"epochs": 0}, "--epochs=0 with --train_steps=0: expected exactly one"),
+        ({"epochs": -1}, "--epochs=-1: expected a whole number"),
+        ({"batch_size": 0}, "--batch_size=0: expected a positive whole number"),
+        ({"batch_size": 2.5}, "--batch_size=2.5: expected a positive whole number"),
+        ({"batch_size": True}, "--batch_size=True: expected a positive whole number"),
+        ({"seed": 2**31}, "--seed=2147483648: expected a whole number from 0"),
+        ({"base_learning_rate": float("inf")}, "--base_learning_rate=inf: expected a number above 0"),
+        ({"lambda_g": -0.1}, "--lambda_g=-0.1: expected a number, 0 or more"),
+        ({"momentum": 1.0}, r"--momentum=1.0: expected a number in \[0, 1\)"),
+        ({"nesterov": True, "momentum": 0.0}, "--nesterov: expected --momentum above 0"),
+        ({"nesterov": "yes"}, "--nesterov=yes: expected true or false"),
+        ({"lr_boundaries": (30, 20)}, "--lr_boundaries=30,20: expected increasing positive numbers"),
+        ({"lr_boundaries": (0, 20)}, "--lr_boundaries=0,20: expected increasing positive numbers"),
+        ({"lr_boundaries": (30, 60)}, "--lr_boundaries=30.0,60.0: expected numbers below --epochs=60"),
+        ({"lr_boundaries": (30,), "lr_schedule": "cosine"}, "--lr_boundaries=30.0: expected none with --lr_schedule=c"),
+        ({"data_dir": "a\nb"}, r"--data_dir='a\\nb': expected a text on one line"),
+        ({"colour": 1}, "--colour: expected the name of a flag"),
+    ],
+)
+def test_a_mistake_is_named(values, message):
+    with pytest.raises(InputError, match=message):
+        make(**values)
+
+
+def test_boundaries_are_in_steps_where_the_length_is():
+    made = config.from_values({"train_steps": 1000, "lr_boundaries": (500, 900)})
+    assert made.optimization.lr_boundaries == (500.0, 900.0)
+    with pytest.raises(InputError, match="expected numbers below --train_steps=1000"):
+        config.from_values({"train_steps": 1000, "lr_boundaries": (500, 1000)})
+
+
+def test_values_take_the_type_of_their_field():
+    made = make(noise="symmetric", noise_rate=1, lr_boundaries=[30])
+    assert repr(made.data.noise_rate) == "1.0"
+    assert made.optimization.lr_boundaries == (30.0,)
+
+
+def test_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make().run.seed = 1
+
+
+def test_flag_lines_leave_out_mode_and_workdir():
+    lines = make(nesterov=True, noise_includes_true_label=False, lr_boundaries=(20, 40)).flag_lines()
+    assert {"--nesterov", "--nonoise_includes_true_label", "--lr_boundaries=20.0,40.0", "--epochs=60"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("--mode", "--workdir"))]
+
+
+def test_no_difference_from_its_own_lines_in_any_order():
+    made = make(noise="symmetric", noise_rate=0.4, workdir="a", lr_boundaries=(20, 40))
+    assert made.first_difference(list(made.flag_lines())) is None
+    saved = ["# --seed=3", "// note", "", "--mode=export", "--workdir=b", *reversed(made.flag_lines())]
+    assert made.first_difference(saved) is None
+
+
+@pytest.mark.parametrize(
+    ("saved", "sentence"),
+    [
+        ("--noise_rate=0.4", "--noise_rate: the run directory has 0.4, this command has 0.6"),
+        ("--nonormalize_weights", "--normalize_weights: the run directory has false, this command has true"),
+        ("--nesterov=True", "--nesterov: the run directory has true, this command has false"),
+        ("--lr_boundaries=20,40", "--lr_boundaries: the run directory has 20.0,40.0, this command has nothing"),
+        ("--seed=two", "--seed: the run directory has two, this command has 0"),
+        ("--colour=red", "--colour: the run directory has red, this version has no such flag"),
+    ],
+)
+def test_first_difference_names_the_flag(saved, sentence):
+    made = make(noise="symmetric", noise_rate=0.6)
+    assert made.first_difference([*made.flag_lines(), saved]) == sentence
+
+
+def test_first_difference_reads_numbers_and_defaults():
+    made = make(noise="symmetric", noise_rate=0.6)
+    assert made.first_difference(["--epochs=60", "--noise=symmetric", "--noise_rate=.60"]) is None
+    assert make(seed=1).first_difference(["--epochs=60"]) == "--seed: the run directory has 0, this command has 1"
+
+
+@pytest.mark.parametrize("name", ["data_dir", "summary_every", "checkpoint_every", "eval_batch_size"])
+def test_what_does_not_change_the_result_is_no_difference(name):
+    made = make()
+    assert made.first_difference([*made.flag_lines(), f"--{name}=7"]) is None
+
+
+def test_needs_no_tensorflow():
+    code = "import sys, famus_tf.main, famus_tf.config; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

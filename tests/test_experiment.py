@@ -1,0 +1,241 @@
+"""Whole runs: the command's loop against `fit`, kill and resume, export and evaluation, what is written, bad input."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from famus_tf import config, errors, experiment, main, training
+from famus_tf.data import pipeline
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHORT = {
+    "dataset": "digits",
+    "noise": "symmetric",
+    "noise_rate": 0.6,
+    "batch_size": 16,
+    "meta_batch_size": 16,
+    "train_limit": 80,
+    "epochs": 2,
+    "lr_schedule": "cosine",
+    "summary_every": 1,
+    "checkpoint_every": 3,
+}
+FLAGS = [f"--{name}={value}" for name, value in SHORT.items()]
+
+
+def run(workdir, **changes):
+    """Trains a short run in this process and returns its results."""
+    experiment.run(config.from_values(SHORT | changes | {"workdir": str(workdir)}))
+    return json.loads((workdir / "results.json").read_text())
+
+
+def weights(workdir):
+    """All numbers of the newest checkpoint that describe weights and optimizers."""
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
+    shapes = reader.get_variable_to_shape_map()
+    names = [name for name in shapes if name.startswith(("trainer/", "seeds/"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished short run of FaMUS: its directory and results."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    return workdir, run(workdir)
+
+
+def test_run_directory_and_results(finished):
+    workdir, results = finished
+    names = {path.name for path in workdir.iterdir()}
+    assert {"flags.cfg", "versions.json", "results.json", "checkpoints", "tensorboard", "export", "curves.png"} <= names
+    assert results["steps"] == 10
+    assert len(results["history"]) == 2
+    accuracies = [epoch["test_accuracy"] for epoch in results["history"]]
+    assert results["test_accuracy"] == {"peak": max(accuracies), "last": accuracies[-1]}
+    assert results["test_top5"] >= results["test_accuracy"]["last"]
+    assert 1 <= results["mean_lowest_layer"] <= results["layers"] + 1
+    assert 0 <= results["selected_layers"] <= results["layers"]
+    assert results["example_weight"]["clean"] > 0
+    assert results["example_weight"]["noisy"] > 0
+    assert results["train_seconds_per_step"] > 0
+    assert json.loads((workdir / "versions.json").read_text())["tensorflow"] == tf.__version__
+
+
+def test_flags_cfg_runs_again(finished, capsys):
+    workdir, results = finished
+    assert main.main(["famus_tf", f"--flagfile={workdir / 'flags.cfg'}", f"--workdir={workdir}"]) == 0
+    assert f"{results['test_accuracy']['last']:.2%}" in capsys.readouterr().out
+
+
+def test_evaluate_gives_the_accuracy_of_results_json(finished, capsys):
+    workdir, results = finished
+    experiment.run(config.from_values(SHORT | {"mode": "evaluate", "workdir": str(workdir)}))
+    found = float(re.search(r"test accuracy ([\d.]+)", capsys.readouterr().out).group(1))
+    assert found == pytest.approx(results["test_accuracy"]["last"], abs=5e-5)
+
+
+def test_exported_model_takes_raw_images_of_any_number(finished):
+    workdir, _ = finished
+    loaded = tf.saved_model.load(str(workdir / "export"))
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    out = loaded.signatures["serving_default"](images=tf.constant(images))
+    np.testing.assert_allclose(tf.reduce_sum(out["probabilities"], 1), np.ones(3), rtol=1e-5)
+    np.testing.assert_array_equal(out["class_id"], np.argmax(out["logits"], 1))
+    assert len(json.loads((workdir / "export" / "class_names.json").read_text())) == 10
+
+
+def test_export_mode_writes_the_checkpoint_again(finished, tmp_path, capsys):
+    workdir, _ = finished
+    before = tf.saved_model.load(str(workdir / "export"))
+    experiment.run(config.from_values(SHORT | {"mode": "export", "workdir": str(workdir)}))
+    after = tf.saved_model.load(str(workdir / "export"))
+    images = tf.constant(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 1), np.uint8))
+    outputs = [model.signatures["serving_default"](images=images)["logits"] for model in (before, after)]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_tensorboard_has_scalars_histograms_and_gates(finished):
+    from tensorboard.backend.event_processing import event_accumulator
+
+    workdir, results = finished
+    events = event_accumulator.EventAccumulator(str(workdir / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    wanted = {"train/loss", "train/accuracy", "meta/meta_loss", "meta/lowest_layer", "meta/selected_layers"}
+    wanted |= {"learning_rate/base", "learning_rate/meta", "learning_rate/sampler", "time/step_seconds"}
+    wanted |= {"test/accuracy", "test/loss", "example_weight/clean", "example_weight/noisy"}
+    assert wanted <= tags
+    gates = [tag for tag in tags if tag.startswith("gates/")]
+    assert len(gates) == results["layers"]
+    on = sum(
+        float(tf.make_ndarray(event.tensor_proto)) for tag in gates for event in events.Tensors(tag)
+    )  # two epochs of five steps
+    assert on / 2 == pytest.approx(results["selected_layers"], abs=1e-4)
+    accuracy = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("test/accuracy")]
+    np.testing.assert_allclose(accuracy, [epoch["test_accuracy"] for epoch in results["history"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mw_net", "cross_entropy"])
+def test_the_loop_is_fit(tmp_path, method):
+    settings = config.from_values(SHORT | {"method": method, "workdir": str(tmp_path / "loop")})
+    experiment.run(settings)
+    bundle = experiment.make_bundle(settings)
+    trainer = experiment.make_trainer(settings, bundle, 10)
+    sides = [experiment.batches(settings, bundle, stream, 0, 10) for stream in ("train", "meta")]
+    trainer.fit(pipeline.pairs(*sides), epochs=2, steps_per_epoch=5, verbose=0)
+    progress = training.Progress(80, len(trainer.gated_layers))
+    training.Checkpoints(trainer, progress, tmp_path / "fit" / "checkpoints").save()
+    loop, fit = weights(tmp_path / "loop"), weights(tmp_path / "fit")
+    model = {name for name in fit if "_means" not in name and "metrics" not in name and "loss_tracker" not in name}
+    assert len(model) > 20
+    for name in model:
+        np.testing.assert_allclose(loop[name], fit[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch):
+    one = run(tmp_path / "one", method="cross_entropy", epochs=1)
+    monkeypatch.setattr(experiment, "make_strategy", lambda name: two_replicas)
+    two = run(tmp_path / "two", method="cross_entropy", epochs=1)
+    famus = run(tmp_path / "famus", epochs=1)
+    # BatchNorm is per replica, so the figures are near, not equal; every example is recorded once.
+    assert abs(one["history"][0]["loss"] - two["history"][0]["loss"]) < 0.5
+    assert famus["steps"] == 5
+    assert famus["example_weight"]["clean"] is not None
+
+
+def start(workdir):
+    """The command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "famus_tf.main", *FLAGS, f"--workdir={workdir}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_killed_in_mid_epoch_it_goes_on_and_ends_with_the_same_weights(tmp_path):
+    whole = start(tmp_path / "whole")
+    output, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, output
+    killed = start(tmp_path / "killed")
+    deadline = time.time() + 300
+    state = tmp_path / "killed" / "checkpoints" / "checkpoint"
+    # Step 3 of 5 is in the middle of the first epoch.
+    while not (state.exists() and "ckpt-3" in state.read_text()):
+        assert killed.poll() is None, killed.stdout.read()
+        assert time.time() < deadline
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "killed" / "results.json").exists()
+    again = start(tmp_path / "killed")
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
+    assert "goes on after step" in output
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed")]
+    for result in results:
+        result.pop("train_seconds_per_step")
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"meta_per_class": 500}, "500"),
+        ({"batch_size": 100000}, "batch size"),
+        ({"dataset": "fashion_mnist", "data_dir": "/nonexistent"}, None),
+    ],
+)
+def test_data_that_does_not_fit(tmp_path, monkeypatch, changes, said):
+    from famus_tf.data import fashion_mnist
+
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", str(tmp_path / "absent"))
+    with pytest.raises(errors.InputError) as caught:
+        run(tmp_path / "run", **changes)
+    if said is None:
+        for way in ("--data_dir", "dataset-fashion-mnist", "tensorflow_datasets"):
+            assert way in str(caught.value)
+    else:
+        assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_run_directory_of_other_flags_is_refused(finished):
+    workdir, _ = finished
+    with pytest.raises(errors.InputError, match=r"--noise_rate: the run directory has 0.6, this command has 0.4"):
+        run(workdir, noise_rate=0.4)
+
+
+def test_unwritable_run_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.InputError, match="cannot write there"):
+        run(tmp_path / "file" / "run")
+
+
+def test_missing_export_and_missing_checkpoint(tmp_path):
+    for mode, said in (("evaluate", "no SavedModel"), ("export", "not a run directory")):
+        with pytest.raises(errors.InputError, match=said):
+            experiment.run(config.from_values(SHORT | {"mode": mode, "workdir": str(tmp_path / "none")}))
+
+
+def test_errors_of_a_run_are_one_line_without_traceback(tmp_path, capfd):
+    arguments = ["famus_tf", *FLAGS, "--meta_per_class=500", f"--workdir={tmp_path / 'run'}"]
+    assert main.main(arguments) == 2
+    errors_printed = [line for line in capfd.readouterr().err.splitlines() if "famus_tf" in line]
+    assert len(errors_printed) == 1
+    assert errors_printed[0].startswith("famus_tf: error: ")

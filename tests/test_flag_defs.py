@@ -1,0 +1,110 @@
+import pathlib
+
+import pytest
+
+from famus_tf import config, flag_defs
+from famus_tf.errors import InputError
+
+FLAG_FILES = sorted((pathlib.Path(__file__).parent.parent / "flags").glob("*.cfg"))
+
+
+def read(*arguments: str) -> config.Config:
+    return flag_defs.read_config(["main.py", *arguments])
+
+
+def test_defaults_are_those_of_the_dataclasses():
+    expected = config.from_values({"epochs": 3, "workdir": "runs/digits_mw_net"})
+    assert read("--epochs=3") == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epochs": 60},
+        {
+            "train_steps": 3000,
+            "lr_boundaries": (1000, 2000.5),
+            "nesterov": True,
+            "normalize_weights": False,
+            "noise": "symmetric",
+            "noise_rate": 0.1 + 0.2,
+            "noise_includes_true_label": False,
+            "meta_learning_rate": 1e-30,
+            "data_dir": "a folder/with = and # in it",
+            "dataset": "fashion_mnist",
+            "seed": 7,
+        },
+    ],
+)
+def test_round_trip_through_a_flag_file(tmp_path, values):
+    made = config.from_values({**values, "workdir": "here"})
+    flag_file = tmp_path / "again.cfg"
+    flag_file.write_text("\n".join(made.flag_lines()) + "\n")
+    assert read(f"--flagfile={flag_file}", "--workdir=here") == made
+
+
+@pytest.mark.parametrize("flag_file", FLAG_FILES, ids=lambda path: path.name)
+def test_flag_files_of_the_project(flag_file):
+    made = read(f"--flagfile={flag_file}")
+    assert made.run.workdir == f"runs/{flag_file.stem}"
+    assert f"--flagfile=flags/{flag_file.name}" in flag_file.read_text(), "the head says how to run it"
+
+
+def test_flags_after_the_flag_file_override_it(tmp_path):
+    flag_file = tmp_path / "a.cfg"
+    flag_file.write_text("# comment\n--epochs=5\n--seed=1\n")
+    made = read("--flagfile", str(flag_file), "--seed=2", "--lr_boundaries=2,3.5")
+    assert (made.optimization.epochs, made.run.seed, made.optimization.lr_boundaries) == (5, 2, (2.0, 3.5))
+    assert made.run.workdir == "runs/a"
+
+
+def test_each_command_line_starts_from_the_defaults():
+    read("--epochs=5", "--seed=2")
+    assert read("--epochs=5").run.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workdir"),
+    [
+        (["--flagfile=flags/digits.cfg"], "runs/digits"),
+        (["--flagfile", "flags/digits.cfg"], "runs/digits"),
+        (["-flagfile=my.first.cfg", "--flagfile=second.cfg"], "runs/my.first"),
+        (["--seed=1", "--flagfile=flags.cfg"], "runs/flags"),
+        (["--seed=1"], "runs/otherwise"),
+        (["--", "--flagfile=x.cfg"], "runs/otherwise"),
+    ],
+)
+def test_default_workdir(arguments, workdir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert flag_defs.default_workdir(["main.py", *arguments], "otherwise") == workdir
+
+
+def test_the_flag_file_of_a_run_directory_means_that_directory(tmp_path):
+    (tmp_path / "flags.cfg").write_text("--epochs=5\n")
+    (tmp_path / "checkpoints").mkdir()
+    assert read(f"--flagfile={tmp_path / 'flags.cfg'}", "--mode=evaluate").run.workdir == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--datset=digits", "Unknown command line flag 'datset'. Did you mean: dataset"),
+        ("--dataset=mnist", "^--dataset=mnist: expected one of digits, fashion_mnist$"),
+        ("--noise_rate=x", r"^--noise_rate=x: expected a number in \[0, 1\]$"),
+        ("--epochs=1.5", "^--epochs=1.5: expected a whole number, 0 or more$"),
+        ("--nesterov=maybe", "^--nesterov=maybe: expected true or false$"),
+        ("--lr_boundaries=1,b", "^--lr_boundaries=1,b: expected increasing positive numbers joined by commas$"),
+        ("--seed", "Missing value for flag --seed"),
+        ("epochs=3", "^stray argument 'epochs=3': expected flags only"),
+    ],
+)
+def test_a_mistake_is_one_sentence(argument, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read(argument)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_has_every_flag():
+    text = flag_defs.help_text()
+    for _, field in config.flag_fields():
+        assert f"--{field.name}:" in text or f"--[no]{field.name}:" in text

@@ -1,0 +1,47 @@
+"""What the README promises: its snippet runs, and the flags, files and modules that it names exist."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from famus_tf import config
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+OTHER_PROGRAMS = {"--logdir", "--help"}
+
+
+def test_the_snippet_runs(tmp_path):
+    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(snippets) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", snippets[0]],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "saved_model" / "saved_model.pb").exists()
+
+
+def test_named_flags_exist():
+    names = {field.name for _, field in config.flag_fields()} | {"flagfile"}
+    names |= {f"no{field.name}" for _, field in config.flag_fields() if field.type is bool}
+    found = set(re.findall(r"(?<![\w-])--[a-z_]+", README)) - OTHER_PROGRAMS
+    assert len(found) > 10
+    assert {flag.removeprefix("--") for flag in found} <= names
+
+
+def test_linked_files_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert len(links) > 5
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_flag_file_is_in_the_readme():
+    for path in (ROOT / "flags").glob("*.cfg"):
+        assert f"flags/{path.name}" in README
