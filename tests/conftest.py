@@ -1,8 +1,8 @@
 """Two logical CPUs for the whole process, one strategy on them, and small networks for the oracles.
 
-TensorFlow fixes its devices when it is first used, so they are configured after the test modules are collected and before
-any test runs; a run that collects no test with TensorFlow does not pay for importing it. No test module may make a tensor
-while it is imported.
+TensorFlow fixes its devices when it is first used, so they are configured after the test modules are collected and
+before any test runs; a run that collects no test with TensorFlow does not pay for importing it. No test module may make
+a tensor while it is imported.
 """
 
 import os

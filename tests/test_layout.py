@@ -76,14 +76,15 @@ def build_rules():
     for node in ast.parse((ROOT / "BUILD").read_text()).body:
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and call.func.id.startswith("py_"):
-            attributes = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+            # `data` holds a call of glob, which is no literal.
+            attributes = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg != "data"}
             rules[call.func.id, attributes["name"]] = attributes
     return rules
 
 
 def test_build_has_a_library_for_each_module_with_its_imports_as_deps():
     rules = build_rules()
-    libraries = {tuple(rule["srcs"]): rule for (kind, _), rule in rules.items() if kind == "py_library"}
+    libraries = {tuple(rule.get("srcs", ())): rule for (kind, _), rule in rules.items() if kind == "py_library"}
     by_module = {}
     for path in MODULES:
         source = str(path.relative_to(ROOT))

@@ -77,9 +77,7 @@ def _engine_gradient(case, learner, gates, lambda_g=0.0):
     g = forward.backward(dz)
     w_hat = [w - _ALPHA * gradient for w, gradient in zip(engine.weights_at(case.segments), g, strict=True)]
     meta = engine.RecordedForward(case.segments, case.meta_images, weights=w_hat)
-    _, dz = engine.logit_gradient(
-        lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits
-    )
+    _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits)
     u = meta.backward(dz)
     directions = [None] * len(u)
     for gate, layer in zip(gates, case.layers, strict=True):
@@ -106,7 +104,8 @@ def _nested_gradient(case, theta, normalize, gates, lambda_g=0.0):
             training_loss = tf.reduce_sum(_example_weights(tf.stop_gradient(losses), theta, normalize) * losses)
         g = inner.gradient(training_loss, w)
         w_hat = [
-            wl - _ALPHA * (gl if gate_of[p] else tf.stop_gradient(gl)) for p, (wl, gl) in enumerate(zip(w, g, strict=True))
+            wl - _ALPHA * (gl if gate_of[p] else tf.stop_gradient(gl))
+            for p, (wl, gl) in enumerate(zip(w, g, strict=True))
         ]
         with tf.GradientTape() as meta_tape:
             meta_tape.watch(w_hat)
@@ -259,7 +258,8 @@ def test_tangent_equals_finite_difference_and_forward_mode(case):
     tangent = engine.RecordedForward(case.segments, case.images).tangent(directions)
     step = 1e-6
     up, down = (
-        _logits(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images) for sign in (1, -1)
+        _logits(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images)
+        for sign in (1, -1)
     )
     np.testing.assert_allclose(tangent, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
     with tf.autodiff.ForwardAccumulator(w, directions) as accumulator:

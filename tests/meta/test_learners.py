@@ -1,0 +1,103 @@
+"""MW-Net's weights, loss and update against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from famus_tf.meta import learners
+
+
+@pytest.fixture(params=[True, False], ids=["normalised", "mean"])
+def learner(request):
+    made = learners.MWNet(hidden=5, normalize=request.param, weight_decay=0.01, dtype="float64")
+    made.create_variables()
+    return made
+
+
+def by_numpy(learner, logits, labels):
+    """Weights V, cross-entropies and the loss."""
+    weight1, bias1, weight2, bias2 = (v.numpy() for v in learner.trainable_variables)
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]
+    hidden = np.maximum(losses[:, None] @ weight1 + bias1, 0)
+    v = 1 / (1 + np.exp(-(hidden @ weight2 + bias2)[:, 0]))
+    total = (v * losses).sum()
+    return v, losses, total / v.sum() if learner.normalize else total / len(labels)
+
+
+def data():
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(6, 4)) * 2, rng.integers(0, 4, 6)
+
+
+def test_start_is_uniform_in_the_references_limits():
+    made = learners.MWNet()
+    made.create_variables()
+    shapes = [tuple(v.shape) for v in made.trainable_variables]
+    assert shapes == [(1, 100), (100,), (100, 1), (1,)]
+    weight1, _, weight2, _ = (v.numpy() for v in made.trainable_variables)
+    assert 0.9 < np.abs(weight1).max() <= 1.0
+    assert 0.08 < np.abs(weight2).max() <= 0.1
+
+
+def test_loss_and_weights(learner):
+    logits, labels = data()
+    v, _, expected = by_numpy(learner, logits, labels)
+    theta = learner.parameters(None)
+    found = learner.loss(tf.constant(logits), tf.constant(labels), theta)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    onehot = tf.constant(np.eye(4)[labels])
+    np.testing.assert_allclose(learner.loss(tf.constant(logits), onehot, theta), expected, rtol=1e-10)
+    weights = v * 6 / v.sum() if learner.normalize else v
+    np.testing.assert_allclose(
+        learner.example_weights(tf.constant(logits), tf.constant(labels), theta), weights, rtol=1e-5
+    )
+
+
+def test_the_loss_that_enters_psi_is_detached(learner):
+    logits, labels = data()
+    v, _, _ = by_numpy(learner, logits, labels)
+    tensor = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss = learner.loss(tensor, tf.constant(labels), learner.parameters(None))
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    share = v / v.sum() if learner.normalize else v / 6
+    np.testing.assert_allclose(tape.gradient(loss, tensor), share[:, None] * (softmax - np.eye(4)[labels]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_update_is_one_optimizer_step_with_weight_decay(learner, name):
+    optimizers = {"sgd": keras.optimizers.SGD(0.3), "adam": keras.optimizers.Adam(0.3)}
+    learner.compile(optimizers[name])
+    before = [v.numpy() for v in learner.trainable_variables]
+    gradient = [np.random.default_rng(k).normal(size=b.shape) for k, b in enumerate(before)]
+    theta = learner.update(learner.parameters(None), [tf.constant(g) for g in gradient])
+    for new, old, g in zip(theta, before, gradient, strict=True):
+        total = g + 0.01 * old
+        # Adam's first step: m / (sqrt(v) + epsilon) with both corrections is g / (|g| + epsilon).
+        step = total if name == "sgd" else total / (np.abs(total) + 1e-7)
+        # Keras computes Adam's corrections in float32.
+        np.testing.assert_allclose(new, old - 0.3 * step, rtol=0, atol=3e-5)
+    for new, variable in zip(theta, learner.trainable_variables, strict=True):
+        np.testing.assert_array_equal(new, variable.numpy())
+
+
+def test_no_weight_left_gives_no_loss_and_no_nan():
+    made = learners.MWNet(hidden=3, dtype="float64")
+    made.create_variables()
+    theta = [tf.zeros_like(t) for t in made.parameters(None)]
+    theta[3] = tf.constant([-1e4], tf.float64)  # sigmoid gives exactly 0
+    logits, labels = data()
+    assert float(made.loss(tf.constant(logits), tf.constant(labels), theta)) == 0.0
+    np.testing.assert_array_equal(made.example_weights(tf.constant(logits), tf.constant(labels), theta), np.zeros(6))
+
+
+def test_cross_entropy_has_no_parameters():
+    made = learners.CrossEntropy()
+    made.create_variables()
+    logits, labels = data()
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]
+    np.testing.assert_allclose(made.loss(tf.constant(logits), tf.constant(labels), []), losses.mean())
+    assert made.parameters(None) == []
+    assert not made.variables

@@ -1,0 +1,61 @@
+"""L_r, the cost term, L_g's gap and cross-entropy against NumPy."""
+
+import numpy as np
+import tensorflow as tf
+
+from famus_tf.meta import layers, objectives
+
+
+def test_expected_layers_loss_sees_every_gate():
+    gates = tf.constant([1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    with tf.GradientTape() as tape:
+        tape.watch(gates)
+        loss = objectives.expected_layers_loss(gates, 3)
+    assert float(loss) == (5 - 3) ** 2
+    np.testing.assert_allclose(tape.gradient(loss, gates), np.full(6, 2 * (5 - 3)))
+
+
+def test_traversal_cost():
+    gates, costs = np.array([1, 0, 1], "float32"), np.array([1.0, 0.6, 0.2], "float32")
+    np.testing.assert_allclose(objectives.traversal_cost(gates, costs), gates @ costs)
+
+
+def test_last_layer_gap_and_its_direction():
+    rng = np.random.default_rng(0)
+    g, u = ([rng.normal(size=(3, 3, 2, 4)), rng.normal(size=(5, 4)), rng.normal(size=4)] for _ in range(2))
+    low = layers.GatedLayer("low", (0,), ((0, 1, 2),), 4, 0, 1.0)
+    last = layers.GatedLayer("last", (1, 2), ((0,), ()), 8, 1, 0.2)
+    as_tensors = [[tf.constant(t) for t in side] for side in (g, u)]
+    gap = np.concatenate([g[1].mean(0) - u[1].mean(0), g[2] - u[2]])
+    np.testing.assert_allclose(objectives.last_layer_gap(last, *as_tensors), gap, rtol=1e-10)
+    gates, alpha, lambda_g = tf.constant([1.0, 0.0]), tf.constant(0.5, tf.float64), 0.3
+    v = objectives.directions([low, last], gates, as_tensors[1], as_tensors[0], alpha, lambda_g)
+    np.testing.assert_allclose(v[0], -0.5 * u[0], rtol=1e-10)
+    np.testing.assert_allclose(v[1], np.tile(2 * lambda_g * gap[:4] / 5, (5, 1)), rtol=1e-6)
+    np.testing.assert_allclose(v[2], 2 * lambda_g * gap[4:], rtol=1e-6)
+    # Central differences of lambda_g L_g with respect to g.
+    kernel = g[1].copy()
+    losses = []
+    for shift in (1e-5, -1e-5):
+        kernel[2, 3] = g[1][2, 3] + shift
+        losses.append(lambda_g * (((kernel.mean(0) - u[1].mean(0)) ** 2).sum() + ((g[2] - u[2]) ** 2).sum()))
+    np.testing.assert_allclose(v[1][2, 3], (losses[0] - losses[1]) / 2e-5, rtol=1e-5)
+
+
+def test_gate_gradient_is_the_inner_product_of_each_layer():
+    g, u = ([np.full((2, 3), 2.0), np.arange(3.0), np.ones(4)] for _ in range(2))
+    gated = [layers.GatedLayer("a", (0, 1), ((0,), ()), 6, 0, 1.0), layers.GatedLayer("b", (2,), ((),), 4, 1, 0.5)]
+    found = objectives.gate_gradient(gated, [tf.constant(t) for t in u], [tf.constant(t) for t in g], 0.1)
+    np.testing.assert_allclose(found, [-0.1 * (24 + 5), -0.1 * 4], rtol=1e-6)
+
+
+def test_cross_entropy_of_ids_and_of_distributions():
+    rng = np.random.default_rng(0)
+    logits, ids = rng.normal(size=(6, 4)), rng.integers(0, 4, 6)
+    expected = -(logits - np.log(np.exp(logits).sum(1, keepdims=True)))[np.arange(6), ids]
+    np.testing.assert_allclose(objectives.cross_entropy(tf.constant(ids), tf.constant(logits)), expected, rtol=1e-10)
+    onehot = tf.constant(np.eye(4)[ids], tf.float32)
+    np.testing.assert_allclose(objectives.cross_entropy(onehot, tf.constant(logits)), expected, rtol=1e-6)
+    half = objectives.cross_entropy(tf.constant(ids), tf.constant(logits, tf.bfloat16))
+    assert half.dtype == tf.float32
+    np.testing.assert_allclose(objectives.mean_cross_entropy(tf.constant(ids), tf.constant(logits)), expected.mean())
