@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -106,6 +109,21 @@ def _read_files(files: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     return splits
 
 
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Switches the logger called `name` off."""
+    logger = logging.getLogger(name)
+
+    def refuse(record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(refuse)  # absl's logger does not heed `disabled`
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
+
+
 def _read_prepared(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]] | None:
     """Both splits from TensorFlow Datasets, or None where it is not installed or has not prepared the set."""
     try:
@@ -114,7 +132,8 @@ def _read_prepared(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]] 
     except ImportError:
         return None
     for folder in dict.fromkeys([data_dir or None, None]):
-        builder = tfds.builder("fashion_mnist", data_dir=folder)
+        with _silent("absl"):  # it warns of every folder that holds no prepared set, which is what we ask
+            builder = tfds.builder("fashion_mnist", data_dir=folder)
         if builder.is_prepared():
             splits = []
             for split in ("train", "test"):
