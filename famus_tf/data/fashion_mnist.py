@@ -134,7 +134,8 @@ def _read_prepared(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]] 
     for folder in dict.fromkeys([data_dir or None, None]):
         with _silent("absl"):  # it warns of every folder that holds no prepared set, which is what we ask
             builder = tfds.builder("fashion_mnist", data_dir=folder)
-        if builder.is_prepared():
+            prepared = builder.is_prepared()
+        if prepared:
             splits = []
             for split in ("train", "test"):
                 chunks = list(tfds.as_numpy(builder.as_dataset(split=split, batch_size=4096, shuffle_files=False)))
