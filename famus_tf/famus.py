@@ -16,9 +16,12 @@ one Jacobian-vector product at the logits (`meta/meta_gradient.py`), exact to ro
 Virtual-Train serves Actual-Train too; L_cost; the gates' input is detached and standardised.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import (
     batches,
     layers,
@@ -68,8 +71,7 @@ class FaMUS(keras.Model):
         self.meta_learner = learners.MWNet() if meta_learner is None else meta_learner
         self.selector = selectors.GradientSampler() if selector is None else selector
         self.lambda_r, self.lambda_g, self.lambda_cost = lambda_r, lambda_g, lambda_cost
-        self.weight_decay = weight_decay
-        self._chain = _Chain(network)
+        self.weight_decay, self._chain = weight_decay, _Chain(network)
         self.meta_learner.create_variables()
         self.selector.create_variables(self._chain.layers)
         names = ["loss"]
@@ -95,19 +97,23 @@ class FaMUS(keras.Model):
           optimizer: of w; its learning rate is alpha of the virtual step too.
           meta_optimizer: of theta (beta); default Adam at 1e-3.
           sampler_optimizer: of eta (delta); default SGD at 0.1 with momentum 0.9, as in the paper.
-          metrics: Keras metrics of (labels, logits).
+          metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
           **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
         """
+        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
+            # Keras makes a metric from its name while it traces the step, too late for a second replica.
+            raise errors.InputError(
+                f"metrics={metrics} under a strategy: expected objects such as keras.metrics.Mean()"
+            )
         kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self.optimizer.build(self._chain.variables)
         if self.meta_learner.has_meta_step:
             self.meta_learner.compile(keras.optimizers.get(meta_optimizer or keras.optimizers.Adam(1e-3)))
-            if self.selector.learned:
-                self.sampler_optimizer = keras.optimizers.get(
-                    sampler_optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
-                )
-                self.sampler_optimizer.build(self.selector.trainable_variables)
+        if self.meta_learner.has_meta_step and self.selector.learned:
+            fallback = keras.optimizers.SGD(0.1, momentum=0.9)
+            self.sampler_optimizer = keras.optimizers.get(sampler_optimizer or fallback)
+            self.sampler_optimizer.build(self.selector.trainable_variables)
 
     def call(self, images, training=False):
         """Logits of the network, [n, c]."""
@@ -153,9 +159,8 @@ class FaMUS(keras.Model):
 
         # Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer.
         meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
-        meta_loss, meta_dz = meta_gradient.logit_gradient(
-            lambda z: objectives.mean_cross_entropy(meta_labels, z), meta_forward.logits
-        )
+        validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
+        meta_loss, meta_dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
         u = replicas.all_reduce_sum(meta_forward.backward(meta_dz, lowest))
 
         # theta' = theta - beta (grad L_c over the layers with r_l = 1 (Eq. 9) + lambda_g grad L_g (Eq. 11)).
@@ -184,22 +189,18 @@ class FaMUS(keras.Model):
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = self.meta_learner.loss(logits, labels, [])
-        variables = self._chain.variables
-        gradients = tape.gradient(
-            loss, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        self._apply(gradients)
+        sources, zero = [variable.value for variable in self._chain.variables], tf.UnconnectedGradients.ZERO
+        self._apply(tape.gradient(loss, sources, unconnected_gradients=zero))
         self._report(labels, logits, loss=loss)
         weights = self.meta_learner.example_weights(logits, labels, [])
         return {"index": index, "example_weight": weights, "loss": loss}
 
     def _lowest_segment(self, gates):
         """The segment to stop at; L_g needs the classifier's gradient, whatever its gate says."""
-        lowest = self.selector.lowest_segment(gates)
-        top = self.gated_layers[-1].segment
-        if not self.lambda_g or isinstance(lowest, int):
+        lowest, top = self.selector.lowest_segment(gates), self.gated_layers[-1].segment
+        if not self.lambda_g:
             return lowest
-        return tf.minimum(lowest, top)
+        return min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
 
     def _update_sampler(self, tape, gates, gate_gradient):
         """eta' from L_c + lambda_r L_r + lambda_cost L_cost, through the gates' straight-through gradient."""
@@ -237,8 +238,7 @@ class FaMUS(keras.Model):
         return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Everything is built in `__init__` and `compile`; Keras's own trial step would average the first batch over
-        the replicas and call the model on the pair of batches."""
+        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
 
 
 class _Chain:

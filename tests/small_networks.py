@@ -23,7 +23,7 @@ def residual(dtype="float64", batch_norm=True, num_classes=3, size=6, channels=2
             kernel_regularizer=regularizer,
         )
 
-    images = keras.Input((size, size, channels), name="images", dtype=dtype)
+    images = keras.Input((size, size, channels), name="images", dtype=None if dtype.startswith("mixed") else dtype)
     x = convolution(4, 1, "conv1")(images)
     y = convolution(4, 1, "conv2")(normalised(x, "a"))
     x = keras.layers.Add(dtype=dtype, name="add")([x, y])

@@ -340,3 +340,20 @@ def test_network_is_trained_in_place_and_saves(tmp_path):
     images, _ = batch(3)
     loaded = keras.models.load_model(tmp_path / "network.keras")
     np.testing.assert_array_equal(loaded(images), trainer.network(images))
+
+
+def test_names_of_metrics_are_refused_under_two_replicas(two_replicas):
+    with two_replicas.scope(), pytest.raises(famus_tf.InputError, match="expected objects"):
+        make_trainer(metrics=["accuracy"])
+
+
+def test_a_mixed_policy_takes_a_step():
+    keras.utils.set_random_seed(0)
+    network = small_networks.residual("mixed_bfloat16")
+    trainer = famus_tf.FaMUS(network, selector=famus_tf.GradientSampler(2))
+    trainer.compile(keras.optimizers.SGD(0.1), meta_optimizer=keras.optimizers.SGD(0.5))
+    exact = make_trainer(selector=famus_tf.GradientSampler(2))
+    for number in range(2):
+        data = batch(number), batch(number + 50)
+        records, expected = trainer.step(data), exact.step(data)
+        assert abs(float(records["loss"]) - float(expected["loss"])) < 0.1

@@ -39,14 +39,16 @@ def find_gated_layers(segments):
       A list of `GatedLayer`; the last is the classifier, "layer L" of Eq. 11.
 
     Raises:
-      InputError: nothing in the network is trainable.
+      InputError: nothing in the network is trainable, or a layer regularises its activity.
     """
     groups, position = {}, 0
     for index, segment in enumerate(segments):
-        per_channel = _depthwise_kernels(segment.model)
+        owners = _owners(segment.model)
         for variable in segment.variables:
-            key = (index, variable.path.rpartition("/")[0])
-            axes = (0, 1) if id(variable) in per_channel else tuple(range(len(variable.shape) - 1))
+            owner = owners[id(variable)]
+            # A layer of one's own may hold layers inside: there the path tells them apart.
+            key = (index, id(owner), variable.path.rpartition("/")[0])
+            axes = (0, 1) if _is_depthwise(owner, variable) else tuple(range(len(variable.shape) - 1))
             groups.setdefault(key, []).append((position, axes, variable))
             position += 1
     if not groups:
@@ -60,21 +62,31 @@ def find_gated_layers(segments):
             segment=index,
             cost=min(1.0, sum(segment.cost for segment in segments[index:])),
         )
-        for (index, path), members in groups.items()
+        for (index, _, path), members in groups.items()
     ]
 
 
-def _depthwise_kernels(model):
-    """Kernels [height, width, channels, multiplier]: their output dimension is the last two axes together."""
-    found = set()
+def _owners(model):
+    """{id(variable): layer} over a model and the models nested in it."""
+    found = {}
     for layer in model.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            found.add(id(layer.kernel))
-        elif isinstance(layer, keras.layers.SeparableConv2D):
-            found.add(id(layer.depthwise_kernel))
-        elif isinstance(layer, keras.Model):
-            found |= _depthwise_kernels(layer)
+        if isinstance(layer, keras.Model):
+            found |= _owners(layer)
+            continue
+        if getattr(layer, "activity_regularizer", None) is not None:
+            raise errors.InputError(
+                f"layer {layer.name!r} has an activity_regularizer, which is not supported: expected regularizers of "
+                "weights only"
+            )
+        found |= {id(variable): layer for variable in layer.trainable_variables}
     return found
+
+
+def _is_depthwise(layer, variable):
+    """Whether it is a kernel [height, width, channels, multiplier], whose output dimension is the last two axes."""
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return variable is layer.kernel
+    return isinstance(layer, keras.layers.SeparableConv2D) and variable is layer.depthwise_kernel
 
 
 def _pooled_size(variable, axes):

@@ -8,6 +8,8 @@ TensorFlow prunes what the result does not need, and forward-mode operations are
 
 import tensorflow as tf
 
+from famus_tf.meta import layers
+
 
 def weights_at(segments):
     """The segments' trainable variables as tensors, a flat list, lowest segment first."""
@@ -127,7 +129,9 @@ class RecordedForward:
         with tf.GradientTape() as outer:
             outer.watch(dummy)
             pulled = self._pull_back(k, dummy, targets)
-            product = tf.add_n([tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, along, strict=True)])
+            products = [tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, along, strict=True)]
+            # Under a mixed policy the variables' products are float32 and the input's is not.
+            product = tf.add_n([layers.at_least_float32(part) for part in products])
         return outer.gradient(product, dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import layers, replicas
 
 
@@ -9,15 +10,25 @@ def cross_entropy(labels, logits):
     """Softmax cross-entropy of each example.
 
     Args:
-      labels: int [n] class ids, or float [n, c] distributions.
+      labels: int [n] or [n, 1] class ids, or [n, c] distributions.
       logits: float [n, c]; computed in float32.
 
     Returns:
       float32 [n] (float64 for float64 logits).
+
+    Raises:
+      InputError: the labels have another shape; TensorFlow would stretch them to the logits' without a word.
     """
     logits = layers.at_least_float32(logits)
+    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
+        labels = labels[:, 0]
     if labels.shape.rank == 1:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    if labels.shape.rank != 2 or labels.shape[1] != logits.shape[1]:
+        raise errors.InputError(
+            f"labels of shape {labels.shape} for logits of shape {logits.shape}: expected class ids [n] or "
+            f"distributions [n, {logits.shape[1]}]"
+        )
     return tf.nn.softmax_cross_entropy_with_logits(labels=tf.cast(labels, logits.dtype), logits=logits)
 
 

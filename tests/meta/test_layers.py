@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import layers, segments
 
 
@@ -62,3 +63,22 @@ def test_avg_pool_and_its_transpose(case):
 def test_lowest_selected_counts_from_one():
     for gates, expected in (([0, 1, 0, 1], 2), ([1, 1, 1, 1], 1), ([0, 0, 0, 0], 5)):
         assert int(layers.lowest_selected(tf.constant(gates, tf.float32))) == expected
+
+
+def test_layers_of_one_name_in_nested_models_are_two_layers():
+    def inner(name):
+        images = keras.Input((4, 4, 2))
+        return keras.Model(images, keras.layers.Conv2D(2, 1, name="conv")(images), name=name)
+
+    images = keras.Input((4, 4, 2))
+    x = keras.layers.Flatten()(inner("two")(inner("one")(images)))
+    gated = layers.find_gated_layers(segments.find_segments(keras.Model(images, keras.layers.Dense(2)(x)), 1))
+    assert len(gated) == 3
+    assert [len(layer.positions) for layer in gated] == [2, 2, 2]
+
+
+def test_activity_regularizers_are_refused():
+    images = keras.Input((4,))
+    dense = keras.layers.Dense(2, activity_regularizer="l2", name="loud")
+    with pytest.raises(errors.InputError, match="'loud' has an activity_regularizer"):
+        layers.find_gated_layers(segments.find_segments(keras.Model(images, dense(images))))

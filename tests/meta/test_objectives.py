@@ -1,8 +1,10 @@
 """L_r, the cost term, L_g's gap and cross-entropy against NumPy."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import layers, objectives
 
 
@@ -59,3 +61,14 @@ def test_cross_entropy_of_ids_and_of_distributions():
     half = objectives.cross_entropy(tf.constant(ids), tf.constant(logits, tf.bfloat16))
     assert half.dtype == tf.float32
     np.testing.assert_allclose(objectives.mean_cross_entropy(tf.constant(ids), tf.constant(logits)), expected.mean())
+
+
+def test_labels_in_a_column_are_ids_and_other_shapes_are_refused():
+    logits = tf.constant(np.random.default_rng(0).normal(size=(4, 3)))
+    ids = tf.constant([0, 2, 1, 1])
+    np.testing.assert_array_equal(
+        objectives.cross_entropy(ids[:, tf.newaxis], logits), objectives.cross_entropy(ids, logits)
+    )
+    for wrong in (tf.ones([4, 2]), tf.ones([4, 1]), tf.ones([4, 3, 1])):
+        with pytest.raises(errors.InputError, match=r"class ids \[n\]"):
+            objectives.cross_entropy(wrong, logits)
