@@ -129,13 +129,14 @@ def make_bundle(config):
     return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
 
 
-def make_trainer(config, bundle, total_steps):
+def make_trainer(config, bundle, total_steps, metrics=()):
     """Network, meta-learner, selector and optimizers of a configuration; call it in the strategy's scope.
 
     Args:
       config: `config.Config`.
       bundle: `data.bundle.Bundle`.
       total_steps: length of the run, for the cosine schedule.
+      metrics: Keras metrics of (labels, logits).
 
     Returns:
       A compiled `famus.FaMUS`.
@@ -177,7 +178,7 @@ def make_trainer(config, bundle, total_steps):
         ),
         meta_optimizer=meta_optimizers[optimization.meta_optimizer](optimization.meta_learning_rate),
         sampler_optimizer=keras.optimizers.SGD(optimization.sampler_learning_rate, momentum=0.9),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=list(metrics),
     )
     return trainer
 
@@ -213,9 +214,10 @@ def _assemble(config, bundle, strategy, workdir):
     per_epoch = _steps_per_epoch(config, bundle)
     total_steps = config.optimization.train_steps or config.optimization.epochs * per_epoch
     with strategy.scope():
-        trainer = make_trainer(config, bundle, total_steps)
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        trainer = make_trainer(config, bundle, total_steps, metrics)
         progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
-        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints")
+        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics)
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
 
 

@@ -75,13 +75,15 @@ class Checkpoints:
       trainer: a compiled `famus.FaMUS`.
       progress: `Progress`.
       directory: folder of the checkpoints; the last two are kept.
+      metrics: the metric objects that `trainer` was compiled with.
     """
 
-    def __init__(self, trainer, progress, directory):
+    def __init__(self, trainer, progress, directory, metrics=()):
         # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
         seeds = [v.value for v in trainer.network.non_trainable_variables if v.path.endswith("seed_generator_state")]
         # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
-        means = [variable.value for metric in trainer.metrics for variable in metric.variables]
+        # Keras lists a compiled metric only once it was used, so those are given.
+        means = [variable.value for metric in (*trainer.metrics, *metrics) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(trainer=trainer, progress=progress, seeds=seeds, means=means)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
         self._progress = progress
