@@ -70,7 +70,7 @@ def evaluate(config):
     bundle = make_bundle(config)
     strategy = tf.distribute.get_strategy()
     try:
-        logs = evaluation.make_evaluator(strategy, predict)(_test_batches(config, bundle))
+        logs = evaluation.make_evaluator(strategy, predict)(_test_batches(config, bundle, strategy))
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise errors.InputError(
             f"{workdir / 'export'}: does not take images of {bundle.name}, {bundle.image_shape}"
@@ -252,7 +252,7 @@ def batches(config, bundle, stream, first_step, last_step):
 
 
 def _training_loop(config, bundle, parts):
-    test_batches = _test_batches(config, bundle)
+    test_batches = _test_batches(config, bundle, parts.strategy)
     network = parts.trainer.network
     evaluator = evaluation.make_evaluator(parts.strategy, lambda images: network(images, training=False))
     total = parts.schedule.total_steps
@@ -276,9 +276,9 @@ def _training_loop(config, bundle, parts):
     )
 
 
-def _test_batches(config, bundle):
+def _test_batches(config, bundle, strategy):
     size = min(config.run.eval_batch_size, len(bundle.test_labels))
-    size += -size % tf.distribute.get_strategy().num_replicas_in_sync
+    size += -size % strategy.num_replicas_in_sync
     return pipeline.evaluation_batches(bundle.test_images, bundle.test_labels, batch_size=size)
 
 

@@ -103,7 +103,7 @@ class FaMUS(keras.Model):
         if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
             # Keras makes a metric from its name while it traces the step, too late for a second replica.
             raise errors.InputError(
-                f"metrics={metrics} under a strategy: expected objects such as keras.metrics.Mean()"
+                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
             )
         kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
