@@ -1,6 +1,6 @@
 """Compares run directories in a table: one row for all the runs that differ in nothing but the seed.
 
-    python launch/table.py runs/a runs/b [...] [--markdown] [--json=OUT]
+    python -m benchmarks.table runs/a runs/b [...] [--markdown] [--json=OUT]
 
 Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sample standard deviation over the seeds
 (no ± for one seed). Needs the standard library only.
@@ -90,10 +90,15 @@ def group_runs(runs: Iterable[Run]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def rows(groups: Sequence[Sequence[Run]]) -> list[dict]:
-    """One dict of plain numbers per group; None where a number does not apply."""
+def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -> list[dict]:
+    """One dict of plain numbers per group; None where a number does not apply.
+
+    Args:
+      groups: runs that differ in nothing but the seed, one or more in each group.
+      labels: the method's name in each row; where None, the names of method and selector and what tells rows apart.
+    """
     result = []
-    for group, label in zip(groups, _labels(groups), strict=True):
+    for group, label in zip(groups, labels or _labels(groups), strict=True):
         seconds = _mean(_numbers(group, "train_seconds_per_step"))
         plain = _plain_seconds(group[0], groups)
         result.append(
@@ -112,8 +117,18 @@ def rows(groups: Sequence[Sequence[Run]]) -> list[dict]:
     return result
 
 
-def cells(row: dict) -> list[str]:
-    """A row of `rows` as texts, one per column."""
+def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
+    """The table of what `rows` returned, as text on a terminal or in Markdown."""
+    return format_table([_COLUMNS, *map(_cells, numbers)], markdown)
+
+
+def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
+    """Writes what `rows` returned with flags, command, commit and machine of every run; OSError where it cannot."""
+    kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _cells(row: dict) -> list[str]:
     weight = row["example_weight"]
     return [
         row["method"],
@@ -149,15 +164,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups = group_runs(map(read_run, dict.fromkeys(arguments.run_dirs)))
         numbers = rows(groups)
         if arguments.json:
-            kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
-            arguments.json.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(arguments.json, numbers, groups)
     except RunError as error:
-        print(f"table.py: error: {error}", file=sys.stderr)
+        print(f"table: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"table.py: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
+        print(f"table: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
         return 2
-    print(format_table([_COLUMNS, *map(cells, numbers)], arguments.markdown))
+    print(format_rows(numbers, arguments.markdown))
     return 0
 
 
