@@ -6,8 +6,8 @@
 
 benchmarks/studies.py says which runs a study has. Each is one `python -m famus_tf.main` in a run directory of its own,
 <--runs>/<data set>/<study>/<name>_seed<k>, with its output in log.txt there. With --parallel=p, p runs at a time have
-a p-th of the cores each to themselves. Interrupted, the same command goes on where it stopped. A finished run is not run
-again, nor is one whose equal is finished in another study of the data set. A run that fails does not stop the others.
+a p-th of the cores each to themselves. Interrupted, the same command goes on where it stopped. A finished run is not
+run again, nor is one whose equal is finished in another study. A run that fails does not stop the others.
 """
 
 import argparse
