@@ -98,7 +98,7 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
       labels: the method's name in each row; where None, the names of method and selector and what tells rows apart.
     """
     result = []
-    for group, label in zip(groups, labels or _labels(groups), strict=True):
+    for group, label in zip(groups, labels or name_groups(groups), strict=True):
         seconds = _mean(_numbers(group, "train_seconds_per_step"))
         plain = _plain_seconds(group[0], groups)
         result.append(
@@ -189,7 +189,7 @@ def _flag(line: str) -> tuple[str, str]:
     return name, value
 
 
-def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
     """The method of each group and, where several groups have the same, the flags that tell them apart."""
     labels = [_label(group[0]) for group in groups]
     return [
