@@ -17,22 +17,21 @@ def profile(steps, directory, count):
 
     Args:
       steps: object with `step()`, already traced.
-      directory: folder for the trace, which TensorBoard's profile plugin can show too.
+      directory: folder of its own for the trace, which TensorBoard's profile plugin can show too.
       count: of steps.
 
     Returns:
       Dict type of operation -> {`seconds`: per step, `calls`: per step}, the costliest first. On several cores the
       seconds of operations that ran side by side add up.
     """
-    directory = pathlib.Path(directory)
-    before = set(directory.rglob("*.xplane.pb"))
+    before = set(pathlib.Path(directory).rglob("*.xplane.pb"))
     tf.profiler.experimental.start(str(directory))
     for _ in range(count):
         steps.step()
     tf.profiler.experimental.stop()
     totals = collections.Counter()
     calls = collections.Counter()
-    for path in set(directory.rglob("*.xplane.pb")) - before:
+    for path in set(pathlib.Path(directory).rglob("*.xplane.pb")) - before:
         for kind, seconds in _operations(path.read_bytes()):
             totals[kind] += seconds
             calls[kind] += 1

@@ -3,6 +3,8 @@
 import matplotlib.figure
 import numpy as np
 
+from famus_tf import stage_times
+
 _COLUMNS = (
     "mode",
     "ratio to plain",
@@ -60,7 +62,7 @@ def stages_table(columns):
     Args:
       columns: dict mode -> dict stage -> seconds.
     """
-    stages = list(dict.fromkeys(stage for seconds in columns.values() for stage in seconds))
+    stages = [stage for stage in stage_times.STAGES if any(stage in seconds for seconds in columns.values())]
     lines = [_row(["stage", *columns]), _row(["---"] + ["---:"] * len(columns))]
     for stage in stages:
         lines.append(_row([stage, *(f"{c[stage]:.4f}" if stage in c else "" for c in columns.values())]))
@@ -145,7 +147,7 @@ def draw_stages(path, columns, title):
       columns: dict mode -> dict stage -> seconds.
       title: str.
     """
-    stages = list(dict.fromkeys(stage for seconds in columns.values() for stage in seconds))
+    stages = [stage for stage in stage_times.STAGES if any(stage in seconds for seconds in columns.values())]
     figure = matplotlib.figure.Figure(figsize=(9.5, 2.0 + 0.55 * len(columns)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(columns))

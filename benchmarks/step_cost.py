@@ -7,6 +7,7 @@ cost model's prediction, the seconds of a step and of the first step with its tr
 went. `--json` and `--plot` write the same as JSON, raw times included, and as a bar chart.
 """
 
+import pathlib
 import statistics
 import sys
 
@@ -51,7 +52,9 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
             result["gain_over_float32"] = timing.ratio(seconds[mode, "float32"], seconds[key])
         if profile_directory:
             _say(f"profile of {mode} {policy}")
-            result["operations"] = op_profile.profile(all_steps[key], profile_directory, _PROFILED_STEPS)
+            result["operations"] = op_profile.profile(
+                all_steps[key], pathlib.Path(profile_directory, f"{mode}_{policy}"), _PROFILED_STEPS
+            )
         result["last_loss"] = all_steps[key].step()
     return list(results.values())
 
