@@ -4,15 +4,11 @@ import dataclasses
 import functools
 import os
 import pathlib
-import platform
-import subprocess
-import sys
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from famus_tf import diagnostics, errors, evaluation, export, famus, networks, summaries, training
+from famus_tf import diagnostics, errors, evaluation, export, famus, networks, provenance, summaries, training
 from famus_tf.data import bundle as bundles
 from famus_tf.data import pipeline, sources
 from famus_tf.meta import learners, segment_times, selectors
@@ -332,7 +328,7 @@ def _open_workdir(workdir, config):
                     f"{workdir}: holds a run without flags.cfg; expected a new or a whole run directory"
                 )
             (workdir / "flags.cfg").write_text("\n".join([*config.flag_lines(), ""]))
-        summaries.write_json(workdir / "versions.json", _versions())
+        summaries.write_json(workdir / "versions.json", provenance.versions())
     except OSError as error:
         raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
 
@@ -351,24 +347,3 @@ def _check_same_flags(workdir, config, *, must_exist):
     if difference:
         raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another --workdir")
     return True
-
-
-def _versions():
-    root = pathlib.Path(__file__).resolve().parent.parent
-    try:
-        git = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None
-    return {
-        "commit": commit,
-        "command": sys.argv[1:],
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "gpus": find_gpus(),
-    }

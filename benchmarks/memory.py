@@ -1,0 +1,98 @@
+"""Peak memory of a mode's steps, in a process of its own (Linux).
+
+    python -m benchmarks.memory --mode=mw_net_exact --network=preact_resnet18 --batch_size=16
+
+prints one line of JSON, in bytes: `idle` (all is built, no step made), `peak` (tracing and first steps included),
+`peak_of_steps` (afterwards, graph and functions being there).
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import pathlib
+import subprocess
+import sys
+
+from benchmarks import modes
+from benchmarks import settings as settings_module
+from famus_tf import experiment
+from famus_tf.errors import InputError
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_TRACED_STEPS, _STEPS = 2, 4
+
+
+def measure_in_new_process(mode, settings, policy):
+    """Runs this module's command.
+
+    Args:
+      mode: name of a mode.
+      settings: `settings.Settings`.
+      policy: dtype policy of the network.
+
+    Returns:
+      The dict that it prints.
+
+    Raises:
+      InputError: it failed; the message has the last line of its errors.
+    """
+    command = [sys.executable, "-m", "benchmarks.memory", f"--mode={mode}", f"--dtype_policy={policy}"]
+    done = subprocess.run([*command, *settings.arguments()], cwd=_ROOT, capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise InputError(f"--memory: the process of mode {mode} ended with status {done.returncode} ({last[0]})")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def measure(mode, settings, policy):
+    """Builds the mode in this process, makes a few steps and returns {`idle`, `peak`, `peak_of_steps`} in bytes."""
+    mode = modes.find(mode)
+    steps = modes.make_steps(mode, settings, policy, experiment.make_strategy("one_device"))
+    gc.collect()
+    idle = _status("VmRSS")
+    for _ in range(_TRACED_STEPS * steps.period):
+        steps.step()
+    peak = _status("VmHWM")
+    for _ in range(settings.settle_steps if mode.settle else 0):
+        steps.step()
+    _give_back()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    for _ in range(_STEPS * steps.period):
+        steps.step()
+    return {"idle": idle, "peak": max(peak, _status("VmHWM")), "peak_of_steps": _status("VmHWM")}
+
+
+def _status(name):
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise InputError(f"/proc/self/status has no {name}: memory is measured on Linux only")
+
+
+def _give_back():
+    """Returns what the tracing has freed, so that it does not hide the steps' own peak."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def main(argv=None):
+    """Runs one command line and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
+    parser.add_argument("--mode", required=True)
+    parser.add_argument("--dtype_policy", default="float32", choices=("float32", "mixed_bfloat16"))
+    settings_module.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        found = measure(arguments.mode, settings_module.from_arguments(arguments), arguments.dtype_policy)
+    except InputError as error:
+        print(f"benchmarks.memory: error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

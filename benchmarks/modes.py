@@ -1,0 +1,301 @@
+"""The ways of training that are compared, each an object that makes steps: plain Keras, and `famus_tf` in its modes.
+
+Every mode has a network of its own, built from the same seed, and trains it for real on the same pools of images.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+import famus_tf
+from benchmarks import cost_model, pools
+from famus_tf import errors, networks, training
+
+
+class PinnedSampler(famus_tf.GradientSampler):
+    """The learned sampler with all its work, whose gates are then replaced by those of one segment.
+
+    The graph is that of FaMUS with the sampler, conditionals included; only the depth that it goes to is known.
+
+    Args:
+      segment: number of the segment, as in Python's lists.
+    """
+
+    def __init__(self, segment):
+        super().__init__()
+        self._segment = segment
+
+    def create_variables(self, layers):
+        """As the learned sampler's; raises InputError where the network has no such segment."""
+        super().create_variables(layers)
+        count = layers[-1].segment + 1
+        if not -count <= self._segment < count:
+            raise errors.InputError(f"depth {self._segment}: expected a segment, -{count} to {count - 1}")
+        # The lowest segments may hold nothing trainable.
+        lowest = max(self._segment % count, layers[0].segment)
+        lowest = min(layer.segment for layer in layers if layer.segment >= lowest)
+        self._pinned = [float(layer.segment == lowest) for layer in layers]
+
+    def call(self, descriptors, step):
+        """Gates, float32 [L]; the gradient is that of the learned ones."""
+        gates = super().call(descriptors, step)
+        return gates + tf.stop_gradient(tf.constant(self._pinned) - gates)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """One way of training.
+
+    Attributes:
+      name: as on the command line.
+      learner: function (classes) -> meta-learner; None for plain Keras.
+      selector: function () -> selector.
+      schedule, meta_every: as in `famus_tf.FaMUS`.
+      meta_share: size of the meta batch as a share of the training batch; None takes the command line's.
+      settle: whether the sampler is trained before the steps are timed.
+      virtual_backward: whether the step has a virtual backward pass (L2R's has none), for the cost model.
+    """
+
+    name: str
+    learner: Callable | None = None
+    selector: Callable = famus_tf.AllLayers
+    schedule: str = "three_stage"
+    meta_every: int = 1
+    meta_share: float = 1.0
+    settle: bool = False
+    virtual_backward: bool = True
+
+
+def _mw_net(name, selector=famus_tf.AllLayers, **options):
+    return Mode(name, lambda classes: famus_tf.MWNet(), selector, **options)
+
+
+_LAST_BLOCK = functools.partial(famus_tf.FixedBlock, -2)
+_CLASSIFIER = functools.partial(famus_tf.FixedBlock, -1)
+_L2R = {"learner": lambda classes: famus_tf.L2R(), "virtual_backward": False}
+
+_MODES = (
+    Mode("plain"),
+    Mode("cross_entropy", lambda classes: famus_tf.CrossEntropy()),
+    _mw_net("mw_net_exact"),
+    _mw_net("famus_last_block", _LAST_BLOCK),
+    _mw_net("famus_classifier", _CLASSIFIER),
+    _mw_net("famus_settled", famus_tf.GradientSampler, settle=True),
+    _mw_net("random_layers_4", functools.partial(famus_tf.RandomLayers, 4)),
+    Mode("l2r_exact", **_L2R),
+    Mode("l2r_last_block", selector=_LAST_BLOCK, **_L2R),
+    Mode("mlc_exact", lambda classes: famus_tf.MLC(classes)),
+    _mw_net("one_loop_exact", schedule="one_loop"),
+    _mw_net("one_loop_last_block", _LAST_BLOCK, schedule="one_loop"),
+    _mw_net("one_loop_classifier", _CLASSIFIER, schedule="one_loop"),
+    _mw_net("one_loop_last_block_quarter", _LAST_BLOCK, schedule="one_loop", meta_share=0.25),
+    _mw_net("one_loop_last_block_every4", _LAST_BLOCK, schedule="one_loop", meta_every=4),
+)
+NAMES = tuple(mode.name for mode in _MODES)
+_DEPTH = "famus_gates_at_"
+
+
+def find(name):
+    """The `Mode` called `name`: one of `NAMES`, or famus_gates_at_<segment> (the sampler's step at a pinned depth).
+
+    Raises:
+      InputError: there is no such mode.
+    """
+    for mode in _MODES:
+        if mode.name == name:
+            return mode
+    text = name.removeprefix(_DEPTH)
+    if name.startswith(_DEPTH) and text.removeprefix("-").isdigit():
+        return _mw_net(name, functools.partial(PinnedSampler, int(text)))
+    raise errors.InputError(f"--modes: no mode {name!r}; expected {', '.join(NAMES)} or {_DEPTH}<segment>")
+
+
+def depth_name(segment):
+    """Name of the mode whose gates are pinned at a segment (int or its text), counted as in Python's lists."""
+    return f"{_DEPTH}{segment}"
+
+
+def build_network(settings, policy):
+    """The network of `settings` (`settings.Settings`) with fresh weights, its layers under the dtype policy `policy`.
+
+    A network from a file keeps the policy that it was saved with.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    with _dtype_policy(policy):
+        if pathlib.Path(settings.network).suffix == ".keras":
+            return _load(settings.network)
+        middle = [127.5] * settings.channels
+        return networks.build(settings.network, settings.image_shape, settings.classes, middle, [64.0] * len(middle))
+
+
+def _load(path):
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError) as error:
+        raise errors.InputError(f"--network={path}: cannot read it ({error})") from error
+
+
+@contextlib.contextmanager
+def _dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def make_steps(mode, settings, policy, strategy):
+    """The object that makes the steps of a mode.
+
+    Args:
+      mode: `Mode`.
+      settings: `settings.Settings`.
+      policy: dtype policy of the network.
+      strategy: the one `tf.distribute.Strategy` of the process, with one replica; plain Keras does without.
+
+    Returns:
+      `KerasSteps` or `FamusSteps`.
+    """
+    if mode.learner is None:
+        return KerasSteps(settings, policy)
+    return FamusSteps(mode, settings, policy, strategy)
+
+
+def _optimizer(settings):
+    return keras.optimizers.SGD(settings.learning_rate, momentum=0.9)
+
+
+class KerasSteps:
+    """Plain Keras training: what `fit` does in each step, without its callbacks.
+
+    Args:
+      settings, policy: as in `make_steps`.
+    """
+
+    period = 1
+    lowest_segments = gates_on = ()
+
+    def __init__(self, settings, policy):
+        self._network = build_network(settings, policy)
+        self._network.compile(
+            optimizer=_optimizer(settings),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+        self._network.make_train_function()
+        pool = pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels=True)
+        self._iterator = iter(pools.batches(pool, settings.batch_size, with_index=False))
+        self.segment_costs, self.layers = None, None
+
+    def step(self):
+        """One step, finished when this returns; returns the running mean of the loss."""
+        logs = self._network.train_function(self._iterator)
+        return {name: float(value) for name, value in logs.items()}["loss"]
+
+    def forget(self):
+        """Starts the records anew; there are none."""
+
+    def units(self):
+        """The cost model's forward passes of a step."""
+        return cost_model.PLAIN_UNITS
+
+
+class FamusSteps:
+    """The steps of `famus_tf`'s own training loop, records fetched in each.
+
+    Args:
+      mode, settings, policy, strategy: as in `make_steps`.
+
+    Attributes:
+      period: number of steps after which they repeat, `meta_every`.
+      segment_costs: list of the segments' shares of the cost, from the input to the output.
+      layers: L, the number of gates.
+      lowest_segments: of each meta step since `forget`, the lowest segment traversed.
+      gates_on: of each meta step since `forget`, the number of gates that were on.
+    """
+
+    def __init__(self, mode, settings, policy, strategy):
+        self._mode, self.period = mode, mode.meta_every
+        with strategy.scope():
+            network = build_network(settings, policy)
+            self.trainer = famus_tf.FaMUS(
+                network,
+                meta_learner=mode.learner(settings.classes),
+                selector=mode.selector(),
+                schedule=mode.schedule,
+                meta_every=mode.meta_every,
+            )
+            self.trainer.compile(
+                _optimizer(settings), metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+            )
+        sizes = settings.batch_size, settings.meta_size(mode.meta_share)
+        self._meta_ratio = sizes[1] / sizes[0]
+        self._batches, self._meta_batches = (
+            iter(
+                strategy.experimental_distribute_dataset(
+                    pools.batches(
+                        pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels),
+                        size,
+                        with_index=True,
+                    )
+                )
+            )
+            for size, wrong_labels in zip(sizes, (True, False), strict=True)
+        )
+        self._step = training.compile_step(strategy, self.trainer)
+        self._count = 0
+        self.segment_costs = [segment.cost for segment in self.trainer.segments]
+        self.layers = len(self.trainer.gated_layers)
+        self.forget()
+
+    def next_pair(self):
+        """A training batch, and a meta batch where the next step is a meta step, else None."""
+        with_meta = self.trainer.is_meta_step(self._count)
+        return next(self._batches), next(self._meta_batches) if with_meta else None
+
+    def step(self):
+        """One step, finished when this returns; returns its loss."""
+        records, logs = self._step(*self.next_pair())
+        records = training.gather(records)
+        self._count += 1
+        if "gates" in records:
+            self.gates_on.append(int(records["gates"].sum()))
+            self.lowest_segments.append(self._lowest_segment(int(records["lowest_layer"])))
+        {name: float(value) for name, value in logs.items()}  # as `fit` and the training loop give them to callbacks
+        return float(records["loss"])
+
+    def forget(self):
+        """Starts `lowest_segments` and `gates_on` anew."""
+        self.lowest_segments, self.gates_on = [], []
+
+    def units(self):
+        """The cost model's forward passes of a step, for the depths of the meta steps since `forget`; None before."""
+        if not self.trainer.meta_learner.has_meta_step:
+            return cost_model.PLAIN_UNITS
+        if not self.lowest_segments:
+            return None
+        depths = collections.Counter(self.lowest_segments)
+        share = sum(
+            count * cost_model.traversed_share(self.segment_costs, lowest) for lowest, count in depths.items()
+        ) / len(self.lowest_segments)
+        return cost_model.units(
+            share=share,
+            meta_ratio=self._meta_ratio,
+            schedule=self._mode.schedule,
+            virtual_backward=self._mode.virtual_backward,
+            meta_every=self.period,
+        )
+
+    def _lowest_segment(self, lowest_layer):
+        """From the number of the lowest selected layer; where L_g is on, the classifier's segment is never left out."""
+        layers = self.trainer.gated_layers
+        if lowest_layer > len(layers):
+            return layers[-1].segment if self.trainer.lambda_g else len(self.segment_costs)
+        return layers[lowest_layer - 1].segment

@@ -1,0 +1,29 @@
+"""The JSON behind every number: what was measured, with which command, commit and versions, on which machine."""
+
+import pathlib
+
+from famus_tf import provenance, summaries
+
+
+class Record:
+    """Opened before the measurement and written after it, so that it tells the machine's load at both ends.
+
+    Args:
+      arguments: the parsed command line, an `argparse.Namespace`.
+    """
+
+    def __init__(self, arguments):
+        self._content = {
+            "settings": {
+                name: str(value) if isinstance(value, pathlib.Path) else value
+                for name, value in vars(arguments).items()
+            },
+            "versions": provenance.versions(),
+            "cpu_model": provenance.cpu_model(),
+            "load_average": {"start": provenance.load_average()},
+        }
+
+    def write(self, path, **content):
+        """Writes the record with `content`, anything that JSON can hold, to the file `path`."""
+        self._content["load_average"]["end"] = provenance.load_average()
+        summaries.write_json(path, self._content | content)

@@ -1,0 +1,93 @@
+"""What is measured: network, images, batches and how often; one dataclass, one set of arguments for every command."""
+
+import argparse
+import dataclasses
+
+POLICIES = {
+    "float32": ("float32",),
+    "mixed_bfloat16": ("mixed_bfloat16",),
+    "both": ("float32", "mixed_bfloat16"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One measurement's settings.
+
+    Attributes:
+      network: name of a network of `famus_tf.networks`, or the path of a `.keras` file.
+      image_size: height and width of the images.
+      channels, classes: of the images and labels.
+      batch_size: n, training images per step.
+      meta_batch_size: m, meta images per step; 0 means n.
+      seed: of weights and data.
+      settle_steps: steps that the learned sampler trains before it is timed.
+      learning_rate: alpha of every mode and of plain training.
+    """
+
+    network: str = "preact_resnet18"
+    image_size: int = 32
+    channels: int = 3
+    classes: int = 10
+    batch_size: int = 16
+    meta_batch_size: int = 0
+    seed: int = 0
+    settle_steps: int = 300
+    learning_rate: float = 0.02
+
+    @property
+    def image_shape(self):
+        """(height, width, channels)."""
+        return (self.image_size, self.image_size, self.channels)
+
+    def meta_size(self, share=1.0):
+        """m, or `share` of n where a mode asks for less than the whole; at least 1."""
+        whole = self.meta_batch_size or self.batch_size
+        return whole if share == 1.0 else max(1, round(share * self.batch_size))
+
+    def title(self):
+        """One line that says what was measured."""
+        images = f"{self.image_size} x {self.image_size} x {self.channels}"
+        return f"{self.network}, {images}, {self.classes} classes, batch {self.batch_size} + {self.meta_size()}"
+
+    def arguments(self):
+        """The command line arguments that give these settings."""
+        return [f"--{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)]
+
+
+_HELP = {
+    "network": "name of a network, or the path of a .keras file (images -> logits)",
+    "image_size": "height and width of the images",
+    "channels": "channels of the images",
+    "classes": "number of classes",
+    "batch_size": "n, training images per step",
+    "meta_batch_size": "m, meta images per step; 0: as many as training images",
+    "seed": "of weights and data",
+    "settle_steps": "steps that the learned sampler trains before it is timed",
+    "learning_rate": "alpha, of plain training and of every mode",
+}
+
+
+def add_arguments(parser):
+    """Adds one argument for every field of `Settings` to an `argparse.ArgumentParser`."""
+    for field in dataclasses.fields(Settings):
+        kind = positive if field.type is int and field.name not in ("meta_batch_size", "seed", "settle_steps") else None
+        parser.add_argument(
+            f"--{field.name}",
+            type=kind or field.type,
+            default=field.default,
+            help=f"{_HELP[field.name]} (default {field.default})",
+        )
+
+
+def from_arguments(arguments):
+    """`Settings` from parsed arguments."""
+    return Settings(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)})
+
+
+def positive(text):
+    """An int of 1 or more, for `argparse`."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return value

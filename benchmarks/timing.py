@@ -1,0 +1,68 @@
+"""Times taken in turns, A B C A B C ..., and compared pair by pair: a machine that slows down slows all of them."""
+
+import math
+import time
+
+import numpy as np
+
+WARM_STEPS = 3
+
+
+def first_step(steps):
+    """Seconds of the first step, tracing included (with `meta_every`, of the first whole period)."""
+    start = time.perf_counter()
+    for _ in range(steps.period):
+        steps.step()
+    return time.perf_counter() - start
+
+
+def steps_per_sample(steps, seconds):
+    """Number of steps that take about `seconds` or longer, whole periods."""
+    start = time.perf_counter()
+    count = math.ceil(WARM_STEPS / steps.period) * steps.period
+    for _ in range(count):
+        steps.step()
+    each = (time.perf_counter() - start) / count
+    return math.ceil(max(1.0, seconds / each) / steps.period) * steps.period
+
+
+def sample(steps, count):
+    """Mean seconds of `count` steps in a row, each finished before the next."""
+    start = time.perf_counter()
+    for _ in range(count):
+        steps.step()
+    return (time.perf_counter() - start) / count
+
+
+def rounds(all_steps, counts, number, progress=lambda done: None):
+    """Times all in turn, `number` times.
+
+    Args:
+      all_steps: dict key -> object with `step()`.
+      counts: dict key -> steps in a sample.
+      number: of rounds.
+      progress: function (rounds done).
+
+    Returns:
+      Dict key -> list of seconds per step, one for each round.
+    """
+    seconds = {key: [] for key in all_steps}
+    for done in range(number):
+        for key, steps in all_steps.items():
+            seconds[key].append(sample(steps, counts[key]))
+        progress(done + 1)
+    return seconds
+
+
+def ratio(seconds, reference):
+    """The ratio of two series of times taken in the same rounds, pair by pair.
+
+    Args:
+      seconds, reference: lists of equal length.
+
+    Returns:
+      Dict with the `median`, the quartiles `low` and `high`, and the number of `rounds`.
+    """
+    ratios = np.asarray(seconds, float) / np.asarray(reference, float)
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return {"median": float(median), "low": float(low), "high": float(high), "rounds": len(ratios)}
