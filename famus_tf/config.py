@@ -16,7 +16,7 @@ from famus_tf.errors import InputError
 _NOT_WRITTEN = frozenset({"mode", "workdir"})
 # Differences that leave weights and results as they are, so that a run may go on with another value.
 _NO_EFFECT_ON_RESULT = frozenset(
-    {"data_dir", "summary_every", "checkpoint_every", "eval_batch_size", "log_meta_gradient"}
+    {"data_dir", "summary_every", "checkpoint_every", "eval_batch_size", "log_meta_gradient", "log_stage_times"}
 )
 
 
@@ -88,6 +88,11 @@ class RunConfig(_Group):
         False,
         "Fetch the meta gradient in every meta step and log its variance and norm over each epoch (Fig. 4): in "
         "TensorBoard and in results.json. Not for l2r.",
+    )
+    log_stage_times: bool = _flag(
+        False,
+        "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step: in "
+        "TensorBoard and in results.json.",
     )
 
 

@@ -1,4 +1,6 @@
-"""The paper's diagnostics: variance of the meta gradient (Fig. 4), selected layers (supplement, Fig. 2)."""
+"""The paper's diagnostics: stage times (Fig. 1b), meta gradient (Fig. 4), selected layers (supplement, Fig. 2)."""
+
+import re
 
 import keras
 import matplotlib.backends.backend_agg
@@ -32,6 +34,21 @@ class Diagnostics(keras.callbacks.Callback):
             if figure is not None:
                 tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
         self._summaries.writer.flush()
+
+
+def write_stage_times(directory, step, seconds):
+    """Writes `time/stage_<stage>` for TensorBoard, in an event file of its own.
+
+    Args:
+      directory: folder of the event files.
+      step: number of training steps done.
+      seconds: dict stage -> seconds, as `stage_times.measure` returns it.
+    """
+    writer = tf.summary.create_file_writer(str(directory))
+    with writer.as_default(step=step):
+        for stage, value in seconds.items():
+            tf.summary.scalar(f"time/stage_{re.sub(r'[^a-z0-9]+', '_', stage.lower())}", value)
+    writer.close()
 
 
 def layer_names(trainer):

@@ -8,7 +8,18 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from famus_tf import diagnostics, errors, evaluation, export, famus, networks, provenance, summaries, training
+from famus_tf import (
+    diagnostics,
+    errors,
+    evaluation,
+    export,
+    famus,
+    networks,
+    provenance,
+    stage_times,
+    summaries,
+    training,
+)
 from famus_tf.data import bundle as bundles
 from famus_tf.data import pipeline, sources
 from famus_tf.meta import learners, segment_times, selectors
@@ -41,6 +52,7 @@ def train(config):
         _measure_costs(config, bundle, run_parts.trainer)  # kept in the checkpoints: a resumed run has the same
     if resumed and progress.step < schedule.total_steps:
         print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
+    _time_stages(config, bundle, run_parts, workdir)
     if progress.step < schedule.total_steps:
         tensorboard = summaries.TensorBoard(
             workdir / "tensorboard",
@@ -51,6 +63,7 @@ def train(config):
         )
         callbacks = [tensorboard, diagnostics.Diagnostics(tensorboard, progress)]
         _training_loop(config, bundle, run_parts).run(callbacks)
+        _time_stages(config, bundle, run_parts, workdir)
     summary = summaries.results(
         progress, bundle, method=config.method.method, selector=config.method.selector, seed=config.run.seed
     )
@@ -232,6 +245,21 @@ def _assemble(config, bundle, strategy, workdir):
         progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
         checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics)
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
+
+
+def _time_stages(config, bundle, parts, workdir):
+    """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
+    step, timed = parts.progress.step, {entry["step"] for entry in parts.progress.stage_times}
+    due = not timed or (step == parts.schedule.total_steps and step not in timed)
+    if not (due and config.run.log_stage_times and parts.trainer.meta_learner.has_meta_step):
+        return
+    first = (
+        next(iter(parts.strategy.experimental_distribute_dataset(batches(config, bundle, stream, 0, 1))))
+        for stream in ("train", "meta")
+    )
+    seconds = stage_times.measure(parts.trainer, tuple(first), strategy=parts.strategy)
+    parts.progress.stage_times.append({"step": step, "seconds": seconds})
+    diagnostics.write_stage_times(workdir / "tensorboard", step, seconds)
 
 
 def _measure_costs(config, bundle, trainer):

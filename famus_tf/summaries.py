@@ -127,6 +127,7 @@ def results(progress, bundle, *, method, selector, seed):
         "example_weight": {
             name: float(weights[name].mean()) if len(weights.get(name, ())) else None for name in ("clean", "noisy")
         },
+        "stage_times": progress.stage_times,
         "history": progress.history,
     }
 

@@ -25,6 +25,7 @@ class Progress(tf.train.experimental.PythonState):
       step: number of training steps done.
       history: list of one dict for each epoch done, with its `epoch`, `step`, the epoch's logs and its statistics.
       epoch_statistics: `epoch_statistics.EpochStatistics` of the epoch under way.
+      stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
@@ -36,6 +37,7 @@ class Progress(tf.train.experimental.PythonState):
         self.step = 0
         self.history = []
         self.epoch_statistics = epoch_statistics.EpochStatistics(num_layers)
+        self.stage_times = []
         self.example_weight = np.full([num_examples], np.nan, np.float32)
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
@@ -76,6 +78,7 @@ class Progress(tf.train.experimental.PythonState):
         plain = {
             "step": self.step,
             "history": self.history,
+            "stage_times": self.stage_times,
             "gate_steps": self.gate_steps,
             "lowest_sum": self.lowest_sum,
             "meta_durations": self.meta_durations,

@@ -1,12 +1,12 @@
 """The paper's diagnostics: pictures against the numbers they show, and a whole run with every log switched on."""
 
 import json
+import statistics
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import meta_gradient_variance
 from famus_tf import config, diagnostics, errors, experiment, training
 
 FLAGS = {
@@ -51,9 +51,14 @@ def resumed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def events(resumed):
     """The run's TensorBoard logs."""
+    return read_events(resumed[0])
+
+
+def read_events(workdir):
+    """All TensorBoard logs of a run directory."""
     from tensorboard.backend.event_processing import event_accumulator
 
-    found = event_accumulator.EventAccumulator(str(resumed[0] / "tensorboard"), size_guidance={"tensors": 0})
+    found = event_accumulator.EventAccumulator(str(workdir / "tensorboard"), size_guidance={"tensors": 0})
     found.Reload()
     return found
 
@@ -81,6 +86,22 @@ def test_statistics_of_a_resumed_run_are_those_of_its_records(resumed, events):
         for tag in (tag for tag in events.Tags()["tensors"] if tag.startswith("gates/0")):
             layer = int(tag.removeprefix("gates/").split("_")[0])
             assert values_of(events, tag)[epoch["step"]] == pytest.approx(share[layer - 1], abs=1e-6)
+
+
+def test_timing_the_stages_leaves_the_run_as_it_is(resumed, tmp_path):
+    settings = FLAGS | {"log_stage_times": True, "workdir": str(tmp_path / "run")}
+    experiment.run(config.from_values(settings))
+    plain, timed = (json.loads((path / "results.json").read_text()) for path in (resumed[0], tmp_path / "run"))
+    assert plain["history"] == timed["history"]
+    assert plain["example_weight"] == timed["example_weight"]
+    assert plain["stage_times"] == []
+    assert [entry["step"] for entry in timed["stage_times"]] == [0, 10]
+    events = read_events(tmp_path / "run")
+    for entry in timed["stage_times"]:
+        assert statistics.fsum(entry["seconds"].values()) > 0
+        assert {"Virtual-Train forward", "Meta-Train tangent", "Actual-Train backward"} <= entry["seconds"].keys()
+        written = values_of(events, "time/stage_meta_train_tangent")[entry["step"]]
+        assert written == pytest.approx(entry["seconds"]["Meta-Train tangent"], rel=1e-6)
 
 
 def test_pictures_of_the_selected_layers(resumed, events):
@@ -131,50 +152,3 @@ def test_the_meta_gradient_of_l2r_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match="--log_meta_gradient with --method=l2r"):
         experiment.run(settings)
     assert not (tmp_path / "run").exists()
-
-
-def write_run(directory, seed, variances, **flags):
-    """A run directory with a variance for each epoch of ten steps."""
-    directory.mkdir()
-    lines = [f"--seed={seed}", *(f"--{name}={value}" for name, value in flags.items())]
-    (directory / "flags.cfg").write_text("\n".join(lines))
-    history = [
-        {"step": 10 * n, "meta_gradient": {"variance": value, "relative_variance": 2 * value}}
-        for n, value in enumerate(variances, start=1)
-    ]
-    results = {"test_accuracy": {"peak": 0.5, "last": 0.5}, "history": history}
-    (directory / "results.json").write_text(json.dumps(results))
-    return directory
-
-
-def test_variance_picture_has_a_line_for_each_method(tmp_path, capsys, monkeypatch):
-    runs = [
-        write_run(tmp_path / "a", 0, [3.0, 2.0, None], method="mw_net", selector="all"),
-        write_run(tmp_path / "b", 1, [5.0, 4.0, 1.0], method="mw_net", selector="all"),
-        write_run(tmp_path / "c", 0, [0.2, 0.1, 0.1], method="mw_net", selector="sampler"),
-    ]
-    figures = []
-    savefig = meta_gradient_variance.matplotlib.figure.Figure.savefig
-    monkeypatch.setattr(
-        meta_gradient_variance.matplotlib.figure.Figure,
-        "savefig",
-        lambda self, *args, **kwargs: (figures.append(self), savefig(self, *args, **kwargs)),
-    )
-    out = tmp_path / "out.png"
-    assert meta_gradient_variance.main([*map(str, runs), f"--out={out}"]) == 0
-    assert capsys.readouterr().out == f"{out}\n"
-    assert out.read_bytes().startswith(b"\x89PNG")
-    for axes, scale in zip(figures[0].axes, (1, 2), strict=True):
-        exact, famus = axes.get_lines()
-        np.testing.assert_allclose(exact.get_xydata(), [[10, 4.0 * scale], [20, 3.0 * scale]])
-        np.testing.assert_allclose(famus.get_xydata(), [[10, 0.2 * scale], [20, 0.1 * scale], [30, 0.1 * scale]])
-    labels = [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]
-    assert labels == ["MW-Net, all layers (2 seeds)", "MW-Net + FaMUS (seed 0)"]
-
-
-def test_variance_picture_of_a_run_without_it_is_refused(tmp_path, capsys):
-    run = write_run(tmp_path / "a", 0, [None, None], method="mw_net")
-    assert meta_gradient_variance.main([str(run), f"--out={tmp_path / 'out.png'}"]) == 2
-    printed = capsys.readouterr().err
-    assert printed.startswith("meta_gradient_variance: error: no meta gradient recorded")
-    assert printed.count("\n") == 1

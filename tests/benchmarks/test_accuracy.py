@@ -14,7 +14,7 @@ from benchmarks import accuracy, studies
 from famus_tf import flag_defs
 from famus_tf.errors import InputError
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PYTHON = sys.executable
 # Writes what a run writes, and where it ran; `--seed=13` fails, an existing file "hang" makes it wait.
 STUB = """
