@@ -11,7 +11,7 @@ def write_run(directory, seed, variances, **flags):
     lines = [f"--seed={seed}", *(f"--{name}={value}" for name, value in flags.items())]
     (directory / "flags.cfg").write_text("\n".join(lines))
     history = [
-        {"step": 10 * n, "meta_gradient": {"variance": value, "relative_variance": 2 * value}}
+        {"step": 10 * n, "meta_gradient": {"variance": value, "relative_variance": value and 2 * value}}
         for n, value in enumerate(variances, start=1)
     ]
     results = {"test_accuracy": {"peak": 0.5, "last": 0.5}, "history": history}
