@@ -64,6 +64,16 @@ def test_the_rows_of_a_study_have_names_and_flags_of_their_own():
             assert len({tuple(flags) for flags in rows.values()}) == len(rows)
 
 
+def test_the_flags_of_every_row_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for dataset, by_study in studies.STUDIES.items():
+        for study in by_study:
+            jobs = accuracy.make_jobs(dataset, study, ["0"], [], [], tmp_path)
+            configs = [flag_defs.read_config(["famus_tf.main", *job.flags]) for job in jobs]
+            lines = {config.flag_lines() for config in configs}
+            assert len(lines) == len(by_study[study])  # no row is the default of another in other words
+
+
 def test_jobs_are_all_methods_of_one_seed_after_the_other(tmp_path):
     jobs = accuracy.make_jobs(
         "fashion_mnist", "methods", ["3", "4"], ["famus", "cross_entropy"], ["--epochs=2"], tmp_path
