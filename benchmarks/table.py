@@ -14,11 +14,8 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 
-_LABELS = {
-    ("cross_entropy", None): "cross-entropy",
-    ("mw_net", "all"): "MW-Net, all layers",
-    ("mw_net", "sampler"): "MW-Net + FaMUS",
-}
+_METHODS = {"cross_entropy": "cross-entropy", "mw_net": "MW-Net", "l2r": "L2R", "mlc": "MLC"}
+_SELECTORS = {"all": ", all layers", "sampler": " + FaMUS", "random": ", random layers", "block": ", fixed block"}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
 _COLUMNS = (
@@ -199,10 +196,10 @@ def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _label(run: Run) -> str:
-    method, selector = (run.flags.get(name, run.results.get(name)) for name in ("method", "selector"))
+    method, selector = (run.flags.get(name, run.results.get(name)) or "" for name in ("method", "selector"))
     if method == "cross_entropy":
-        selector = None
-    return _LABELS.get((method, selector), " + ".join(filter(None, (method, selector))) or _NOT_AVAILABLE)
+        selector = ""
+    return _METHODS.get(method, method) + _SELECTORS.get(selector, f" {selector}".rstrip()) or _NOT_AVAILABLE
 
 
 def _distinction(group, groups, labels, label) -> str:

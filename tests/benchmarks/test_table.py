@@ -53,6 +53,22 @@ def test_groups_of_one_method_say_what_tells_them_apart(write_run, capsys):
     assert "MW-Net, all layers  " in out
 
 
+@pytest.mark.parametrize(
+    ("flags", "label"),
+    [
+        ("--method=l2r\n--selector=sampler", "L2R + FaMUS"),
+        ("--method=mlc\n--selector=random", "MLC, random layers"),
+        ("--method=mw_net\n--selector=block", "MW-Net, fixed block"),
+        ("--method=cross_entropy\n--selector=block", "cross-entropy"),
+        ("--method=new\n--selector=other", "new other"),
+        ("", "n/a"),
+    ],
+)
+def test_names_of_the_methods(write_run, capsys, flags, label):
+    assert table.main([write_run("a", flags)]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split("  ")[0] == label
+
+
 def test_no_ratio_to_cross_entropy_on_another_data_set(write_run, capsys):
     runs = [write_run("a", CROSS_ENTROPY + "\n--dataset=fashion_mnist"), write_run("b", FAMUS)]
     assert table.main(runs) == 0
