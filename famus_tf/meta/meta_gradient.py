@@ -1,14 +1,12 @@
 """Forward, backward and tangent passes over a chain of segments, each able to leave out what lies below `lowest`.
 
 The meta gradient needs, besides the two backward passes, one Jacobian-vector product of the network: the logit tangent
-zdot = (dz / dw) . v. It is taken segment by segment with nested tapes. The inner tape gives the vector-Jacobian product
-vjp(c) for a dummy cotangent c, in which it is linear; the outer tape differentiates <vjp(c), v> with respect to c.
-TensorFlow prunes what the result does not need, and forward-mode operations are what is left.
+zdot = (dz / dw) . v. It is taken segment by segment (`traced_segment`).
 """
 
 import tensorflow as tf
 
-from famus_tf.meta import layers
+from famus_tf.meta import replicas, traced_segment
 
 
 def weights_at(segments):
@@ -17,7 +15,7 @@ def weights_at(segments):
 
 
 class RecordedForward:
-    """A forward pass of a chain of segments in training mode, with one gradient tape for each segment.
+    """A forward pass of a chain of segments in training mode, from which gradients and tangents can be taken.
 
     Args:
       segments: list of `segments.Segment`.
@@ -30,32 +28,23 @@ class RecordedForward:
     """
 
     def __init__(self, segments, images, weights=None):
-        self._inputs, self._outputs, self._tapes, self._sources, self._slices = [], [], [], [], []
-        start, x = 0, images
-        for segment in segments:
-            stop = start + len(segment.variables)
-            with tf.GradientTape(persistent=True) as tape:
-                if x.dtype.is_floating:
-                    tape.watch(x)
-                if weights is None:
-                    sources = [variable.value for variable in segment.variables]
-                    y = segment.model(x, training=True)
-                else:
-                    sources = weights[start:stop]
-                    tape.watch(sources)
-                    states = [variable.value for variable in segment.model.non_trainable_variables]
-                    # The new BatchNorm statistics are dropped: only the pass at w moves them (Actual-Train).
-                    y, _ = segment.model.stateless_call(sources, states, x, training=True)
-            self._inputs.append(x)
-            self._outputs.append(y)
-            self._tapes.append(tape)
-            self._sources.append(sources)
-            self._slices.append(slice(start, stop))
-            start, x = stop, y
-        self._count = start
+        own_weights, weights = weights is None, weights_at(segments) if weights is None else weights
         # Below the lowest trainable variable there is nothing to differentiate.
-        self._bottom = next((k for k, sources in enumerate(self._sources) if sources), len(segments))
-        self.logits = x
+        self._bottom = next((k for k, segment in enumerate(segments) if segment.variables), len(segments))
+        self._weights, self._slices, self._passes, self._saved, self._tensors = weights, [], [], [], [images]
+        start = 0
+        for k, segment in enumerate(segments):
+            self._slices.append(slice(start, start + len(segment.variables)))
+            start += len(segment.variables)
+            if k < self._bottom:
+                y, passes, saved = _untrained_output(segment.model, self._tensors[k], own_weights), None, None
+            else:
+                passes = _passes(segment, self._tensors[k], differentiable_input=k > self._bottom)
+                y, saved = _forward(passes, segment.model, self._tensors[k], weights[self._slices[k]], own_weights)
+            self._passes.append(passes)
+            self._saved.append(saved)
+            self._tensors.append(y)
+        self.logits = self._tensors[-1]
 
     def backward(self, cotangent, lowest=0):
         """Gradients of <cotangent, logits>, from the top down to segment `lowest`.
@@ -68,11 +57,16 @@ class RecordedForward:
         Returns:
           A flat list of dense tensors, one for each variable, lowest segment first.
         """
-        gradients = [None] * self._count
+        gradients = [None] * len(self._weights)
         cotangent = tf.cast(cotangent, self.logits.dtype)
-        for k in reversed(range(self._bottom, len(self._tapes))):
-            results = _run_if(lowest, k, lambda k=k, c=cotangent: self._vjp(k, c), lambda k=k: self._zero_vjp(k))
-            gradients[self._slices[k]] = results[: len(self._sources[k])]
+        for k in reversed(range(self._bottom, len(self._passes))):
+            results = _run_if(
+                lowest,
+                k,
+                lambda k=k, c=cotangent: self._passes[k].vjp(self._saved[k], c),
+                lambda k=k: self._zero_vjp(k),
+            )
+            gradients[self._slices[k]] = results[: self._slices[k].stop - self._slices[k].start]
             cotangent = results[-1]
         return gradients
 
@@ -87,66 +81,56 @@ class RecordedForward:
           [n, c] in the logits' type.
         """
         tangent = None
-        for k in range(self._bottom, len(self._tapes)):
-            part = directions[self._slices[k]]
-            if isinstance(lowest, int) and k <= lowest:
-                tangent = None
-            results = _run_if(
+        for k in range(self._bottom, len(self._passes)):
+            weights = self._weights[self._slices[k]]
+            along = [tf.cast(d, w.dtype) for d, w in zip(directions[self._slices[k]], weights, strict=True)]
+            if k > self._bottom:
+                along.append(tangent)
+            (tangent,) = _run_if(
                 lowest,
                 k,
-                lambda k=k, t=tangent, part=part: [self._jvp(k, t, part)],
-                lambda k=k: [tf.zeros_like(self._outputs[k])],
+                lambda k=k, along=along: [self._passes[k].jvp(self._saved[k], along)],
+                lambda k=k: [tf.zeros_like(self._tensors[k + 1])],
             )
-            tangent = results[0]
-        return tangent
-
-    def _vjp(self, k, cotangent):
-        """Gradients of segment k's variables, then that of its input where a lower segment needs it."""
-        targets = list(self._sources[k])
-        if k > self._bottom:
-            targets.append(self._inputs[k])
-        return self._pull_back(k, cotangent, targets)
-
-    def _pull_back(self, k, cotangent, targets):
-        gradients = self._tapes[k].gradient(
-            self._outputs[k], targets, output_gradients=cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]  # an embedding's comes as IndexedSlices
+        return tf.zeros_like(self.logits) if tangent is None else tangent
 
     def _zero_vjp(self, k):
-        zeros = [tf.zeros(source.shape, source.dtype) for source in self._sources[k]]
-        return [*zeros, tf.zeros_like(self._inputs[k])] if k > self._bottom else zeros
+        zeros = [tf.zeros(weight.shape, weight.dtype) for weight in self._weights[self._slices[k]]]
+        return [*zeros, tf.zeros_like(self._tensors[k])] if k > self._bottom else zeros
 
-    def _jvp(self, k, tangent, directions):
-        """Tangent of segment k's output for a tangent of its input (None: zero) and of its variables."""
-        targets, along = list(self._sources[k]), list(directions)
-        if tangent is not None and k > self._bottom:
-            targets.append(self._inputs[k])
-            along.append(tangent)
-        if not targets:
-            return tf.zeros_like(self._outputs[k])
-        dummy = tf.zeros_like(self._outputs[k])
-        with tf.GradientTape() as outer:
-            outer.watch(dummy)
-            pulled = self._pull_back(k, dummy, targets)
-            products = [tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, along, strict=True)]
-            # Under a mixed policy the variables' products are float32 and the input's is not.
-            product = tf.add_n([layers.at_least_float32(part) for part in products])
-        return outer.gradient(product, dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+def _untrained_output(model, x, own_weights):
+    """The output of a segment at the bottom that has no trainable variables."""
+    if own_weights:
+        return model(x, training=True)
+    states = [variable.value for variable in model.non_trainable_variables]
+    return model.stateless_call([], states, x, training=True)[0]
+
+
+def _forward(passes, model, x, weights, keep_states):
+    """Output and saved tensors of a segment; keeps what the pass makes of BatchNorm statistics and random seeds."""
+    variables = model.non_trainable_variables
+    states = [tf.convert_to_tensor(variable.value) for variable in variables]
+    y, new_states, saved = passes.forward(x, weights, states)
+    if keep_states:
+        for position, value in new_states.items():
+            variables[position].assign(value)
+    return y, saved
+
+
+def _passes(segment, x, differentiable_input):
+    """The segment's functions for inputs like `x`, traced once for each replica (they carry its device's name)."""
+    key = (tuple(x.shape), x.dtype, replicas.number())
+    if key not in segment.passes:
+        segment.passes[key] = traced_segment.TracedSegment(segment, x, differentiable_input)
+    return segment.passes[key]
 
 
 def _run_if(lowest, k, compute, zeros):
     """`compute()` where segment k is at or above `lowest`, else `zeros()`; lists of tensors of the same shapes."""
     if isinstance(lowest, int):
         return compute() if k >= lowest else zeros()
-    # Without a function of its own, the graph optimizer may move a TemporaryVariable of a branch that is not taken
-    # into the step, and the second step of a large network fails with "AlreadyExistsError: ... tmp_var".
-    keep_whole = {"_noinline": True}
-    return tf.cond(
-        k >= lowest,
-        lambda: tf.function(compute, autograph=False, experimental_attributes=keep_whole)(),
-        lambda: tf.function(zeros, autograph=False, experimental_attributes=keep_whole)(),
-    )
+    return tf.cond(k >= lowest, compute, zeros)
 
 
 def logit_gradient(loss, logits):

@@ -87,10 +87,13 @@ def directions(gated_layers, gates, u, g, alpha, lambda_g):
       Flat list of tensors of the variables' shapes.
     """
     result = list(u)
+    factors = {}
     for number, layer in enumerate(gated_layers):
         for position in layer.positions:
             dtype = u[position].dtype
-            result[position] = -tf.cast(alpha, dtype) * tf.cast(gates[number], dtype) * u[position]
+            if dtype not in factors:
+                factors[dtype] = tf.unstack(-tf.cast(alpha, dtype) * tf.cast(gates, dtype), num=len(gated_layers))
+            result[position] = factors[dtype][number] * u[position]
     if lambda_g:
         last = gated_layers[-1]
         pull = layers.avg_pool_transpose(last, 2.0 * lambda_g * last_layer_gap(last, g, u), u)

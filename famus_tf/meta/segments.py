@@ -23,11 +23,13 @@ class Segment:
       model: functional `keras.Model` from the lower cut to the upper one; its layers belong to the whole network too.
       variables: its trainable variables, a list of `keras.Variable`.
       cost: its share of the network's multiplications, in [0, 1].
+      passes: its functions for each shape of images, kept by `meta_gradient`.
     """
 
     model: keras.Model
     variables: list
     cost: float
+    passes: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
