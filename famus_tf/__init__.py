@@ -5,13 +5,28 @@ import importlib
 _PUBLIC = {
     "FaMUS": "famus_tf.famus",
     "MWNet": "famus_tf.meta.learners",
+    "L2R": "famus_tf.meta.learners",
+    "MLC": "famus_tf.meta.learners",
     "CrossEntropy": "famus_tf.meta.learners",
     "AllLayers": "famus_tf.meta.selectors",
     "GradientSampler": "famus_tf.meta.selectors",
+    "RandomLayers": "famus_tf.meta.selectors",
+    "FixedBlock": "famus_tf.meta.selectors",
     "InputError": "famus_tf.errors",
 }
 
-__all__ = ["AllLayers", "CrossEntropy", "FaMUS", "GradientSampler", "InputError", "MWNet"]
+__all__ = [
+    "L2R",
+    "MLC",
+    "AllLayers",
+    "CrossEntropy",
+    "FaMUS",
+    "FixedBlock",
+    "GradientSampler",
+    "InputError",
+    "MWNet",
+    "RandomLayers",
+]
 
 
 def __getattr__(name):

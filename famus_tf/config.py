@@ -6,13 +6,11 @@ anything but the standard library: a bad flag is answered before TensorFlow is l
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from famus_tf import flag_text
 from famus_tf.errors import InputError
-from famus_tf.flag_text import Numbers
 
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
 _NOT_WRITTEN = frozenset({"mode", "workdir"})
@@ -142,17 +140,23 @@ class MethodConfig(_Group):
 
     method: str = _flag(
         "mw_net",
-        "How training examples are weighted: cross_entropy (all alike, no meta step) or mw_net (Meta-Weight-Net).",
-        ("cross_entropy", "mw_net"),
+        "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
+        "(weights of its own for each batch) or mlc (a transition matrix on the logits).",
+        ("cross_entropy", "mw_net", "l2r", "mlc"),
     )
     selector: str = _flag(
         "sampler",
-        "The layers that carry the meta gradient: all (the exact gradient), or sampler (FaMUS: learned gates, Eq. 8 "
-        "and 9).",
-        ("all", "sampler"),
+        "The layers that carry the meta gradient: all (the exact gradient), sampler (FaMUS: learned gates, Eq. 8 and "
+        "9), random (expected_layers of them, drawn anew in each step) or block (those of --block).",
+        ("all", "sampler", "random", "block"),
     )
     expected_layers: int = _flag(
-        4, "K of Eq. 10: the number of layers that the sampler is drawn towards.", bounds=_COUNT
+        4, "K of Eq. 10: the number of layers that the sampler is drawn towards; of random layers.", bounds=_COUNT
+    )
+    block: str = _flag(
+        "-2",
+        "The layers of --selector=block: a block's number from the input (1, 2, ...) or from the top (-1: the "
+        "classifier, -2: the last residual block), or the start of layer names, as stage4.",
     )
     lambda_r: float = _flag(
         0.1, "lambda_1 of Eq. 12: weight of L_r, the distance of the number of gates from K.", bounds=_NON_NEGATIVE
@@ -168,7 +172,34 @@ class MethodConfig(_Group):
         "Weight of the cost term: selecting a layer costs the share of the network above it. Ours; 0 is the paper.",
         bounds=_NON_NEGATIVE,
     )
-    normalize_weights: bool = _flag(True, "Divide the example weights V by their sum over the global batch.")
+    layer_cost: str = _flag(
+        "counted",
+        "What the cost term takes for the cost of reaching a layer: counted multiplications, or seconds measured when "
+        "the run starts.",
+        ("counted", "measured"),
+    )
+    normalize_weights: bool = _flag(True, "Divide the example weights V of mw_net by their sum over the global batch.")
+    schedule: str = _flag(
+        "three_stage",
+        "The stages of a step: three_stage (the paper's Algorithm 1), or one_loop (ours, for mw_net: the actual step "
+        "is the look-ahead, and the meta-learner is updated for the next step).",
+        ("three_stage", "one_loop"),
+    )
+    meta_every: int = _flag(
+        1,
+        "A meta step on every so many steps, weighted steps without one in between (for mw_net).",
+        bounds=_COUNT,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method in ("l2r", "mlc"):
+            for name, wanted in (("schedule", "three_stage"), ("meta_every", 1)):
+                if getattr(self, name) != wanted:
+                    raise InputError(
+                        f"--{name}={getattr(self, name)} with --method={self.method}, which starts anew in each step: "
+                        f"expected {wanted}"
+                    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,14 +226,21 @@ class OptimizationConfig(_Group):
         bounds=_INCREASING,
     )
     lr_decay: float = _flag(0.1, "The factor on alpha at each of lr_boundaries.", bounds=_DECAY)
+    virtual_learning_rate: float = _flag(
+        0.0, "alpha of Virtual-Train alone, for mlc; 0: the same as for w.", bounds=_NON_NEGATIVE
+    )
     meta_learning_rate: float = _flag(
-        1e-3, "beta: learning rate of the meta-learner theta; 0 leaves it as initialised.", bounds=_NON_NEGATIVE
+        1e-3,
+        "beta: learning rate of the meta-learner theta; 0 leaves it as initialised. Without effect on l2r.",
+        bounds=_NON_NEGATIVE,
     )
     meta_weight_decay: float = _flag(
         1e-4, "Weight decay of theta: this times theta is added to the meta gradient.", bounds=_NON_NEGATIVE
     )
     meta_optimizer: str = _flag(
-        "adam", "The optimizer of the meta-learner: adam, or sgd with Nesterov momentum 0.9.", ("adam", "sgd")
+        "adam",
+        "The optimizer of mw_net's theta: adam, or sgd with Nesterov momentum 0.9. mlc takes plain steps.",
+        ("adam", "sgd"),
     )
     sampler_learning_rate: float = _flag(
         0.1, "delta: learning rate of the layer sampler eta; 0 leaves it as initialised.", bounds=_NON_NEGATIVE
@@ -308,14 +346,14 @@ def expected(field: dataclasses.Field) -> str:
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
     if choices:
         return f"one of {', '.join(choices)}"
-    return bounds.expected if bounds else _TYPE_WORDS[field.type]
+    return bounds.expected if bounds else flag_text.TYPE_WORDS[field.type]
 
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:
     """`value` in the field's type, or InputError where it does not fit the type, the choices or the bounds."""
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
     try:
-        converted = _CONVERT[field.type](value)
+        converted = flag_text.CONVERT[field.type](value)
         fits = (not choices or converted in choices) and (not bounds or bounds.holds(converted))
     except (TypeError, ValueError):
         fits = False
@@ -323,36 +361,3 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
         text = flag_text.text_of(value)
         raise InputError(f"--{field.name}={text if text.isprintable() else repr(text)}: expected {expected(field)}")
     return converted
-
-
-def _to_bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _to_int(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value:
-        raise TypeError
-    return int(value)
-
-
-def _to_float(value: Any) -> float:
-    if isinstance(value, bool | str) or not math.isfinite(value):
-        raise TypeError
-    return float(value)
-
-
-def _to_str(value: Any) -> str:
-    # A flag file has one flag to a line and strips it, so such a text could not be written and read back.
-    if not isinstance(value, str) or value != value.strip() or len(value.splitlines()) > 1:
-        raise TypeError
-    return value
-
-
-def _to_numbers(value: Sequence[float]) -> Numbers:
-    return tuple(_to_float(number) for number in value)
-
-
-_CONVERT = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str, Numbers: _to_numbers}
-_TYPE_WORDS = {bool: "true or false", str: "a text on one line with no space at either end"}

@@ -15,7 +15,7 @@ import tensorflow as tf
 from famus_tf import errors, evaluation, export, famus, networks, summaries, training
 from famus_tf.data import bundle as bundles
 from famus_tf.data import pipeline, sources
-from famus_tf.meta import learners, selectors
+from famus_tf.meta import learners, segment_times, selectors
 
 
 def run(config):
@@ -39,7 +39,10 @@ def train(config):
     _open_workdir(workdir, config)
     run_parts = _assemble(config, bundle, strategy, workdir)
     progress, schedule = run_parts.progress, run_parts.schedule
-    if run_parts.checkpoints.restore() and progress.step < schedule.total_steps:
+    resumed = run_parts.checkpoints.restore()
+    if not resumed and config.method.layer_cost == "measured":
+        _measure_costs(config, bundle, run_parts.trainer)  # kept in the checkpoints: a resumed run has the same
+    if resumed and progress.step < schedule.total_steps:
         print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
     if progress.step < schedule.total_steps:
         _training_loop(config, bundle, run_parts).run(
@@ -144,27 +147,16 @@ def make_trainer(config, bundle, total_steps, metrics=()):
     method, optimization, seed = config.method, config.optimization, config.run.seed
     keras.utils.set_random_seed(seed)
     network = networks.build(config.run.network, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std)
-    learner = {
-        "cross_entropy": learners.CrossEntropy,
-        "mw_net": functools.partial(
-            learners.MWNet,
-            normalize=method.normalize_weights,
-            weight_decay=optimization.meta_weight_decay,
-            seed=seed,
-        ),
-    }[method.method]()
-    selector = {
-        "all": selectors.AllLayers,
-        "sampler": functools.partial(selectors.GradientSampler, method.expected_layers, seed=seed),
-    }[method.selector]()
     trainer = famus.FaMUS(
         network,
-        meta_learner=learner,
-        selector=selector,
+        meta_learner=_make_learner(config, bundle.num_classes),
+        selector=_make_selector(method, seed),
         lambda_r=method.lambda_r,
         lambda_g=method.lambda_g,
         lambda_cost=method.lambda_cost,
         weight_decay=optimization.weight_decay,
+        schedule=method.schedule,
+        meta_every=method.meta_every,
     )
     meta_optimizers = {
         "adam": keras.optimizers.Adam,
@@ -181,6 +173,30 @@ def make_trainer(config, bundle, total_steps, metrics=()):
         metrics=list(metrics),
     )
     return trainer
+
+
+def _make_learner(config, num_classes):
+    method, optimization = config.method, config.optimization
+    builders = {
+        "cross_entropy": learners.CrossEntropy,
+        "mw_net": lambda: learners.MWNet(
+            normalize=method.normalize_weights, weight_decay=optimization.meta_weight_decay, seed=config.run.seed
+        ),
+        "l2r": learners.L2R,
+        "mlc": lambda: learners.MLC(num_classes, optimization.virtual_learning_rate or None),
+    }
+    return builders[method.method]()
+
+
+def _make_selector(method, seed):
+    block = int(method.block) if method.block.lstrip("-").isdecimal() else method.block
+    builders = {
+        "all": selectors.AllLayers,
+        "sampler": lambda: selectors.GradientSampler(method.expected_layers, seed=seed),
+        "random": lambda: selectors.RandomLayers(method.expected_layers, seed=seed),
+        "block": lambda: selectors.FixedBlock(block),
+    }
+    return builders[method.selector]()
 
 
 def _learning_rate(optimization, total_steps, steps_per_epoch):
@@ -221,6 +237,13 @@ def _assemble(config, bundle, strategy, workdir):
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
 
 
+def _measure_costs(config, bundle, trainer):
+    images = next(iter(batches(config, bundle, "train", 0, 1)))[0]
+    shares = segment_times.measure(trainer.segments, images)
+    trainer.layer_costs.assign(segment_times.costs_from_top(trainer.gated_layers, shares))
+    print("measured shares of the segments: " + ", ".join(f"{share:.3f}" for share in shares), flush=True)
+
+
 def _steps_per_epoch(config, bundle):
     return pipeline.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size)
 
@@ -256,7 +279,6 @@ def _training_loop(config, bundle, parts):
     network = parts.trainer.network
     evaluator = evaluation.make_evaluator(parts.strategy, lambda images: network(images, training=False))
     total = parts.schedule.total_steps
-    has_meta_step = parts.trainer.meta_learner.has_meta_step
 
     def evaluate_now():
         logs = evaluator(test_batches)
@@ -266,7 +288,7 @@ def _training_loop(config, bundle, parts):
         strategy=parts.strategy,
         trainer=parts.trainer,
         training_batches=lambda first_step: batches(config, bundle, "train", first_step, total),
-        meta_batches=(lambda first_step: batches(config, bundle, "meta", first_step, total)) if has_meta_step else None,
+        meta_batches=lambda first_step: batches(config, bundle, "meta", first_step, total),
         steps_per_epoch=parts.schedule.steps_per_epoch,
         total_steps=total,
         progress=parts.progress,

@@ -9,33 +9,26 @@ Symbols, as in the paper:
   g      gradient of the training loss, u  gradient of the validation loss L_c at w_hat, one tensor for each variable
   n, m   sizes of the training and the validation ("meta") batch; L  number of layers; K  expected number of gates on
 
-What it reduces to: with `AllLayers()` and lambda_g = 0 this is MW-Net; with `CrossEntropy()` it is plain training.
+What it reduces to: with `AllLayers()` and lambda_g = 0 this is the meta-learner itself (MW-Net, L2R, MLC); with
+`CrossEntropy()` it is plain training.
 
 Where it goes beyond the paper or differs from it (README, "Differences from the paper"): the meta gradient is taken as
 one Jacobian-vector product at the logits (`meta/meta_gradient.py`), exact to rounding; the forward pass of
-Virtual-Train serves Actual-Train too; L_cost; the gates' input is detached and standardised.
+Virtual-Train serves Actual-Train too; L_cost; the gates' input is detached and standardised; the one-loop schedule and
+`meta_every`.
 """
 
+import dataclasses
 import functools
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from famus_tf import errors
-from famus_tf.meta import (
-    batches,
-    layers,
-    learners,
-    meta_gradient,
-    objectives,
-    penalties,
-    replicas,
-    segments,
-    selectors,
-)
+from famus_tf import trainer
+from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, replicas, selectors
 
 
-class FaMUS(keras.Model):
+class FaMUS(trainer.Trainer):
     """Trains a network on labels that are wrong or unevenly spread, learning which of them to trust.
 
     `fit` takes batches `((images, labels), (meta_images, meta_labels))`, each side with an optional third element
@@ -44,15 +37,25 @@ class FaMUS(keras.Model):
     Args:
       network: functional `keras.Model`, images [n, height, width, channels] -> logits [n, c]. It is trained in place:
         save, export or evaluate it afterwards as any Keras model.
-      meta_learner: `MWNet()` or `CrossEntropy()` (no meta step, plain batches `(images, labels)` will do).
-      selector: `GradientSampler(expected_layers=4)` or `AllLayers()` (the exact meta gradient).
+      meta_learner: `MWNet()`, `L2R()`, `MLC(num_classes)`, or `CrossEntropy()` (no meta step, plain batches
+        `(images, labels)` will do).
+      selector: `GradientSampler(expected_layers=4)`, `RandomLayers(4)`, `FixedBlock(-2)`, or `AllLayers()` (the exact
+        meta gradient).
       lambda_r: weight of L_r (Eq. 10); lambda_1 of the paper, 0.1 there.
       lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper, 0.1 there.
       lambda_cost: weight of the cost of reaching the selected layers (ours); 0 is the paper.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
+      schedule: "three_stage" (the paper), or "one_loop": the actual step of w, by the real optimizer, is the look-ahead
+        too, and theta is updated for the next step. Neither a virtual nor a second actual backward pass is needed.
+      meta_every: k; theta and eta are updated on every k-th step, and used as they are in between.
+
+    Attributes:
+      record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
+        False unless set before the first step.
 
     Raises:
-      InputError: the network is not functional, has several inputs or outputs, or nothing to train.
+      InputError: the network is not functional, has several inputs or outputs, or nothing to train; a schedule or
+        `meta_every` that the meta-learner does not allow.
     """
 
     def __init__(
@@ -64,82 +67,46 @@ class FaMUS(keras.Model):
         lambda_g=0.1,
         lambda_cost=0.05,
         weight_decay=0.0,
+        schedule="three_stage",
+        meta_every=1,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.network = network
-        self.meta_learner = learners.MWNet() if meta_learner is None else meta_learner
-        self.selector = selectors.GradientSampler() if selector is None else selector
+        meta_learner = learners.MWNet() if meta_learner is None else meta_learner
+        trainer.check_schedule(meta_learner, schedule, meta_every)
+        selector = selectors.GradientSampler() if selector is None else selector
+        super().__init__(network, meta_learner, selector, weight_decay, meta_every, **kwargs)
         self.lambda_r, self.lambda_g, self.lambda_cost = lambda_r, lambda_g, lambda_cost
-        self.weight_decay, self._chain = weight_decay, _Chain(network)
-        self.meta_learner.create_variables()
-        self.selector.create_variables(self._chain.layers)
-        names = ["loss"]
-        if self.meta_learner.has_meta_step:
-            names += ["meta_loss", "selected_layers", "lowest_layer"]
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
-        self.built = True
+        self.schedule = schedule
 
-    @property
-    def segments(self):
-        """The network's `meta.segments.Segment`s, from the input to the output."""
-        return self._chain.segments
+    def compile(self, optimizer="sgd", **kwargs):
+        """As `trainer.Trainer.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
+        super().compile(optimizer=optimizer, **kwargs)
+        if self.schedule == "one_loop":
+            objectives.look_ahead_rate(self.optimizer)
 
-    @property
-    def gated_layers(self):
-        """The layers l = 1..L that a selector decides on, `meta.layers.GatedLayer`s from the input to the output."""
-        return self._chain.layers
-
-    def compile(self, optimizer="sgd", meta_optimizer=None, sampler_optimizer=None, metrics=None, **kwargs):
-        """Takes the three optimizers and builds their variables; call it in the strategy's scope.
+    def step(self, data, with_meta=True):
+        """One step on one replica's share of the batches.
 
         Args:
-          optimizer: of w; its learning rate is alpha of the virtual step too.
-          meta_optimizer: of theta (beta); default Adam at 1e-3.
-          sampler_optimizer: of eta (delta); default SGD at 0.1 with momentum 0.9, as in the paper.
-          metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
-          **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
-        """
-        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
-            # Keras makes a metric from its name while it traces the step, too late for a second replica.
-            raise errors.InputError(
-                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
-            )
-        kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
-        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
-        self.optimizer.build(self._chain.variables)
-        if self.meta_learner.has_meta_step:
-            self.meta_learner.compile(keras.optimizers.get(meta_optimizer or keras.optimizers.Adam(1e-3)))
-        if self.meta_learner.has_meta_step and self.selector.learned:
-            fallback = keras.optimizers.SGD(0.1, momentum=0.9)
-            self.sampler_optimizer = keras.optimizers.get(sampler_optimizer or fallback)
-            self.sampler_optimizer.build(self.selector.trainable_variables)
-
-    def call(self, images, training=False):
-        """Logits of the network, [n, c]."""
-        return self.network(images, training=training)
-
-    def train_step(self, data):
-        """Keras's hook for `fit`: one step of Algorithm 1, then the running means of this epoch."""
-        self.step(data)
-        return self.get_metrics_result()
-
-    def step(self, data):
-        """One step of Algorithm 1 on one replica's share of the batches.
-
-        Args:
-          data: `((images, labels[, index]), (meta_images, meta_labels[, index]))`.
+          data: `((images, labels[, index]), (meta_images, meta_labels[, index]))`; without a meta step the training
+            side alone will do.
+          with_meta: False for the steps between two meta steps; see `is_meta_step`.
 
         Returns:
-          Dict: `index` [n], `example_weight` [n] (1 is an example's weight in a plain mean), and with a meta step
-          `gates` [L], `lowest_layer` (1..L, or L + 1 where no gate is on), `loss`, `meta_loss`: this replica's shares.
+          Dict: `index` [n], `example_weight` [n] (1 is an example's weight in a plain mean), `loss`, and with a meta
+          step `gates` [L], `lowest_layer` (1..L, or L + 1 where no gate is on), `meta_loss`, and where it is recorded
+          `meta_gradient` [P]. Losses are this replica's shares.
         """
-        (images, labels, index), meta_batch = batches.unpack(data, self.meta_learner.has_meta_step)
-        if not self.meta_learner.has_meta_step:
-            return self._plain_step(images, labels, index)
-        meta_images, meta_labels, _ = meta_batch
-        alpha = tf.convert_to_tensor(self.optimizer.learning_rate)
-        learner = self.meta_learner
+        with_meta = with_meta and self.meta_learner.has_meta_step
+        (images, labels, index), meta_batch = batches.unpack(data, with_meta)
+        if not with_meta:
+            return self._plain_step(images, labels) | {"index": index}
+        stages = self._one_loop if self.schedule == "one_loop" else self._three_stages
+        return stages(images, labels, *meta_batch[:2]) | {"index": index}
+
+    def _three_stages(self, images, labels, meta_images, meta_labels):
+        """Algorithm 1, in the paper's order."""
+        learner, alpha = self.meta_learner, self._virtual_learning_rate()
 
         def training_loss(logits, theta):
             return learner.loss(logits, labels, theta)
@@ -147,104 +114,137 @@ class FaMUS(keras.Model):
         # Virtual-Train (Eq. 3): w_hat = w - alpha g, plain SGD with the current learning rate.
         forward = meta_gradient.RecordedForward(self.segments, images)
         theta = learner.parameters((images, labels))
-        _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
-        g = replicas.all_reduce_sum(forward.backward(dz))
         w = meta_gradient.weights_at(self.segments)
-        w_hat = [weight - tf.cast(alpha, weight.dtype) * gradient for weight, gradient in zip(w, g, strict=True)]
+        if learner.starts_at_zero:
+            # g = 0, so w_hat = w; the samplers look at the gradient of the last Actual-Train in its place.
+            w_hat, seen, g_last = w, self._remembered_pool(), 0.0
+        else:
+            _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
+            g = replicas.all_reduce_sum(forward.backward(dz))
+            w_hat = [weight - tf.cast(alpha, weight.dtype) * gradient for weight, gradient in zip(w, g, strict=True)]
+            seen = self._pool(g)
+            g_last = seen[-1]
 
-        # The gates (Eq. 8), and the lowest segment whose meta gradient somebody needs.
-        with tf.GradientTape() as sampler_tape:
-            r = self.selector([layers.avg_pool(layer, g) for layer in self.gated_layers], self.optimizer.iterations)
-        lowest = self._lowest_segment(r)
-
-        # Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer.
-        meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
-        validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
-        meta_loss, meta_dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
-        u = replicas.all_reduce_sum(meta_forward.backward(meta_dz, lowest))
-
-        # theta' = theta - beta (grad L_c over the layers with r_l = 1 (Eq. 9) + lambda_g grad L_g (Eq. 11)).
-        v = objectives.directions(self.gated_layers, r, u, g, alpha, self.lambda_g)
-        logit_tangent = forward.tangent(v, lowest)
-        theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
-        theta_new = learner.update(theta, theta_gradient)
-        if self.selector.learned:
-            self._update_sampler(sampler_tape, r, objectives.gate_gradient(self.gated_layers, u, g, alpha))
+        # theta' = theta - beta grad (L_c + lambda_g L_g), over the layers with r_l = 1 (Eq. 9, 11).
+        gates = self._gates(seen, self.optimizer.iterations)
+        meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, g_last, alpha, training_loss, theta)
+        theta_new = learner.update(theta, meta.theta_gradient)
+        if self.selector.learned and not learner.starts_at_zero:
+            self._update_sampler(gates, alpha, self._agreement(meta, g))
 
         # Actual-Train (Eq. 5): the same forward pass, weighted by theta'.
         loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta_new), forward.logits)
-        self._apply(forward.backward(dz))
-        self._report(labels, forward.logits, loss=loss, meta_loss=meta_loss, gates=r)
-        return {
-            "index": index,
-            "example_weight": learner.example_weights(forward.logits, labels, theta_new),
-            "gates": r,
-            "lowest_layer": layers.lowest_selected(r),
-            "loss": loss,
-            "meta_loss": meta_loss,
-        }
+        gradients = forward.backward(dz)
+        self._apply(gradients)
+        if self.selector.learned and learner.starts_at_zero:
+            self._remember_pool(replicas.all_reduce_sum(self._pool(gradients)))
+            self._update_sampler(gates, alpha, replicas.all_reduce_sum(self._agreement(meta, gradients)))
+        return self._records(labels, forward.logits, theta_new, loss, gates, meta)
 
-    def _plain_step(self, images, labels, index):
-        """Training without a meta step: nothing that a plain Keras training step would not do."""
+    def _one_loop(self, images, labels, meta_images, meta_labels):
+        """The one-loop schedule (ours): the actual step with theta_t is the look-ahead, and makes theta_(t+1).
+
+        The derivative of the step with respect to g is -alpha for SGD with momentum, -alpha (1 + momentum) in
+        Nesterov's form; penalties do not depend on theta. The tapes of the forward pass at w serve both the step and
+        the tangent.
+        """
+        learner, rate = self.meta_learner, objectives.look_ahead_rate(self.optimizer)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+
+        def training_loss(logits, theta):
+            return learner.loss(logits, labels, theta)
+
+        forward = meta_gradient.RecordedForward(self.segments, images)
+        theta = learner.parameters((images, labels))
+        loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
+        gradients = forward.backward(dz)
+        self._apply(gradients)
+        seen = replicas.all_reduce_sum(self._pool(gradients))
+
+        gates, w_new = self._gates(seen, step), meta_gradient.weights_at(self.segments)
+        meta = self._meta_train(forward, w_new, meta_images, meta_labels, gates, seen[-1], rate, training_loss, theta)
+        learner.update(theta, meta.theta_gradient)
+        if self.selector.learned:
+            self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(meta, gradients)))
+        return self._records(labels, forward.logits, theta, loss, gates, meta)
+
+    def _plain_step(self, images, labels):
+        """Training without a meta step, theta as it is: nothing that a plain Keras training step would not do."""
+        theta = self.meta_learner.parameters((images, labels))
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
-            loss = self.meta_learner.loss(logits, labels, [])
+            loss = self.meta_learner.loss(logits, labels, theta)
         sources, zero = [variable.value for variable in self._chain.variables], tf.UnconnectedGradients.ZERO
         self._apply(tape.gradient(loss, sources, unconnected_gradients=zero))
-        self._report(labels, logits, loss=loss)
-        weights = self.meta_learner.example_weights(logits, labels, [])
-        return {"index": index, "example_weight": weights, "loss": loss}
+        return self._records(labels, logits, theta, loss)
 
-    def _lowest_segment(self, gates):
-        """The segment to stop at; L_g needs the classifier's gradient, whatever its gate says."""
-        lowest, top = self.selector.lowest_segment(gates), self.gated_layers[-1].segment
-        if not self.lambda_g:
-            return lowest
-        return min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
+    def _gates(self, seen, step):
+        """The gates of Eq. 8 from the pooled gradients, and the lowest segment whose meta gradient somebody needs."""
+        with tf.GradientTape() as tape:
+            r = self.selector(seen, step)
+        lowest, top = self.selector.lowest_segment(r), self.gated_layers[-1].segment
+        if self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
+            lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
+        reached = tf.constant([layer.segment for layer in self.gated_layers]) >= lowest
+        if self._chain.synchronised and not isinstance(lowest, int):
+            lowest = 0  # no conditionals around sums over replicas; the gates still mask what is not selected
+        return _Gates(r, lowest, reached, tape)
 
-    def _update_sampler(self, tape, gates, gate_gradient):
-        """eta' from L_c + lambda_r L_r + lambda_cost L_cost, through the gates' straight-through gradient."""
-        costs = tf.constant([layer.cost for layer in self.gated_layers], tf.float32)
+    def _meta_train(self, forward, w_hat, meta_images, meta_labels, gates, g_last, rate, training_loss, theta):
+        """Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer, and its derivative by theta.
+
+        Args:
+          forward: `RecordedForward` at w.
+          w_hat: list of tensors, the weights of the look-ahead.
+          gates: `_Gates`.
+          g_last: [D_L], pooled training gradient of the last layer.
+          rate: -1 times the derivative of the look-ahead with respect to g.
+          training_loss, theta: the loss (logits, theta) -> scalar, and where to differentiate it.
+        """
+        meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
+        validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
+        meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
+        u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.lowest))
+        v = objectives.directions(self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
+        logit_tangent = forward.tangent(v, gates.lowest)
+        theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
+        return _Meta(meta_loss, u, theta_gradient)
+
+    def _update_sampler(self, gates, rate, agreement):
+        """eta' from L_c + lambda_r L_r + lambda_cost L_cost; dL_c / dr_l = -rate <u_l, g_l>."""
+        r = gates.r
         with tf.GradientTape() as objective_tape:
-            objective_tape.watch(gates)
-            objective = self.lambda_r * objectives.expected_layers_loss(gates, self.selector.expected_layers)
-            objective += self.lambda_cost * objectives.traversal_cost(gates, costs)
-        gate_gradient += objective_tape.gradient(objective, gates)
-        eta = self.selector.trainable_variables
-        # Every replica holds the same gates, and the optimizer sums over the replicas.
-        gradients = tape.gradient(gates, [v.value for v in eta], output_gradients=gate_gradient / replicas.count())
-        self.sampler_optimizer.apply(gradients, eta)
+            objective_tape.watch(r)
+            objective = self.lambda_r * objectives.expected_layers_loss(r, self.selector.expected_layers)
+            objective += self.lambda_cost * objectives.traversal_cost(r, self.layer_costs.value)
+        gate_gradient = -tf.cast(rate, tf.float32) * tf.where(gates.reached, agreement, 0.0)
+        self._apply_to_sampler(gates.tape, r, gate_gradient + objective_tape.gradient(objective, r))
 
-    def _apply(self, gradients):
-        """w' from this replica's gradient (the optimizer sums over replicas), weight decay and regularisers added."""
-        variables = self._chain.variables
-        self.optimizer.apply(penalties.add_penalties(gradients, variables, self.weight_decay), variables)
+    def _agreement(self, meta, gradients):
+        return objectives.agreement(self.gated_layers, meta.u, gradients)
 
-    def _report(self, labels, logits, loss, meta_loss=None, gates=None):
-        """Updates the epoch's running means and the compiled metrics."""
-        self._means["loss"].update_state(loss * replicas.count())
-        if gates is not None:
-            self._means["meta_loss"].update_state(meta_loss * replicas.count())
-            self._means["selected_layers"].update_state(tf.reduce_sum(gates))
-            self._means["lowest_layer"].update_state(layers.lowest_selected(gates))
-        self.compute_metrics(None, labels, logits)
+    def _pool(self, gradients):
+        return [layers.avg_pool(layer, gradients) for layer in self.gated_layers]
 
-    def test_step(self, data):
-        """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
-        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self.network(images, training=False)
-        self._means["loss"].update_state(objectives.cross_entropy(labels, logits), sample_weight=weight)
-        logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
-        return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
+    def _virtual_learning_rate(self):
+        own = self.meta_learner.virtual_learning_rate
+        return tf.convert_to_tensor(self.optimizer.learning_rate if own is None else own)
 
 
-class _Chain:
-    """The segments with their layers and variables, kept out of Keras's sight: their variables are the network's."""
+@dataclasses.dataclass(frozen=True)
+class _Gates:
+    """Gates r [L], the segment to stop at (int or int32 scalar), which layers have a u, and the tape from eta to r."""
 
-    def __init__(self, network):
-        self.segments = segments.find_segments(network)
-        self.layers = layers.find_gated_layers(self.segments)
-        self.variables = [variable for segment in self.segments for variable in segment.variables]
+    r: tf.Tensor
+    lowest: Any
+    reached: tf.Tensor
+    tape: tf.GradientTape
+
+
+@dataclasses.dataclass(frozen=True)
+class _Meta:
+    """L_c at w_hat (this replica's share), its gradient u, and the meta gradient (this replica's share)."""
+
+    loss: tf.Tensor
+    u: list
+    theta_gradient: list

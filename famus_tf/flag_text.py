@@ -1,7 +1,8 @@
-"""How values are written in a flag file and read back, one flag to a line."""
+"""How values are written in a flag file and read back, one flag to a line, and what counts as a value of each type."""
 
 import dataclasses
-from collections.abc import Container
+import math
+from collections.abc import Container, Sequence
 from typing import Any
 
 Numbers = tuple[float, ...]
@@ -61,3 +62,37 @@ def from_text(field: dataclasses.Field, text: str) -> Any:
         return numbers(text) if field.type == Numbers else field.type(text)
     except ValueError:
         return text
+
+
+def _to_bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value:
+        raise TypeError
+    return int(value)
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, bool | str) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _to_str(value: Any) -> str:
+    # A flag file has one flag to a line and strips it, so such a text could not be written and read back.
+    if not isinstance(value, str) or value != value.strip() or len(value.splitlines()) > 1:
+        raise TypeError
+    return value
+
+
+def _to_numbers(value: Sequence[float]) -> Numbers:
+    return tuple(_to_float(number) for number in value)
+
+
+# Type of a field -> the conversion to it, which raises TypeError or ValueError where it does not fit.
+CONVERT = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str, Numbers: _to_numbers}
+TYPE_WORDS = {bool: "true or false", str: "a text on one line with no space at either end"}

@@ -63,9 +63,9 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.scalar(f"{group}/{name}", value)
             for name, optimizer in self._optimizers():
                 tf.summary.scalar(f"learning_rate/{name}", optimizer.learning_rate)
-            if self._progress.durations:
-                recent = self._progress.durations[-self._every :]
-                tf.summary.scalar("time/step_seconds", float(np.median(recent)))
+            seconds = self._progress.seconds_per_step(last=self._every)
+            if seconds is not None:
+                tf.summary.scalar("time/step_seconds", seconds)
 
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
@@ -127,7 +127,7 @@ def results(progress, bundle, *, method, selector, seed):
         "steps": progress.step,
         "test_accuracy": {"peak": max(accuracies), "last": accuracies[-1]},
         "test_top5": progress.history[-1]["test_top5"],
-        "train_seconds_per_step": float(np.median(progress.durations)) if progress.durations else None,
+        "train_seconds_per_step": progress.seconds_per_step(),
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
         "layers": len(progress.gate_sums) if gated else None,

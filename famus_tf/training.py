@@ -25,7 +25,8 @@ class Progress(tf.train.experimental.PythonState):
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
-      durations: seconds of the last steps, without evaluation, checkpoints and tracing.
+      meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
+        checkpoints and tracing.
     """
 
     def __init__(self, num_examples, num_layers):
@@ -35,7 +36,8 @@ class Progress(tf.train.experimental.PythonState):
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
         self.lowest_sum = 0.0
-        self.durations = []
+        self.meta_durations = []
+        self.plain_durations = []
 
     def record(self, records):
         """Adds the records of one step, as `FaMUS.step` returns them, gathered over the replicas."""
@@ -47,6 +49,22 @@ class Progress(tf.train.experimental.PythonState):
             self.lowest_sum += float(records["lowest_layer"])
             self.gate_steps += 1
 
+    def time(self, seconds, with_meta):
+        """Adds the duration of one step."""
+        durations = self.meta_durations if with_meta else self.plain_durations
+        durations.append(seconds)
+        del durations[:-_KEPT_DURATIONS]
+
+    def seconds_per_step(self, last=_KEPT_DURATIONS):
+        """Mean over the kinds of steps, by their shares, of the median of the `last` durations; None without any."""
+        kinds = [
+            (self.gate_steps, self.meta_durations[-last:]),
+            (self.step - self.gate_steps, self.plain_durations[-last:]),
+        ]
+        kinds = [(max(steps, 1), float(np.median(durations))) for steps, durations in kinds if durations]
+        total = sum(steps for steps, _ in kinds)
+        return sum(steps * seconds for steps, seconds in kinds) / total if kinds else None
+
     def serialize(self):
         """Bytes of everything above; called by TensorFlow's checkpoint."""
         buffer = io.BytesIO()
@@ -55,7 +73,8 @@ class Progress(tf.train.experimental.PythonState):
             "history": self.history,
             "gate_steps": self.gate_steps,
             "lowest_sum": self.lowest_sum,
-            "durations": self.durations,
+            "meta_durations": self.meta_durations,
+            "plain_durations": self.plain_durations,
         }
         np.savez(buffer, example_weight=self.example_weight, gate_sums=self.gate_sums, plain=json.dumps(plain))
         return buffer.getvalue()
@@ -111,13 +130,13 @@ def compile_step(strategy, trainer):
       trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
 
     Returns:
-      Function of a training and a meta batch (None without a meta step) -> (records, logs); records hold one tensor
-      for each replica, logs are the first replica's running means.
+      Function of a training and a meta batch (None in a step without a meta update) -> (records, logs); records hold
+      one tensor for each replica, logs are the first replica's running means.
     """
 
     def replica_step(training_batch, meta_batch):
         data = training_batch if meta_batch is None else (training_batch, meta_batch)
-        records = trainer.step(data)
+        records = trainer.step(data, with_meta=meta_batch is not None)
         return records, trainer.get_metrics_result()
 
     @tf.function(autograph=False)
@@ -150,7 +169,7 @@ class TrainingLoop:
       strategy: a `tf.distribute.Strategy`.
       trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
       training_batches, meta_batches: functions first_step -> `tf.data.Dataset` of the batches from that step on, each
-        batch global; `meta_batches` is None without a meta step. Data is a function of the step, never of an
+        batch global; for `meta_batches` the meta steps are counted. Data is a function of the step, never of an
         iterator's state: this is what makes resuming exact.
       steps_per_epoch: whole batches in an epoch.
       total_steps: number of steps of the whole run.
@@ -240,12 +259,12 @@ class TrainingLoop:
         """One step; its records are fetched when the next step is under way, so that the device need not wait."""
         traced = self._step.experimental_get_tracing_count()
         training_batch, meta_batch = next(batches)
+        with_meta = meta_batch is not None
         records, logs = self._step(training_batch, meta_batch)
         self._settle()
         now = time.perf_counter()
         if self._last_end is not None and traced == self._step.experimental_get_tracing_count():
-            self._progress.durations.append(now - self._last_end)
-            del self._progress.durations[:-_KEPT_DURATIONS]
+            self._progress.time(now - self._last_end, with_meta)
         self._last_end = now
         self._pending = records
         self._progress.step += 1
@@ -257,9 +276,15 @@ class TrainingLoop:
             self._pending = None
 
     def _iterate(self, first_step):
-        """Pairs of distributed batches from `first_step` on; two data sets, as their batch sizes may differ."""
+        """Pairs of distributed batches from `first_step` on; the second is None in a step without a meta update."""
+        is_meta_step = self._trainer.is_meta_step
         training = iter(self._strategy.experimental_distribute_dataset(self._training_batches(first_step)))
-        if self._meta_batches is None:
-            return ((batch, None) for batch in training)
-        meta = iter(self._strategy.experimental_distribute_dataset(self._meta_batches(first_step)))
-        return zip(training, meta, strict=False)
+        meta_steps_before = sum(map(is_meta_step, range(first_step)))
+        meta = None
+        for step, batch in enumerate(training, start=first_step):
+            if is_meta_step(step):
+                if meta is None:
+                    meta = iter(self._strategy.experimental_distribute_dataset(self._meta_batches(meta_steps_before)))
+                yield batch, next(meta)
+            else:
+                yield batch, None

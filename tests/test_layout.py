@@ -12,6 +12,7 @@ FORBIDDEN = {
     "famus_tf.meta": ("config", "data", "experiment", "flag_defs", "main", "famus", "training"),
     "famus_tf.networks": ("config", "data", "experiment", "flag_defs", "main", "famus", "training"),
     "famus_tf.famus": ("config", "data", "experiment", "flag_defs", "main", "training"),
+    "famus_tf.trainer": ("config", "data", "experiment", "flag_defs", "main", "famus", "training"),
     "famus_tf.data": ("networks", "famus", "config", "experiment", "flag_defs", "main", "meta", "training"),
     "famus_tf.training": ("config", "data", "experiment", "flag_defs", "main", "networks"),
     "famus_tf.config": ("data", "experiment", "famus", "flag_defs", "main", "meta", "networks", "training"),

@@ -1,19 +1,46 @@
-"""Meta-learners behind one interface: `parameters`, `loss`, `update`; nothing else knows which one it is."""
+"""Meta-learners behind one interface: `parameters`, `loss`, `update`; nothing else knows which one it is.
+
+Besides these three a learner says of itself:
+  has_meta_step      whether there is anything to learn
+  carries_theta      whether the theta of one step means something in the next; without it a step can neither do
+                     without its own meta update (`meta_every`) nor use the last one's (`schedule="one_loop"`)
+  starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
+  virtual_learning_rate   alpha of the virtual step, None for that of w
+"""
 
 import keras
 import tensorflow as tf
 
-from famus_tf.meta import objectives, replicas
+from famus_tf import errors
+from famus_tf.meta import layers, objectives, replicas
 
 
-class CrossEntropy(keras.layers.Layer):
+class MetaLearner(keras.layers.Layer):
+    """What the learners have in common: no variables, all examples alike; see the module's docstring."""
+
+    has_meta_step = True
+    carries_theta = False
+    starts_at_zero = False
+    virtual_learning_rate = None
+
+    def create_variables(self):
+        """Makes theta where it is kept between steps; otherwise nothing."""
+        self.built = True
+
+    def compile(self, optimizer):
+        """Takes the optimizer of theta (learning rate beta); call it inside the strategy's scope."""
+        self.optimizer = optimizer
+
+    def example_weights(self, logits, labels, theta):
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        del labels, theta
+        return tf.ones([tf.shape(logits)[0]])
+
+
+class CrossEntropy(MetaLearner):
     """Plain training: every example weighs the same, and there is no meta step."""
 
     has_meta_step = False
-
-    def create_variables(self):
-        """Nothing to make."""
-        self.built = True
 
     def parameters(self, batch):
         """Theta is empty."""
@@ -30,13 +57,8 @@ class CrossEntropy(keras.layers.Layer):
         del gradient
         return theta
 
-    def example_weights(self, logits, labels, theta):
-        """[n] ones."""
-        del labels, theta
-        return tf.ones([tf.shape(logits)[0]])
 
-
-class MWNet(keras.layers.Layer):
+class MWNet(MetaLearner):
     """Meta-Weight-Net (Shu et al., NeurIPS 2019): V_i = Psi(loss_i; theta), a network 1 - `hidden` - 1 with a sigmoid.
 
     The loss that enters Psi is detached, as in the reference. Theta is passed around as tensors, so that the loss can
@@ -51,7 +73,7 @@ class MWNet(keras.layers.Layer):
       seed: int, for the initial weights.
     """
 
-    has_meta_step = True
+    carries_theta = True
 
     def __init__(self, hidden=100, normalize=True, weight_decay=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -72,8 +94,8 @@ class MWNet(keras.layers.Layer):
         self.built = True
 
     def compile(self, optimizer):
-        """Takes the optimizer of theta (learning rate beta); it must be built inside the strategy's scope."""
-        self.optimizer = optimizer
+        """Takes the optimizer of theta and builds its variables."""
+        super().compile(optimizer)
         optimizer.build(self._theta)
 
     def parameters(self, batch):
@@ -135,4 +157,93 @@ class MWNet(keras.layers.Layer):
             "normalize": self.normalize,
             "weight_decay": self.weight_decay,
             "seed": self.seed,
+        }
+
+
+class L2R(MetaLearner):
+    """Learning to reweight (Ren et al., ICML 2018): theta is one weight for each example of the batch, epsilon.
+
+    Each step starts from epsilon = 0, where L_tra = sum_i epsilon_i loss_i has no gradient in w: w_hat = w, and the
+    virtual pass need not be made. One step from there, cut at 0 and normalised, gives the weights,
+    max(-dL_c / d epsilon, 0) / sum, whatever alpha and beta are.
+    """
+
+    starts_at_zero = True
+
+    def parameters(self, batch):
+        """Epsilon = 0, [n]; batch is (images, labels)."""
+        images, _ = batch
+        return [tf.zeros([tf.shape(images)[0]], self.compute_dtype)]
+
+    def loss(self, logits, labels, theta):
+        """sum_i epsilon_i loss_i over this replica's examples; logits [n, c], labels [n] or [n, c]."""
+        losses = objectives.cross_entropy(labels, logits)
+        return tf.reduce_sum(tf.cast(theta[0], losses.dtype) * losses)
+
+    def update(self, theta, gradient):
+        """Weights that sum to 1 over the global batch; all 0 where no example's gradient points the right way."""
+        del theta
+        weights = tf.nn.relu(-gradient[0])
+        return [tf.math.divide_no_nan(weights, replicas.all_reduce_sum(tf.reduce_sum(weights)))]
+
+    def example_weights(self, logits, labels, theta):
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        del logits, labels
+        return tf.cast(theta[0], tf.float32) * tf.cast(tf.shape(theta[0])[0] * replicas.count(), tf.float32)
+
+
+class MLC(MetaLearner):
+    """Meta label correction (Wang et al., CVPR 2020): theta is a transition matrix T [c, c] on the logits.
+
+    Each step starts from T = I. L_tra is the cross-entropy of logits . T; T' = max(T - beta dL_c / dT, 0) with every
+    column divided by its sum. A column that is left without a positive entry stays 0, as in the authors' code. T
+    multiplies logits, not probabilities, there too.
+
+    The authors' code sums the loss over a batch of 64 and takes virtual steps of 1e-3 and beta = 0.11; the supplement
+    of the FaMUS paper says beta = 1e-5. L_tra here is the mean over the global batch unless `reduction` says
+    otherwise, so that w has the learning rates of the other learners. Of `meta_optimizer` only the learning rate,
+    beta, is used: T is new in every step, and so is any momentum.
+
+    Args:
+      num_classes: c.
+      virtual_learning_rate: alpha of the virtual step; None for that of w. 1e-3 in the authors' code, which goes with
+        `reduction="sum"`; for the mean over their batch of 64 the same step is 0.064.
+      reduction: "mean" or "sum" of the cross-entropy over the global batch.
+
+    Raises:
+      InputError: another `reduction`.
+    """
+
+    def __init__(self, num_classes, virtual_learning_rate=None, reduction="mean", **kwargs):
+        super().__init__(**kwargs)
+        if reduction not in ("mean", "sum"):
+            raise errors.InputError(f"MLC(reduction={reduction!r}): expected 'mean' or 'sum'")
+        self.num_classes, self.virtual_learning_rate, self.reduction = num_classes, virtual_learning_rate, reduction
+
+    def parameters(self, batch):
+        """T = I, [c, c]."""
+        del batch
+        return [tf.eye(self.num_classes, dtype=self.compute_dtype)]
+
+    def loss(self, logits, labels, theta):
+        """Cross-entropy of logits . T, this replica's share; logits [n, c], labels [n] or [n, c]."""
+        logits = layers.at_least_float32(logits)
+        losses = objectives.cross_entropy(labels, tf.matmul(logits, tf.cast(theta[0], logits.dtype)))
+        if self.reduction == "sum":
+            return tf.reduce_sum(losses)
+        return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
+
+    def update(self, theta, gradient):
+        """T' = max(T - beta gradient, 0), its columns normalised; the gradient is summed over the replicas."""
+        matrix, gradient = theta[0], replicas.all_reduce_sum(gradient[0])
+        beta = tf.cast(self.optimizer.learning_rate, matrix.dtype)
+        matrix = tf.nn.relu(matrix - beta * tf.cast(gradient, matrix.dtype))
+        return [tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=0, keepdims=True))]
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {
+            "num_classes": self.num_classes,
+            "virtual_learning_rate": self.virtual_learning_rate,
+            "reduction": self.reduction,
         }

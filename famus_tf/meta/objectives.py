@@ -1,5 +1,6 @@
 """The terms of the meta objective (Eq. 10-12) and the cost term that makes the selection save time."""
 
+import keras
 import tensorflow as tf
 
 from famus_tf import errors
@@ -58,29 +59,18 @@ def traversal_cost(gates, costs):
     return tf.reduce_sum(gates * costs)
 
 
-def last_layer_gap(layer, training_gradients, validation_gradients):
-    """gbar_tra_L - gbar_val_L, whose squared norm is L_g (Eq. 11).
-
-    Args:
-      layer: the last `layers.GatedLayer`.
-      training_gradients, validation_gradients: gradients of all segments' variables on the two batches.
-
-    Returns:
-      float32 [D].
-    """
-    return layers.avg_pool(layer, training_gradients) - layers.avg_pool(layer, validation_gradients)
-
-
-def directions(gated_layers, gates, u, g, alpha, lambda_g):
+def directions(gated_layers, gates, u, g_last, rate, lambda_g):
     """v with d(L_c + lambda_g L_g) / dtheta = d/dtheta <g(w; theta), v>.
 
-    v_l = -alpha r_l u_l (Eq. 9), and for the last layer the gradient of lambda_g L_g, spread over what was averaged.
+    v_l = -alpha r_l u_l (Eq. 9), and for the last layer the gradient of lambda_g L_g, 2 lambda_g (gbar_tra - gbar_val),
+    spread over what was averaged.
 
     Args:
-      gated_layers: list of `layers.GatedLayer`.
+      gated_layers: list of `layers.GatedLayer`, the last one the classifier.
       gates: float32 [L].
-      u, g: validation and training gradients of all segments' variables.
-      alpha: learning rate of the virtual step.
+      u: validation gradients of all segments' variables.
+      g_last: [D_L], gbar_tra_L of Eq. 11, the last layer's training gradient behind Avg-Pool; 0.0 where it is zero.
+      rate: alpha, the learning rate of the virtual step, or `look_ahead_rate` of the actual one.
       lambda_g: weight of L_g, a Python number; 0 leaves it out.
 
     Returns:
@@ -92,23 +82,25 @@ def directions(gated_layers, gates, u, g, alpha, lambda_g):
         for position in layer.positions:
             dtype = u[position].dtype
             if dtype not in factors:
-                factors[dtype] = tf.unstack(-tf.cast(alpha, dtype) * tf.cast(gates, dtype), num=len(gated_layers))
+                factors[dtype] = tf.unstack(-tf.cast(rate, dtype) * tf.cast(gates, dtype), num=len(gated_layers))
             result[position] = factors[dtype][number] * u[position]
     if lambda_g:
         last = gated_layers[-1]
-        pull = layers.avg_pool_transpose(last, 2.0 * lambda_g * last_layer_gap(last, g, u), u)
-        for position, value in pull.items():
+        gap = g_last - layers.avg_pool(last, u)
+        for position, value in layers.avg_pool_transpose(last, 2.0 * lambda_g * gap, u).items():
             result[position] += value
     return result
 
 
-def gate_gradient(gated_layers, u, g, alpha):
-    """dL_c / dr_l = -alpha <u_l, g_l>: a layer is worth selecting where both gradients agree.
+def agreement(gated_layers, u, g):
+    """<u_l, g_l> of each layer: how far its training and validation gradients agree.
 
-    Zero below the lowest selected layer, where u was not computed. The release flips its sign for gates that are off.
+    -alpha times this is dL_c / dr_l; the release flips its sign for gates that are off, ours does not. Zero below the
+    lowest selected layer, where u was not computed. Linear in g: replicas' shares of g give shares of the result.
 
     Args:
-      gated_layers, u, g, alpha: as in `directions`.
+      gated_layers: list of `layers.GatedLayer`.
+      u, g: validation and training gradients of all segments' variables.
 
     Returns:
       float32 [L].
@@ -117,4 +109,29 @@ def gate_gradient(gated_layers, u, g, alpha):
         tf.add_n([tf.cast(tf.reduce_sum(u[position] * g[position]), tf.float32) for position in layer.positions])
         for layer in gated_layers
     ]
-    return -tf.cast(alpha, tf.float32) * tf.stack(products)
+    return tf.stack(products)
+
+
+def look_ahead_rate(optimizer):
+    """-1 times the derivative of an optimizer's step with respect to the gradient, at its present learning rate.
+
+    alpha for SGD, with momentum or without (what the velocity holds from earlier steps does not depend on this step's
+    gradient), and alpha (1 + momentum) in Nesterov's form.
+
+    Args:
+      optimizer: `keras.optimizers.SGD`.
+
+    Returns:
+      Scalar tensor.
+
+    Raises:
+      InputError: another optimizer, or one that clips gradients or averages weights.
+    """
+    plain = all(not getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm", "clipvalue"))
+    if type(optimizer) is not keras.optimizers.SGD or not plain:
+        raise errors.InputError(
+            f"schedule='one_loop' with optimizer {type(optimizer).__name__}{'' if plain else ' that clips gradients'}: "
+            "expected keras.optimizers.SGD without clipping, whose step is linear in the gradient"
+        )
+    rate = tf.convert_to_tensor(optimizer.learning_rate)
+    return rate * (1.0 + optimizer.momentum) if optimizer.nesterov else rate

@@ -1,8 +1,13 @@
-"""Which layers accumulate the meta gradient: all of them (exact), or those the learned sampler turns on."""
+"""Which layers accumulate the meta gradient: all (exact), a learned or a random few, or a fixed block (Table 4).
+
+All save time by the same mechanism: nothing is computed below `lowest_segment(gates)`. Where that is an int, the graph
+has no conditionals.
+"""
 
 import keras
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import sampler
 
 
@@ -28,7 +33,106 @@ class AllLayers(keras.layers.Layer):
         return 0
 
 
-class GradientSampler(keras.layers.Layer):
+class _TracedSelector(keras.layers.Layer):
+    """A selector whose gates are known only while the graph runs."""
+
+    def create_variables(self, layers):
+        """Takes the list of `layers.GatedLayer`."""
+        self._segments = [layer.segment for layer in layers]
+        self.built = True
+
+    def lowest_segment(self, gates):
+        """Index of the lowest segment that holds a selected layer; int32 scalar, the maximum int32 where none is on."""
+        segments = tf.constant(self._segments, tf.int32)
+        return tf.reduce_min(tf.where(gates > 0.5, segments, tf.int32.max))
+
+
+class RandomLayers(_TracedSelector):
+    """In each step `count` of the L layers, uniformly drawn without replacement ("Random Layers" of Table 4).
+
+    Args:
+      count: s, the number of layers.
+      seed: int; with the step it determines the draw, on every replica alike.
+    """
+
+    learned = False
+    expected_layers = None
+
+    def __init__(self, count=4, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.count, self.seed = count, seed
+
+    def create_variables(self, layers):
+        """Takes the list of `layers.GatedLayer`; raises InputError where there are fewer than `count`."""
+        if not 1 <= self.count <= len(layers):
+            raise errors.InputError(f"{self.count} random layers: expected 1 to {len(layers)}, the network's layers")
+        super().create_variables(layers)
+
+    def call(self, descriptors, step):
+        """Gates, float32 [L], `count` of them 1."""
+        del descriptors
+        seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
+        keys = tf.random.stateless_uniform([len(self._segments)], seed)
+        chosen = tf.math.top_k(keys, self.count).indices
+        return tf.reduce_sum(tf.one_hot(chosen, len(self._segments)), axis=0)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"count": self.count, "seed": self.seed}
+
+
+class FixedBlock(keras.layers.Layer):
+    """Always the layers of one block ("Pre-specified Block" of Table 4), known before the graph runs.
+
+    Args:
+      block: a number or the start of layer names. Numbers count the segments that hold a kernel from the input, 1 for
+        the lowest (of the paper's WRN-28-10: its 12 residual blocks, then the classifier), or from the top: -1 is the
+        classifier, -2 the last residual block. A text such as "stage4" selects all layers whose name starts with it.
+    """
+
+    learned = False
+    expected_layers = None
+
+    def __init__(self, block, **kwargs):
+        super().__init__(**kwargs)
+        self.block = block
+
+    def create_variables(self, layers):
+        """Finds the block in a list of `layers.GatedLayer`; raises InputError where it is not there."""
+        if isinstance(self.block, str):
+            gates = [layer.name.startswith(self.block) for layer in layers]
+            if not any(gates):
+                names = ", ".join(dict.fromkeys(layer.name.split("/")[0] for layer in layers))
+                raise errors.InputError(f"block {self.block!r}: expected the start of a layer's name, one of {names}")
+        else:
+            blocks = sorted({layer.segment for layer in layers if any(layer.pooled_axes)})
+            if not 1 <= abs(self.block) <= len(blocks):
+                raise errors.InputError(
+                    f"block {self.block}: expected 1 to {len(blocks)} from the input, or -1 to -{len(blocks)} from the "
+                    "classifier"
+                )
+            segment = blocks[self.block - 1 if self.block > 0 else self.block]
+            gates = [layer.segment == segment for layer in layers]
+        self._gates = [float(gate) for gate in gates]
+        self._lowest = min(layer.segment for layer, gate in zip(layers, gates, strict=True) if gate)
+        self.built = True
+
+    def call(self, descriptors, step):
+        """Gates, float32 [L], 1 in the block."""
+        del descriptors, step
+        return tf.constant(self._gates, tf.float32)
+
+    def lowest_segment(self, gates):
+        """The block's segment, an int, so that no conditional is built."""
+        del gates
+        return self._lowest
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"block": self.block}
+
+
+class GradientSampler(_TracedSelector):
     """FaMUS's learned sampler (section 4.2): a gate for each layer from its pooled virtual gradient.
 
     Args:
@@ -48,17 +152,11 @@ class GradientSampler(keras.layers.Layer):
     def create_variables(self, layers):
         """Makes the samplers' variables for a list of `layers.GatedLayer`."""
         self.samplers.create_variables([layer.width for layer in layers])
-        self._segments = [layer.segment for layer in layers]
-        self.built = True
+        super().create_variables(layers)
 
     def call(self, descriptors, step):
         """Gates, float32 [L], each exactly 0 or 1; see `sampler.LayerSamplers.call`."""
         return self.samplers(descriptors, step)
-
-    def lowest_segment(self, gates):
-        """Index of the lowest segment that holds a selected layer; int32 scalar, the maximum int32 where none is on."""
-        segments = tf.constant(self._segments, tf.int32)
-        return tf.reduce_min(tf.where(gates > 0.5, segments, tf.int32.max))
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -69,3 +167,7 @@ class GradientSampler(keras.layers.Layer):
             "temperature": inner.temperature,
             "seed": inner.seed,
         }
+
+
+# Those whose `lowest_segment` is an int.
+STATIC = (AllLayers, FixedBlock)

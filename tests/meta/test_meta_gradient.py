@@ -79,15 +79,8 @@ def _engine_gradient(case, learner, gates, lambda_g=0.0):
     meta = engine.RecordedForward(case.segments, case.meta_images, weights=w_hat)
     _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits)
     u = meta.backward(dz)
-    directions = [None] * len(u)
-    for gate, layer in zip(gates, case.layers, strict=True):
-        for position in layer.positions:
-            directions[position] = -_ALPHA * gate * u[position]
-    if lambda_g:
-        last = case.layers[-1]
-        gap = tf.cast(objectives.last_layer_gap(last, g, u), tf.float64)
-        for position, pull in layers.avg_pool_transpose(last, 2 * lambda_g * gap, u).items():
-            directions[position] += pull
+    gates, alpha = tf.constant(gates, tf.float64), tf.constant(_ALPHA, tf.float64)
+    directions = objectives.directions(case.layers, gates, u, layers.avg_pool(case.layers[-1], g), alpha, lambda_g)
     tangent = forward.tangent(directions)
     return g, u, engine.meta_gradient(loss, forward.logits, tangent, theta)
 

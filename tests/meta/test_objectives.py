@@ -1,5 +1,6 @@
-"""L_r, the cost term, L_g's gap and cross-entropy against NumPy."""
+"""L_r, the cost term, L_g's direction, the look-ahead's rate and cross-entropy against NumPy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,9 +30,10 @@ def test_last_layer_gap_and_its_direction():
     last = layers.GatedLayer("last", (1, 2), ((0,), ()), 8, 1, 0.2)
     as_tensors = [[tf.constant(t) for t in side] for side in (g, u)]
     gap = np.concatenate([g[1].mean(0) - u[1].mean(0), g[2] - u[2]])
-    np.testing.assert_allclose(objectives.last_layer_gap(last, *as_tensors), gap, rtol=1e-10)
+    g_last = layers.avg_pool(last, as_tensors[0])
+    np.testing.assert_allclose(g_last, np.concatenate([g[1].mean(0), g[2]]), rtol=1e-10)
     gates, alpha, lambda_g = tf.constant([1.0, 0.0]), tf.constant(0.5, tf.float64), 0.3
-    v = objectives.directions([low, last], gates, as_tensors[1], as_tensors[0], alpha, lambda_g)
+    v = objectives.directions([low, last], gates, as_tensors[1], g_last, alpha, lambda_g)
     np.testing.assert_allclose(v[0], -0.5 * u[0], rtol=1e-10)
     np.testing.assert_allclose(v[1], np.tile(2 * lambda_g * gap[:4] / 5, (5, 1)), rtol=1e-6)
     np.testing.assert_allclose(v[2], 2 * lambda_g * gap[4:], rtol=1e-6)
@@ -44,11 +46,30 @@ def test_last_layer_gap_and_its_direction():
     np.testing.assert_allclose(v[1][2, 3], (losses[0] - losses[1]) / 2e-5, rtol=1e-5)
 
 
-def test_gate_gradient_is_the_inner_product_of_each_layer():
+def test_agreement_is_the_inner_product_of_each_layer():
     g, u = ([np.full((2, 3), 2.0), np.arange(3.0), np.ones(4)] for _ in range(2))
     gated = [layers.GatedLayer("a", (0, 1), ((0,), ()), 6, 0, 1.0), layers.GatedLayer("b", (2,), ((),), 4, 1, 0.5)]
-    found = objectives.gate_gradient(gated, [tf.constant(t) for t in u], [tf.constant(t) for t in g], 0.1)
-    np.testing.assert_allclose(found, [-0.1 * (24 + 5), -0.1 * 4], rtol=1e-6)
+    found = objectives.agreement(gated, [tf.constant(t) for t in u], [tf.constant(t) for t in g])
+    np.testing.assert_allclose(found, [24 + 5, 4], rtol=1e-6)
+
+
+def test_look_ahead_rate_is_the_derivative_of_the_step():
+    """Central differences of one optimizer step, from a state with velocity, with respect to the gradient."""
+    for options in ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}):
+        ends = []
+        for shift in (-1e-2, 1e-2):
+            variable, optimizer = keras.Variable([1.0]), keras.optimizers.SGD(0.3, **options)
+            optimizer.apply([tf.constant([0.7])], [variable])
+            rate = objectives.look_ahead_rate(optimizer)
+            optimizer.apply([tf.constant([0.2 + shift])], [variable])
+            ends.append(float(variable.numpy()[0]))
+        np.testing.assert_allclose(-rate, (ends[1] - ends[0]) / 2e-2, rtol=1e-3)
+
+
+def test_look_ahead_rate_is_refused_for_steps_that_are_not_linear():
+    for optimizer in (keras.optimizers.Adam(), keras.optimizers.SGD(0.1, clipnorm=1.0)):
+        with pytest.raises(errors.InputError, match=r"expected keras.optimizers.SGD without clipping"):
+            objectives.look_ahead_rate(optimizer)
 
 
 def test_cross_entropy_of_ids_and_of_distributions():

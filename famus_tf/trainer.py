@@ -1,0 +1,202 @@
+"""The Keras side of the algorithm in `famus.py`: variables, optimizers, `fit`, `evaluate`, running means."""
+
+import warnings
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.meta import layers, objectives, penalties, replicas, segments, selectors
+
+SCHEDULES = ("three_stage", "one_loop")
+
+
+class Trainer(keras.Model):
+    """A network that is trained in place by a `step` of one's own; see `famus.FaMUS`, whose base it is.
+
+    Args:
+      network: functional `keras.Model`, images [n, height, width, channels] -> logits [n, c].
+      meta_learner: a `meta.learners.MetaLearner`.
+      selector: one of `meta.selectors`.
+      weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
+      meta_every: k; every k-th step, from the first, is a meta step.
+
+    Raises:
+      InputError: the network is not functional, has several inputs or outputs, or nothing to train.
+    """
+
+    def __init__(self, network, meta_learner, selector, weight_decay, meta_every, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.meta_learner, self.selector = network, meta_learner, selector
+        self.weight_decay, self.meta_every, self._chain = weight_decay, meta_every, _Chain(network)
+        self._with_meta, self.record_meta_gradient = True, False
+        meta_learner.create_variables()
+        selector.create_variables(self._chain.layers)
+        if self._chain.synchronised and not isinstance(selector, selectors.STATIC):
+            warnings.warn(
+                f"network {network.name!r} has synchronised BatchNorm, whose sums over replicas cannot be left out at "
+                "run time: the selection saves nothing; expected synchronized=False, or a FixedBlock",
+                stacklevel=3,
+            )
+        count = len(self._chain.layers)
+        self.layer_costs = self.add_weight(shape=(count,), trainable=False, dtype="float32", name="layer_costs")
+        self.layer_costs.assign([layer.cost for layer in self._chain.layers])
+        if meta_learner.starts_at_zero and selector.learned:
+            width = sum(layer.width for layer in self._chain.layers)
+            self._last_pooled = self.add_weight(
+                shape=(width,),
+                initializer="zeros",
+                trainable=False,
+                dtype="float32",
+                name="last_pooled_gradient",
+                aggregation="only_first_replica",  # all replicas hold the same sum
+            )
+        names = ["loss"]
+        if meta_learner.has_meta_step:
+            names += ["meta_loss", "selected_layers", "lowest_layer"]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @property
+    def segments(self):
+        """The network's `meta.segments.Segment`s, from the input to the output."""
+        return self._chain.segments
+
+    @property
+    def gated_layers(self):
+        """The layers l = 1..L that a selector decides on, `meta.layers.GatedLayer`s from the input to the output."""
+        return self._chain.layers
+
+    def compile(self, optimizer="sgd", meta_optimizer=None, sampler_optimizer=None, metrics=None, **kwargs):
+        """Takes the three optimizers and builds their variables; call it in the strategy's scope.
+
+        Args:
+          optimizer: of w; its learning rate is alpha of the virtual step too.
+          meta_optimizer: of theta (beta); default Adam at 1e-3.
+          sampler_optimizer: of eta (delta); default SGD at 0.1 with momentum 0.9, as in the paper.
+          metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
+          **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
+        """
+        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
+            # Keras makes a metric from its name while it traces the step, too late for a second replica.
+            raise errors.InputError(
+                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
+            )
+        kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
+        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
+        if self.meta_every > 1 and self.steps_per_execution > 1:
+            raise errors.InputError(
+                f"meta_every={self.meta_every} with steps_per_execution={self.steps_per_execution}: expected 1 of them"
+            )
+        self.optimizer.build(self._chain.variables)
+        if self.meta_learner.has_meta_step:
+            self.meta_learner.compile(keras.optimizers.get(meta_optimizer or keras.optimizers.Adam(1e-3)))
+        if self.meta_learner.has_meta_step and self.selector.learned:
+            fallback = keras.optimizers.SGD(0.1, momentum=0.9)
+            self.sampler_optimizer = keras.optimizers.get(sampler_optimizer or fallback)
+            self.sampler_optimizer.build(self.selector.trainable_variables)
+
+    def call(self, images, training=False):
+        """Logits of the network, [n, c]."""
+        return self.network(images, training=training)
+
+    def is_meta_step(self, step):
+        """Whether the step of that number, counted from 0, is a meta step."""
+        return self.meta_learner.has_meta_step and step % self.meta_every == 0
+
+    def train_step(self, data):
+        """Keras's hook for `fit`: one step of the algorithm, then the running means of this epoch."""
+        self.step(data, with_meta=self._with_meta)
+        return self.get_metrics_result()
+
+    def make_train_function(self, force=False):
+        """Keras's hook for `fit`; with `meta_every` there are two functions, and the step's number says which one."""
+        if self.meta_every == 1 or (self.train_function is not None and not force):
+            super().make_train_function(force)
+            return
+        functions = {}
+        for with_meta in (True, False):
+            super().make_train_function(force=True)
+            functions[with_meta] = self.train_function
+
+        def train_function(iterator):
+            self._with_meta = self.is_meta_step(int(self.optimizer.iterations.numpy()))  # read where it is traced
+            return functions[self._with_meta](iterator)
+
+        self.train_function = train_function
+
+    def test_step(self, data):
+        """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
+        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self.network(images, training=False)
+        self._means["loss"].update_state(objectives.cross_entropy(labels, logits), sample_weight=weight)
+        logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
+        return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
+
+    def _apply(self, gradients):
+        """w' from this replica's gradient (the optimizer sums over replicas), weight decay and regularisers added."""
+        variables = self._chain.variables
+        self.optimizer.apply(penalties.add_penalties(gradients, variables, self.weight_decay), variables)
+
+    def _apply_to_sampler(self, tape, gates, gate_gradient):
+        """eta' from the derivative of the sampler's objective by the gates, through their straight-through gradient."""
+        eta = self.selector.trainable_variables
+        # Every replica holds the same gates, and the optimizer sums over the replicas.
+        gradients = tape.gradient(gates, [v.value for v in eta], output_gradients=gate_gradient / replicas.count())
+        self.sampler_optimizer.apply(gradients, eta)
+
+    def _remembered_pool(self):
+        """The pooled gradients of the last Actual-Train, list over layers of float32 [D_l]; zeros before the first."""
+        if not self.selector.learned:
+            return None
+        return tf.split(self._last_pooled.value, [layer.width for layer in self.gated_layers])
+
+    def _remember_pool(self, pooled):
+        self._last_pooled.assign(tf.concat(pooled, axis=0))
+
+    def _records(self, labels, logits, theta, loss, gates=None, meta=None):
+        """What a step returns; updates the running means of the epoch and the compiled metrics."""
+        records = {"example_weight": self.meta_learner.example_weights(logits, labels, theta), "loss": loss}
+        self._means["loss"].update_state(loss * replicas.count())
+        if meta is not None:
+            lowest = layers.lowest_selected(gates.r)
+            self._means["meta_loss"].update_state(meta.loss * replicas.count())
+            self._means["selected_layers"].update_state(tf.reduce_sum(gates.r))
+            self._means["lowest_layer"].update_state(lowest)
+            records |= {"gates": gates.r, "lowest_layer": lowest, "meta_loss": meta.loss}
+            if self.record_meta_gradient:
+                flat = tf.concat([tf.reshape(part, [-1]) for part in meta.theta_gradient], axis=0)
+                records["meta_gradient"] = replicas.all_reduce_sum(flat)
+        self.compute_metrics(None, labels, logits)
+        return records
+
+
+class _Chain:
+    """The segments with their layers and variables, kept out of Keras's sight: their variables are the network's."""
+
+    def __init__(self, network):
+        self.segments = segments.find_segments(network)
+        self.layers = layers.find_gated_layers(self.segments)
+        self.variables = [variable for segment in self.segments for variable in segment.variables]
+        # The sums over replicas inside such a network may not stand in a conditional.
+        self.synchronised = replicas.count() > 1 and any(
+            getattr(layer, "synchronized", False) for layer in network._flatten_layers()
+        )
+
+
+def check_schedule(meta_learner, schedule, meta_every):
+    """Raises InputError where the schedule or `meta_every` is unknown, or asks for a theta that is carried on."""
+    if schedule not in SCHEDULES:
+        raise errors.InputError(f"schedule={schedule!r}: expected one of {', '.join(SCHEDULES)}")
+    if isinstance(meta_every, bool) or not isinstance(meta_every, int) or meta_every < 1:
+        raise errors.InputError(f"meta_every={meta_every!r}: expected a positive whole number")
+    if meta_learner.has_meta_step and not meta_learner.carries_theta:
+        for name, found, expected in (("schedule", schedule, "three_stage"), ("meta_every", meta_every, 1)):
+            if found != expected:
+                raise errors.InputError(
+                    f"{name}={found} with {type(meta_learner).__name__}, whose theta belongs to one step: expected "
+                    f"{expected}"
+                )
