@@ -89,9 +89,27 @@ class RunConfig(_Group):
         "several GPUs.",
         ("auto", "one_device", "mirrored"),
     )
+    dtype_policy: str = _flag(
+        "float32",
+        "Number types of the network: float32; mixed_bfloat16 (layers compute in bfloat16; variables, logits, losses, "
+        "meta-learner and samplers stay float32); or auto: mixed_bfloat16 where it is measured to be faster when the "
+        "run starts, and what it was from then on. A network from a .keras file keeps the policy saved in it.",
+        ("float32", "mixed_bfloat16", "auto"),
+    )
+    jit_compile: bool = _flag(
+        False, "Compile the training step with XLA; on one device. Slower than without it on most CPUs."
+    )
     checkpoint_every: int = _flag(200, "Training steps between two checkpoints.", bounds=_COUNT)
     summary_every: int = _flag(20, "Training steps between two TensorBoard summaries.", bounds=_COUNT)
     eval_batch_size: int = _flag(500, "Images per batch in evaluation.", bounds=_COUNT)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network.endswith(".keras") and self.dtype_policy == "mixed_bfloat16":
+            raise InputError(
+                f"--dtype_policy=mixed_bfloat16 with --network={self.network}: expected float32 or auto, which leave "
+                "its layers the policies saved with them"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,8 +119,10 @@ def _forward(passes, model, x, weights, keep_states):
 
 
 def _passes(segment, x, differentiable_input):
-    """The segment's functions for inputs like `x`, traced once for each replica (they carry its device's name)."""
-    key = (tuple(x.shape), x.dtype, replicas.number())
+    """The segment's functions for inputs like `x`, traced once for each device, whose name their operations carry."""
+    if replicas.count() > 1 and any(getattr(layer, "synchronized", False) for layer in segment.model._flatten_layers()):
+        return traced_segment.TapedSegment(segment.model, differentiable_input)
+    key = (tuple(x.shape), x.dtype, tf.zeros([]).device)
     if key not in segment.passes:
         segment.passes[key] = traced_segment.TracedSegment(segment, x, differentiable_input)
     return segment.passes[key]

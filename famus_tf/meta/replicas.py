@@ -1,4 +1,4 @@
-"""The replicas of a `tf.distribute` strategy: how many, which one, and sums over them."""
+"""Sums over the replicas of a `tf.distribute` strategy, and nothing where there is one replica."""
 
 import tensorflow as tf
 
@@ -6,12 +6,6 @@ import tensorflow as tf
 def count():
     """Number of replicas that train in step (1 without a strategy)."""
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def number():
-    """Which replica this code is traced for, 0 where there is one or where no replica's code runs."""
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
 
 
 def all_reduce_sum(tensors):

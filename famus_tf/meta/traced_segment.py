@@ -9,6 +9,8 @@ A step then calls each segment's functions, once for each of its passes. Taping 
 the network into the graph, which doubles the time that a network of 450 layers takes to its first step.
 """
 
+import dataclasses
+
 import tensorflow as tf
 
 from famus_tf.meta import layers
@@ -66,6 +68,57 @@ class TracedSegment:
         return self._jvp(*(saved[i] for i in self._for_jvp), *tangents)[0]
 
 
+class TapedSegment:
+    """The same passes taped in the graph that calls them, with the methods of `TracedSegment`.
+
+    For a segment with sums over replicas inside (synchronised BatchNorm), which may not stand in a function.
+
+    Args:
+      model: the segment's `keras.Model`.
+      differentiable_input: as in `TracedSegment`.
+    """
+
+    def __init__(self, model, differentiable_input):
+        self._model, self._differentiable_input = model, differentiable_input
+
+    def forward(self, x, weights, states):
+        """As `TracedSegment.forward`; every state comes back, and what is saved is a `_Taped`."""
+        targets = [*weights, *([x] if self._differentiable_input else [])]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(targets)
+            output, new_states = self._model.stateless_call(weights, states, x, training=True)
+        return output, dict(enumerate(new_states)), _Taped(tape, output, targets)
+
+    def vjp(self, saved, cotangent):
+        """As `TracedSegment.vjp`."""
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = saved.tape.gradient(saved.output, saved.targets, cotangent, unconnected_gradients=zero)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients]  # an embedding's comes as IndexedSlices
+
+    def jvp(self, saved, tangents):
+        """As `TracedSegment.jvp`."""
+        return self.pull_and_push(saved, tangents)[2]
+
+    def pull_and_push(self, saved, tangents):
+        """A dummy cotangent, the gradients for it, and the output's tangent, in which the dummy does not appear."""
+        cotangent = tf.identity(tf.zeros_like(saved.output))
+        with tf.GradientTape() as outer:
+            outer.watch(cotangent)
+            gradients = self.vjp(saved, cotangent)
+            products = [tf.reduce_sum(g * tf.cast(t, g.dtype)) for g, t in zip(gradients, tangents, strict=True)]
+            # Under a mixed policy the weights' products are float32 and the input's is not.
+            product = tf.add_n([layers.at_least_float32(part) for part in products])
+        output_tangent = outer.gradient(product, cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return cotangent, gradients, output_tangent
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taped:
+    tape: tf.GradientTape
+    output: tf.Tensor
+    targets: list
+
+
 class _Trace:
     """The graph of all passes. Its public attributes are names of tensors in it, or lists of such names."""
 
@@ -84,26 +137,15 @@ class _Trace:
 
     def _record(self, model, x, weights, states, differentiable_input):
         """The passes one behind the other, the dummies standing for arguments that are not known yet."""
-        with tf.GradientTape() as outer:
-            with tf.GradientTape() as inner:
-                targets = [*weights, *([x] if differentiable_input else [])]
-                inner.watch(targets)
-                output, new_states = model.stateless_call(weights, states, x, training=True)
-            self._forward_nodes = {operation.name for operation in output.graph.get_operations()}
-            cotangent = tf.identity(tf.zeros_like(output))
-            outer.watch(cotangent)
-            gradients = inner.gradient(output, targets, cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            gradients = [tf.convert_to_tensor(g) for g in gradients]  # an embedding's comes as IndexedSlices
-            tangents = [tf.identity(tf.zeros_like(target)) for target in targets]
-            products = [tf.reduce_sum(g * tf.cast(t, g.dtype)) for g, t in zip(gradients, tangents, strict=True)]
-            # Under a mixed policy the weights' products are float32 and the input's is not.
-            product = tf.add_n([layers.at_least_float32(part) for part in products])
-        zero = tf.UnconnectedGradients.ZERO
-        output_tangent = outer.gradient(product, cotangent, unconnected_gradients=zero)
+        taped = TapedSegment(model, differentiable_input)
+        output, new_states, saved = taped.forward(x, weights, states)
+        self._forward_nodes = {operation.name for operation in output.graph.get_operations()}
+        tangents = [tf.identity(tf.zeros_like(target)) for target in saved.targets]
+        cotangent, gradients, output_tangent = taped.pull_and_push(saved, tangents)
         self.x, self.output, self.cotangent = x.name, output.name, cotangent.name
         self.output_tangent, self.tangents = output_tangent.name, [tangent.name for tangent in tangents]
         self.weights, self.states = [t.name for t in weights], [t.name for t in states]
-        self.new_states, self.gradients = [t.name for t in new_states], [g.name for g in gradients]
+        self.new_states, self.gradients = [t.name for t in new_states.values()], [g.name for g in gradients]
         return output
 
     def needed_of_forward(self, results, arguments):
@@ -129,7 +171,8 @@ class _Trace:
         captured = {name: tensor for name, tensor in self._captured.items() if name in used or name in results}
 
         def run(*tensors):
-            given = dict(zip(arguments, tensors, strict=True)) | captured
+            given = dict(zip(arguments, tensors, strict=True))
+            given |= {name: tensors[0].graph.capture(tensor) for name, tensor in captured.items()}
             wanted = [name for name in results if name not in given]
             inputs = {name: tensor for name, tensor in given.items() if name in used}
             made = tf.graph_util.import_graph_def(part, input_map=inputs, return_elements=wanted)

@@ -1,5 +1,9 @@
 """Base networks: images -> logits, with the normalisation inside."""
 
+import contextlib
+
+import keras
+
 from famus_tf import errors
 from famus_tf.networks import inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
@@ -13,7 +17,7 @@ BUILDERS = {
 }
 
 
-def build(name, input_shape, num_classes, mean, std):
+def build(name, input_shape, num_classes, mean, std, dtype_policy="float32"):
     """Builds the network called `name`, or loads it from a file.
 
     Args:
@@ -21,6 +25,8 @@ def build(name, input_shape, num_classes, mean, std):
       input_shape: (height, width, channels).
       num_classes: c.
       mean, std: per channel, in 0..255; a network from a file has its own normalisation.
+      dtype_policy: name of the Keras policy of its layers, such as mixed_bfloat16: variables, normalisation and
+        classifier are float32 in any case. Layers from a file have the policies saved with them.
 
     Returns:
       Functional `keras.Model`, images -> logits float32 [n, c].
@@ -32,4 +38,16 @@ def build(name, input_shape, num_classes, mean, std):
         return keras_file.load(name, input_shape, num_classes)
     if name not in BUILDERS:
         raise errors.InputError(f"--network={name}: expected one of {', '.join(BUILDERS)}, or a path ending in .keras")
-    return BUILDERS[name](input_shape, num_classes, mean, std)
+    with _policy(dtype_policy):
+        return BUILDERS[name](input_shape, num_classes, mean, std)
+
+
+@contextlib.contextmanager
+def _policy(name):
+    """Keras's global policy, for the layers made inside; what is made later must not inherit it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
