@@ -40,10 +40,16 @@ _INCREASING = _Bounds(
     "increasing positive numbers joined by commas",
     lambda value: all(low < high for low, high in zip((0.0, *value), value, strict=False)),
 )
+# The names of `famus_tf.networks.BUILDERS`, which loads TensorFlow; a test holds them equal.
+NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet50", "inception_resnet_v2")
+_NETWORK = _Bounds(
+    f"one of {', '.join(NETWORKS)}, or a path ending in .keras",
+    lambda value: value in NETWORKS or value.endswith(".keras"),
+)
 
 
 def _flag(default: Any, text: str, choices: tuple[str, ...] = (), bounds: _Bounds | None = None) -> Any:
-    """A dataclass field that is also a flag; `choices` are for strings, `bounds` for numbers."""
+    """A dataclass field that is also a flag; `choices` list all that it may be, `bounds` say what holds for it."""
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "bounds": bounds})
 
 
@@ -72,7 +78,11 @@ class RunConfig(_Group):
         "file>, or the run directory itself where its own flags.cfg is the flag file.",
     )
     network: str = _flag(
-        "small_preact", "The network: images to logits, weights w.", ("small_preact", "preact_resnet18")
+        "small_preact",
+        f"The network, images to logits, weights w: one of {', '.join(NETWORKS)}; or the path of a .keras file with a "
+        "functional network of your own. Training starts at the file's weights; raw images, 0..255, go in, and "
+        "normalising them is that network's own part.",
+        bounds=_NETWORK,
     )
     seed: int = _flag(0, "Seed of the initial weights, the label noise, the meta set, batches and gates.", bounds=_SEED)
     strategy: str = _flag(
@@ -80,6 +90,16 @@ class RunConfig(_Group):
         "Devices: one_device, mirrored (all visible GPUs, else all logical CPUs), or auto: mirrored where there are "
         "several GPUs.",
         ("auto", "one_device", "mirrored"),
+    )
+    dtype_policy: str = _flag(
+        "float32",
+        "Number types of the network: float32; mixed_bfloat16 (layers compute in bfloat16; variables, logits, losses, "
+        "meta-learner and samplers stay float32); or auto: mixed_bfloat16 where it is measured to be faster when the "
+        "run starts, and what it was from then on. A network from a .keras file keeps the policy saved in it.",
+        ("float32", "mixed_bfloat16", "auto"),
+    )
+    jit_compile: bool = _flag(
+        False, "Compile the training step with XLA; on one device. Slower than without it on most CPUs."
     )
     checkpoint_every: int = _flag(200, "Training steps between two checkpoints.", bounds=_COUNT)
     summary_every: int = _flag(20, "Training steps between two TensorBoard summaries.", bounds=_COUNT)
@@ -94,6 +114,14 @@ class RunConfig(_Group):
         "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step: in "
         "TensorBoard and in results.json.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network.endswith(".keras") and self.dtype_policy == "mixed_bfloat16":
+            raise InputError(
+                f"--dtype_policy=mixed_bfloat16 with --network={self.network}: expected float32 or auto, which leave "
+                "its layers the policies saved with them"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from famus_tf import (
     diagnostics,
+    dtype_policy,
     errors,
     evaluation,
     export,
@@ -41,9 +42,10 @@ def train(config):
     """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
     strategy = make_strategy(config.run.strategy)
-    _check_divisible(config, strategy)
+    _check_replicas(config, strategy)
     _check_log_meta_gradient(config)
     bundle = make_bundle(config)
+    config = _with_dtype_policy(config, bundle)
     _open_workdir(workdir, config)
     run_parts = _assemble(config, bundle, strategy, workdir)
     progress, schedule = run_parts.progress, run_parts.schedule
@@ -77,6 +79,7 @@ def train(config):
 def evaluate(config):
     """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
     workdir = pathlib.Path(config.run.workdir)
+    config = _with_dtype_policy(config)
     _check_same_flags(workdir, config, must_exist=False)
     predict = evaluation.load_exported(workdir / "export")
     bundle = make_bundle(config)
@@ -96,6 +99,7 @@ def evaluate(config):
 def export_checkpoint(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
+    config = _with_dtype_policy(config)
     _check_same_flags(workdir, config, must_exist=True)
     bundle = make_bundle(config)
     run_parts = _assemble(config, bundle, make_strategy(config.run.strategy), workdir)
@@ -155,7 +159,7 @@ def make_trainer(config, bundle, total_steps, metrics=()):
     """
     method, optimization, seed = config.method, config.optimization, config.run.seed
     keras.utils.set_random_seed(seed)
-    network = networks.build(config.run.network, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std)
+    network = _make_network(config.run.network, bundle, config.run.dtype_policy)
     trainer = famus.FaMUS(
         network,
         meta_learner=_make_learner(config, bundle.num_classes),
@@ -182,6 +186,22 @@ def make_trainer(config, bundle, total_steps, metrics=()):
         metrics=list(metrics),
     )
     return trainer
+
+
+def _make_network(name, bundle, policy):
+    return networks.build(name, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std, policy)
+
+
+def _with_dtype_policy(config, bundle=None):
+    """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the bundle's images."""
+    run = config.run
+    if run.dtype_policy != "auto":
+        return config
+    policy = dtype_policy.of_run(pathlib.Path(run.workdir, "flags.cfg"))
+    if policy is None and bundle is not None and run.network in networks.BUILDERS:
+        build = functools.partial(_make_network, run.network, bundle)
+        policy = dtype_policy.choose(build, bundle.train_images, bundle.train_labels)
+    return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
 
 
 def _make_learner(config, num_classes):
@@ -320,6 +340,7 @@ def _training_loop(config, bundle, parts):
         checkpoints=parts.checkpoints,
         checkpoint_every=config.run.checkpoint_every,
         evaluate=evaluate_now,
+        jit_compile=config.run.jit_compile,
     )
 
 
@@ -329,8 +350,10 @@ def _test_batches(config, bundle, strategy):
     return pipeline.evaluation_batches(bundle.test_images, bundle.test_labels, batch_size=size)
 
 
-def _check_divisible(config, strategy):
+def _check_replicas(config, strategy):
     replicas = strategy.num_replicas_in_sync
+    if config.run.jit_compile and replicas > 1:
+        raise errors.InputError(f"--jit_compile on {replicas} devices: expected one; give --strategy=one_device")
     for name in ("batch_size", "meta_batch_size"):
         size = getattr(config.optimization, name)
         if size % replicas:

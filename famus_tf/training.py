@@ -132,12 +132,13 @@ class Checkpoints:
             self._manager.save(checkpoint_number=self._progress.step)
 
 
-def compile_step(strategy, trainer):
+def compile_step(strategy, trainer, jit_compile=False):
     """One step of `trainer` on every replica, as a `tf.function`.
 
     Args:
       strategy: a `tf.distribute.Strategy`.
       trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
+      jit_compile: whether XLA compiles the step; for strategies of one replica.
 
     Returns:
       Function of a training and a meta batch (None in a step without a meta update) -> (records, logs); records hold
@@ -149,7 +150,7 @@ def compile_step(strategy, trainer):
         records = trainer.step(data, with_meta=meta_batch is not None)
         return records, trainer.get_metrics_result()
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=jit_compile or None)
     def step(training_batch, meta_batch):
         records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
         records = {name: strategy.experimental_local_results(value) for name, value in records.items()}
@@ -187,6 +188,7 @@ class TrainingLoop:
       checkpoints: `Checkpoints`.
       checkpoint_every: steps between checkpoints; one is written at the end of the run too.
       evaluate: function () -> dict of test logs, after every epoch.
+      jit_compile: as in `compile_step`.
     """
 
     def __init__(
@@ -202,13 +204,14 @@ class TrainingLoop:
         checkpoints,
         checkpoint_every,
         evaluate,
+        jit_compile=False,
     ):
         self._strategy, self._trainer = strategy, trainer
         self._training_batches, self._meta_batches = training_batches, meta_batches
         self._steps_per_epoch, self._total_steps = steps_per_epoch, total_steps
         self._progress, self._checkpoints, self._checkpoint_every = progress, checkpoints, checkpoint_every
         self._evaluate = evaluate
-        self._step = compile_step(strategy, trainer)
+        self._step = compile_step(strategy, trainer, jit_compile)
         self._pending = None
         self._last_end = None  # when the last step ended; None where something else has run since
 

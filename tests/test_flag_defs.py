@@ -32,6 +32,7 @@ def test_defaults_are_those_of_the_dataclasses():
             "meta_learning_rate": 1e-30,
             "data_dir": "a folder/with = and # in it",
             "dataset": "fashion_mnist",
+            "network": "my networks/small.keras",
             "seed": 7,
         },
     ],
@@ -90,6 +91,7 @@ def test_the_flag_file_of_a_run_directory_means_that_directory(tmp_path):
     [
         ("--datset=digits", "Unknown command line flag 'datset'. Did you mean: dataset"),
         ("--dataset=mnist", "^--dataset=mnist: expected one of digits, fashion_mnist$"),
+        ("--network=vgg", "^--network=vgg: expected one of small_preact, .*, or a path ending in .keras$"),
         ("--noise_rate=x", r"^--noise_rate=x: expected a number in \[0, 1\]$"),
         ("--epochs=1.5", "^--epochs=1.5: expected a whole number, 0 or more$"),
         ("--nesterov=maybe", "^--nesterov=maybe: expected true or false$"),

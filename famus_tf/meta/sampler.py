@@ -74,16 +74,17 @@ class LayerSamplers(keras.layers.Layer):
         Returns:
           float32 [L, 2].
         """
-        rows = [None] * len(descriptors)
+        groups = []
         for layers, stack in zip(self._groups, self._stacks, strict=True):
             x = tf.stack([tf.cast(descriptors[layer], tf.float32) for layer in layers])  # [G, D]
             x = standardise(x)[:, tf.newaxis, :]  # [G, 1, D]
             x = tf.matmul(x, stack["fc1"].value) + stack["bias1"].value  # [G, 1, hidden]
             x = tf.maximum(x, 0.0) + stack["slope"].value * tf.minimum(x, 0.0)
             x = tf.matmul(x, stack["fc2"].value) + stack["bias2"].value  # [G, 1, 2]
-            for row, layer in enumerate(layers):
-                rows[layer] = x[row, 0]
-        return tf.stack(rows)
+            groups.append(x[:, 0])
+        order = [layer for layers in self._groups for layer in layers]
+        row_of = {layer: row for row, layer in enumerate(order)}
+        return tf.gather(tf.concat(groups, axis=0), [row_of[layer] for layer in range(len(order))])
 
     def call(self, descriptors, step):
         """Gates r of Eq. 8.

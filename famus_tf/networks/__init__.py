@@ -1,29 +1,53 @@
 """Base networks: images -> logits, with the normalisation inside."""
 
+import contextlib
+
+import keras
+
 from famus_tf import errors
-from famus_tf.networks import preact_resnet
+from famus_tf.networks import inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
 BUILDERS = {
     "small_preact": preact_resnet.small_preact,
     "preact_resnet18": preact_resnet.preact_resnet18,
+    "wrn40_2": wide_resnet.wrn40_2,
+    "wrn28_10": wide_resnet.wrn28_10,
+    "resnet50": resnet.resnet50,
+    "inception_resnet_v2": inception_resnet.inception_resnet_v2,
 }
 
 
-def build(name, input_shape, num_classes, mean, std):
-    """Builds the network called `name`.
+def build(name, input_shape, num_classes, mean, std, dtype_policy="float32"):
+    """Builds the network called `name`, or loads it from a file.
 
     Args:
-      name: a key of `BUILDERS`.
+      name: a key of `BUILDERS`, or the path of a `.keras` file (`keras_file.load`).
       input_shape: (height, width, channels).
       num_classes: c.
-      mean, std: per channel, in 0..255.
+      mean, std: per channel, in 0..255; a network from a file has its own normalisation.
+      dtype_policy: name of the Keras policy of its layers, such as mixed_bfloat16: variables, normalisation and
+        classifier are float32 in any case. Layers from a file have the policies saved with them.
 
     Returns:
       Functional `keras.Model`, images -> logits float32 [n, c].
 
     Raises:
-      InputError: no network of that name.
+      InputError: no network of that name, or not one for such images and classes.
     """
+    if name.endswith(keras_file.SUFFIX):
+        return keras_file.load(name, input_shape, num_classes)
     if name not in BUILDERS:
-        raise errors.InputError(f"--network={name}: expected one of {', '.join(BUILDERS)}")
-    return BUILDERS[name](input_shape, num_classes, mean, std)
+        raise errors.InputError(f"--network={name}: expected one of {', '.join(BUILDERS)}, or a path ending in .keras")
+    with _policy(dtype_policy):
+        return BUILDERS[name](input_shape, num_classes, mean, std)
+
+
+@contextlib.contextmanager
+def _policy(name):
+    """Keras's global policy, for the layers made inside; what is made later must not inherit it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -2,6 +2,8 @@
 
 import keras
 
+from famus_tf.networks import ends
+
 _KERNEL = "he_normal"
 
 
@@ -16,7 +18,9 @@ def preact_resnet18(input_shape, num_classes, mean, std):
     Returns:
       Functional `keras.Model` "preact_resnet18", images [n, *input_shape] of any number type -> logits float32 [n, c].
     """
-    return _preact_resnet("preact_resnet18", input_shape, num_classes, mean, std, (64, 128, 256, 512), 2, 1)
+    return pre_activation_network(
+        "preact_resnet18", input_shape, num_classes, mean, std, widths=(64, 128, 256, 512), blocks=2, stem_width=64
+    )
 
 
 def small_preact(input_shape, num_classes, mean, std):
@@ -25,24 +29,41 @@ def small_preact(input_shape, num_classes, mean, std):
     Images above 16 pixels are halved in the stem, which keeps it quick on a CPU. Arguments and result as in
     `preact_resnet18`.
     """
-    stem_stride = 2 if input_shape[0] > 16 else 1
-    return _preact_resnet("small_preact", input_shape, num_classes, mean, std, (16, 32, 64), 1, stem_stride)
+    return pre_activation_network(
+        "small_preact",
+        input_shape,
+        num_classes,
+        mean,
+        std,
+        widths=(16, 32, 64),
+        blocks=1,
+        stem_width=16,
+        stem_stride=2 if input_shape[0] > 16 else 1,
+    )
 
 
-def _preact_resnet(name, input_shape, num_classes, mean, std, widths, blocks, stem_stride):
-    images = keras.Input(input_shape, name="images")
-    variance = [value**2 for value in std]
-    x = keras.layers.Normalization(mean=list(mean), variance=variance, name="normalise")(images)
-    x = _convolution(widths[0], 3, stem_stride, "stem")(x)
+def pre_activation_network(name, input_shape, num_classes, mean, std, *, widths, blocks, stem_width, stem_stride=1):
+    """A pre-activation residual network: 3x3 stem, stages of basic blocks, BN - ReLU, average pooling, classifier.
+
+    Args:
+      name: of the model.
+      input_shape, num_classes, mean, std: as in `preact_resnet18`.
+      widths: channels of each stage; every stage but the first halves the image in its first block.
+      blocks: number of blocks in each stage.
+      stem_width, stem_stride: channels and stride of the first convolution.
+
+    Returns:
+      Functional `keras.Model`, images -> logits float32 [n, c].
+    """
+    images, x = ends.normalised_images(input_shape, mean, std)
+    x = _convolution(stem_width, 3, stem_stride, "stem")(x)
     for stage, width in enumerate(widths):
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
             x = _block(x, width, stride, f"stage{stage + 1}_block{block + 1}")
     x = _normalised_relu(x, "head")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    # The logits stay in float32 whatever the policy: losses and the meta-learner work on them.
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="classifier")(x)
-    return keras.Model(images, logits, name=name)
+    return keras.Model(images, ends.classifier(num_classes)(x), name=name)
 
 
 def _block(x, width, stride, name):

@@ -1,9 +1,9 @@
-"""The networks: size against a formula, the normalisation inside, names."""
+"""Pre-activation ResNets: size against a formula, the normalisation inside; names of networks."""
 
 import numpy as np
 import pytest
 
-from famus_tf import errors, networks
+from famus_tf import config, errors, networks
 
 
 def parameters(widths, blocks, channels, classes):
@@ -43,6 +43,10 @@ def test_normalisation_is_inside():
     expected = (images - np.array([10.0, 20.0])) / np.array([4.0, 5.0])
     np.testing.assert_allclose(normalise(images), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(network(images), network(images.astype("float32")))
+
+
+def test_the_flag_names_every_builder():
+    assert tuple(networks.BUILDERS) == config.NETWORKS
 
 
 def test_unknown_name():

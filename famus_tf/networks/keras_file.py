@@ -1,0 +1,86 @@
+"""A user's own network from a `.keras` file, checked before anything is trained on it."""
+
+import pathlib
+import zipfile
+
+import keras
+
+from famus_tf import errors
+
+SUFFIX = ".keras"
+
+
+def load(path, input_shape, num_classes):
+    """Loads a functional network that `keras.Model.save` wrote, with its weights, at which training starts.
+
+    Nothing is put in front of it: raw images, 0..255, go in, and normalising them is the network's own part. Its
+    layers keep the dtype policies that were saved with them.
+
+    Args:
+      path: of the file.
+      input_shape: (height, width, channels) of the images.
+      num_classes: c.
+
+    Returns:
+      Functional `keras.Model`, images -> logits float32 [n, c].
+
+    Raises:
+      InputError: no such file, not readable as a Keras model, not functional, several inputs or outputs, or other
+        images or classes than these.
+    """
+    flag = f"--network={path}"
+    network = _read(path, flag)
+    _check_single(network, flag)
+    _check_input(network, flag, input_shape)
+    _check_output(network, flag, num_classes)
+    if network.outputs[0].dtype == "float32":
+        return network
+    logits = keras.layers.Activation("linear", dtype="float32", name="float32_logits")(network.outputs[0])
+    return keras.Model(network.inputs[0], logits, name=network.name)
+
+
+def _read(path, flag):
+    if not pathlib.Path(path).is_file():
+        raise errors.InputError(f"{flag}: no such file; expected one that keras.Model.save wrote")
+    if not zipfile.is_zipfile(path):
+        raise errors.InputError(f"{flag}: not a Keras file; expected one that keras.Model.save wrote")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        # A layer of the user's own whose class is not registered, a Lambda, a file of another Keras version.
+        reason = str(error).strip().split("\n")[0]
+        raise errors.InputError(f"{flag}: Keras cannot load it ({reason})") from error
+
+
+def _check_single(network, flag):
+    inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
+    if not inputs or not outputs:
+        raise errors.InputError(
+            f"{flag}: holds a {type(network).__name__} without a graph of layers; expected a functional keras.Model or "
+            "a built keras.Sequential"
+        )
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise errors.InputError(
+            f"{flag}: has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each, images -> logits"
+        )
+
+
+def _check_input(network, flag, input_shape):
+    takes = tuple(network.inputs[0].shape[1:])
+    fits = len(takes) == len(input_shape) and all(
+        size is None or size == given for size, given in zip(takes, input_shape, strict=True)
+    )
+    if not fits:
+        raise errors.InputError(f"{flag}: takes images of shape {takes}; the data set has {tuple(input_shape)}")
+
+
+def _check_output(network, flag, num_classes):
+    gives = tuple(network.outputs[0].shape[1:])
+    if gives != (num_classes,):
+        raise errors.InputError(
+            f"{flag}: gives outputs of shape {gives}; expected ({num_classes},), one for each class"
+        )
+    last = network.outputs[0]._keras_history.operation
+    softmax = isinstance(last, keras.layers.Softmax)
+    if softmax or getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
+        raise errors.InputError(f"{flag}: ends in layer {last.name!r}, which gives probabilities; expected logits")

@@ -1,0 +1,57 @@
+"""XLA: a compiled step against the plain graph's, and where it is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import famus_tf
+from famus_tf import config, errors, experiment, training
+from famus_tf.meta import gumbel
+from tests import small_networks
+
+
+def two_steps(make_selector, jit_compile):
+    """What two steps of the command's loop leave of all variables, and their records."""
+    keras.utils.set_random_seed(5)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        network = small_networks.residual("float32")
+        trainer = famus_tf.FaMUS(network, selector=make_selector(), lambda_cost=0.2)
+        trainer.compile(keras.optimizers.SGD(0.1, momentum=0.9), meta_optimizer=keras.optimizers.SGD(1.0))
+    step = training.compile_step(strategy, trainer, jit_compile)
+    rng, records = np.random.default_rng(1), []
+    for _ in range(2):
+        sides = [
+            (tf.constant(rng.normal(size=(n, 6, 6, 2)), tf.float32), tf.constant(rng.integers(0, 3, n))) for n in (6, 4)
+        ]
+        found, logs = step(*sides)
+        records += [training.gather({k: v for k, v in found.items() if v[0] is not None}), logs]
+    owners = trainer.network, trainer.meta_learner, trainer.selector
+    return [v.numpy() for owner in owners for v in owner.variables], records
+
+
+def noise(shape, seed):
+    """In the place of random numbers, which XLA draws in another order from the same seed."""
+    return tf.reshape(tf.cos(tf.range(14.0) + tf.cast(seed[1], tf.float32)), shape)
+
+
+@pytest.mark.parametrize("name", ["AllLayers", "GradientSampler"])
+def test_compiled_step_equals_the_plain_one(monkeypatch, name):
+    monkeypatch.setattr(gumbel, "sample_gumbel", noise)
+    make = {"AllLayers": famus_tf.AllLayers, "GradientSampler": lambda: famus_tf.GradientSampler(2, seed=1)}[name]
+    plain, plain_records = two_steps(make, False)
+    compiled, compiled_records = two_steps(make, True)
+    assert any(np.abs(value).max() > 0 for value in plain)
+    for a, b in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for a, b in zip(compiled_records, plain_records, strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_allclose(a[key], b[key], rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_several_devices_are_refused(two_replicas):
+    made = config.from_values({"epochs": 1, "jit_compile": True})
+    with pytest.raises(errors.InputError, match="--jit_compile on 2 devices: expected one"):
+        experiment._check_replicas(made, two_replicas)
