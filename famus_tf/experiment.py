@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors, evaluation, export, famus, networks, summaries, training
+from famus_tf import distribution, errors, evaluation, export, famus, networks, summaries, training
 from famus_tf.data import bundle as bundles
 from famus_tf.data import pipeline, sources
 from famus_tf.meta import learners, selectors
@@ -27,39 +27,40 @@ def run(config):
     Raises:
       InputError: the data, the run directory or the devices are not what the configuration needs.
     """
-    {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
+    with distribution.lost_workers_explained(config.run.strategy):
+        {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
 
 
 def train(config):
-    """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel."""
+    """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel.
+
+    Of several workers, all train, and the chief alone writes and prints.
+    """
     workdir = pathlib.Path(config.run.workdir)
-    strategy = make_strategy(config.run.strategy)
+    strategy = distribution.make_strategy(config.run.strategy)
+    chief = distribution.is_chief(strategy)
     _check_divisible(config, strategy)
     bundle = make_bundle(config)
-    _open_workdir(workdir, config)
+    if chief:
+        _open_workdir(workdir, config)
     run_parts = _assemble(config, bundle, strategy, workdir)
     progress, schedule = run_parts.progress, run_parts.schedule
-    if run_parts.checkpoints.restore() and progress.step < schedule.total_steps:
+    resumed = run_parts.checkpoints.restore()
+    distribution.check_workers_agree(strategy, config.flag_lines(), progress.step)
+    if chief and resumed and progress.step < schedule.total_steps:
         print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
     if progress.step < schedule.total_steps:
-        _training_loop(config, bundle, run_parts).run(
-            [
-                summaries.TensorBoard(
-                    workdir / "tensorboard",
-                    progress,
-                    bundle.train_labels,
-                    bundle.train_true_labels,
-                    config.run.summary_every,
-                )
-            ]
-        )
-    summary = summaries.results(
-        progress, bundle, method=config.method.method, selector=config.method.selector, seed=config.run.seed
-    )
-    export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
-    summaries.draw(workdir / "curves.png", summary, progress, bundle)
-    summaries.write_json(workdir / "results.json", summary)
-    print(summaries.describe(summary, workdir))
+        labels = bundle.train_labels, bundle.train_true_labels
+        board = summaries.TensorBoard(workdir / "tensorboard", progress, *labels, config.run.summary_every)
+        _training_loop(config, bundle, run_parts).run([board] if chief else [], verbose=None if chief else 0)
+    with distribution.place_to_write(strategy, workdir / "export") as place:
+        export.export(run_parts.trainer.network, place, bundle.image_shape, bundle.class_names)
+    if chief:
+        names = {"method": config.method.method, "selector": config.method.selector}
+        summary = summaries.results(progress, bundle, **names, seed=config.run.seed)
+        summaries.draw(workdir / "curves.png", summary, progress, bundle)
+        summaries.write_json(workdir / "results.json", summary)
+        print(summaries.describe(summary, workdir))
 
 
 def evaluate(config):
@@ -86,7 +87,8 @@ def export_checkpoint(config):
     workdir = pathlib.Path(config.run.workdir)
     _check_same_flags(workdir, config, must_exist=True)
     bundle = make_bundle(config)
-    run_parts = _assemble(config, bundle, make_strategy(config.run.strategy), workdir)
+    # The checkpoint of any number of workers and devices is read by one.
+    run_parts = _assemble(config, bundle, distribution.make_strategy("one_device"), workdir)
     if not run_parts.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
@@ -96,19 +98,6 @@ def export_checkpoint(config):
 def find_gpus():
     """Names of this machine's GPUs; the first call makes TensorFlow look for its drivers."""
     return [device.name for device in tf.config.list_physical_devices("GPU")]
-
-
-def make_strategy(name):
-    """The `tf.distribute.Strategy` called `name`: one_device, mirrored, or auto (mirrored with several GPUs).
-
-    GPUs are used where there are any; `mirrored` without GPUs runs on the logical CPU devices.
-    """
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-    devices = gpus or cpus
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.OneDeviceStrategy(devices[0])
 
 
 def make_bundle(config):
@@ -217,7 +206,7 @@ def _assemble(config, bundle, strategy, workdir):
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         trainer = make_trainer(config, bundle, total_steps, metrics)
         progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
-        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics)
+        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics, strategy)
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
 
 

@@ -9,7 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from famus_tf import distribution
+
 _KEPT_DURATIONS = 2000
+# Records of a step with an entry for each example, and those of which each replica has its share.
+_ROWS = ("index", "example_weight")
+_SHARES = ("loss", "meta_loss")
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -76,9 +81,10 @@ class Checkpoints:
       progress: `Progress`.
       directory: folder of the checkpoints; the last two are kept.
       metrics: the metric objects that `trainer` was compiled with.
+      strategy: the strategy of the trainer. Of several workers each must save and restore; only the chief writes.
     """
 
-    def __init__(self, trainer, progress, directory, metrics=()):
+    def __init__(self, trainer, progress, directory, metrics=(), strategy=None):
         # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
         seeds = [v.value for v in trainer.network.non_trainable_variables if v.path.endswith("seed_generator_state")]
         # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
@@ -87,6 +93,8 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(trainer=trainer, progress=progress, seeds=seeds, means=means)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
         self._progress = progress
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._saved_step = None
 
     def restore(self):
         """Restores the newest checkpoint, if there is one; returns whether there was."""
@@ -94,13 +102,20 @@ class Checkpoints:
         if latest is None:
             return False
         self._checkpoint.restore(latest).assert_existing_objects_matched()
+        self._saved_step = self._progress.step
         return True
 
     def save(self):
         """Writes a checkpoint of the present step, unless it is there already."""
-        latest = self._manager.latest_checkpoint
-        if latest is None or not latest.endswith(f"-{self._progress.step}"):
+        # Asked of this process, not of the folder, so that all workers decide alike.
+        if self._saved_step == self._progress.step:
+            return
+        if distribution.is_chief(self._strategy):
             self._manager.save(checkpoint_number=self._progress.step)
+        else:
+            with distribution.place_to_write(self._strategy, "checkpoint") as place:
+                self._checkpoint.write(str(place))
+        self._saved_step = self._progress.step
 
 
 def compile_step(strategy, trainer):
@@ -112,18 +127,20 @@ def compile_step(strategy, trainer):
 
     Returns:
       Function of a training and a meta batch (None without a meta step) -> (records, logs); records hold one tensor
-      for each replica, logs are the first replica's running means.
+      for each replica, or with several workers one that holds all replicas' records; logs are the first replica's
+      running means.
     """
 
     def replica_step(training_batch, meta_batch):
         data = training_batch if meta_batch is None else (training_batch, meta_batch)
-        records = trainer.step(data)
+        records = distribution.complete_records(strategy, trainer.step(data), rows=_ROWS, shares=_SHARES)
         return records, trainer.get_metrics_result()
 
     @tf.function(autograph=False)
     def step(training_batch, meta_batch):
         records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
-        records = {name: strategy.experimental_local_results(value) for name, value in records.items()}
+        kept = 1 if distribution.num_workers(strategy) > 1 else None
+        records = {name: strategy.experimental_local_results(value)[:kept] for name, value in records.items()}
         return records, {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
     return step
@@ -134,9 +151,9 @@ def gather(records):
     joined = {}
     for name, parts in records.items():
         values = [part.numpy() for part in parts]
-        if name in ("index", "example_weight"):
+        if name in _ROWS:
             joined[name] = np.concatenate(values)
-        elif name in ("loss", "meta_loss"):
+        elif name in _SHARES:
             joined[name] = sum(values)
         else:
             joined[name] = values[0]
@@ -258,8 +275,8 @@ class TrainingLoop:
 
     def _iterate(self, first_step):
         """Pairs of distributed batches from `first_step` on; two data sets, as their batch sizes may differ."""
-        training = iter(self._strategy.experimental_distribute_dataset(self._training_batches(first_step)))
+        training = distribution.batches(self._strategy, self._training_batches(first_step))
         if self._meta_batches is None:
             return ((batch, None) for batch in training)
-        meta = iter(self._strategy.experimental_distribute_dataset(self._meta_batches(first_step)))
+        meta = distribution.batches(self._strategy, self._meta_batches(first_step))
         return zip(training, meta, strict=False)
