@@ -241,3 +241,21 @@ def test_launch_script_answers_a_mistake_in_one_line(stand_in, arguments, said):
     assert said in message
     assert message.count("\n") == 1
     assert output == ""
+
+
+def test_slurm_script_starts_the_command_without_tf_config(tmp_path):
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/bash\necho "$PWD|${TF_CONFIG-unset}"\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    environment = os.environ | tf_config(TWO) | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": "python"}
+    environment |= {"SLURM_SUBMIT_DIR": str(ROOT)}
+    script = ["bash", str(ROOT / "launch" / "slurm.sbatch")]
+    done = subprocess.run([*script, "--workdir=a run"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, *arguments = done.stdout.splitlines()
+    assert where == f"{ROOT}|unset"
+    assert arguments[-5:] == ["python", "-m", "famus_tf.main", "--strategy=multi_worker", "--workdir=a run"]
+    del environment["SLURM_SUBMIT_DIR"]
+    done = subprocess.run([*script, "--epochs=1"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "expected to be run by Slurm" in done.stderr

@@ -22,11 +22,22 @@ import pytest
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGS = (
-    "--dataset=digits --noise=symmetric --noise_rate=0.6 --batch_size=16 --meta_batch_size=8 --train_limit=80 --epochs=2 "
-    "--base_learning_rate=0.05 --lr_schedule=cosine --augment=crop --summary_every=1 --checkpoint_every=3 "
-    "--eval_batch_size=151"  # no divisor of the 400 test images, and odd
-).split()
+SHORT = {
+    "dataset": "digits",
+    "noise": "symmetric",
+    "noise_rate": 0.6,
+    "batch_size": 16,
+    "meta_batch_size": 8,
+    "train_limit": 80,
+    "epochs": 2,
+    "base_learning_rate": 0.05,
+    "lr_schedule": "cosine",
+    "augment": "crop",
+    "summary_every": 1,
+    "checkpoint_every": 3,
+    "eval_batch_size": 151,  # no divisor of the 400 test images, and odd
+}
+FLAGS = [f"--{name}={value}" for name, value in SHORT.items()]
 # The command, its network replaced.
 COMMAND = """
 import sys
