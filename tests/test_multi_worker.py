@@ -233,7 +233,11 @@ def test_both_killed_in_mid_epoch_they_go_on_and_end_with_the_same_weights(runs,
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     for name, value in whole_progress.items():
         np.testing.assert_array_equal(progress[name], value, err_msg=name)
-    assert results(killed) == results(two)
+    whole, resumed = results(two), results(killed)
+    # A mean over the epoch is restored in equal shares on both workers, so its sum may be rounded otherwise.
+    for one, other in zip(whole.pop("history"), resumed.pop("history"), strict=True):
+        assert other == pytest.approx(one, rel=1e-6)
+    assert resumed == whole
 
 
 def test_workers_with_other_flags_and_batches_that_do_not_divide_are_refused(tmp_path):
