@@ -16,7 +16,7 @@ import sys
 
 from benchmarks import modes
 from benchmarks import settings as settings_module
-from famus_tf import experiment
+from famus_tf import distribution
 from famus_tf.errors import InputError
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -48,7 +48,7 @@ def measure_in_new_process(mode, settings, policy):
 def measure(mode, settings, policy):
     """Builds the mode in this process, makes a few steps and returns {`idle`, `peak`, `peak_of_steps`} in bytes."""
     mode = modes.find(mode)
-    steps = modes.make_steps(mode, settings, policy, experiment.make_strategy("one_device"))
+    steps = modes.make_steps(mode, settings, policy, distribution.make_strategy("one_device"))
     gc.collect()
     idle = _status("VmRSS")
     for _ in range(_TRACED_STEPS * steps.period):

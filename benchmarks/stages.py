@@ -11,7 +11,7 @@ import sys
 
 from benchmarks import command, modes, report, settings
 from benchmarks.record import Record
-from famus_tf import experiment, stage_times
+from famus_tf import distribution, stage_times
 
 _MODES = ("mw_net_exact", modes.depth_name(-2), modes.depth_name(-1), "one_loop_exact", "one_loop_last_block")
 
@@ -28,7 +28,7 @@ def measure(chosen, mode_names, policy, rounds):
     Returns:
       Dict mode -> dict stage -> seconds.
     """
-    strategy = experiment.make_strategy("one_device")
+    strategy = distribution.make_strategy("one_device")
     columns = {}
     for name in mode_names:
         print(name, file=sys.stderr, flush=True)

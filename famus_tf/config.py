@@ -87,9 +87,9 @@ class RunConfig(_Group):
     seed: int = _flag(0, "Seed of the initial weights, the label noise, the meta set, batches and gates.", bounds=_SEED)
     strategy: str = _flag(
         "auto",
-        "Devices: one_device, mirrored (all visible GPUs, else all logical CPUs), or auto: mirrored where there are "
-        "several GPUs.",
-        ("auto", "one_device", "mirrored"),
+        "Devices: one_device, mirrored (all visible GPUs, else all logical CPUs), auto (mirrored where there are "
+        "several GPUs), or multi_worker (this process is one of several that TF_CONFIG or Slurm names).",
+        ("auto", "one_device", "mirrored", "multi_worker"),
     )
     dtype_policy: str = _flag(
         "float32",

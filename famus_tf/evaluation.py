@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from famus_tf import errors
+from famus_tf import distribution, errors
 from famus_tf.meta import objectives
 
 
@@ -10,7 +10,8 @@ def make_evaluator(strategy, predict):
     """Compiles a pass over a labelled set once, for use after every epoch.
 
     Args:
-      strategy: a `tf.distribute.Strategy`; each batch is split over its replicas.
+      strategy: a `tf.distribute.Strategy`; each batch is split over its replicas, and the result is over all of
+        them, whichever worker asks (all must).
       predict: function uint8 images [n, h, w, ch] -> logits [n, c], without side effects.
 
     Returns:
@@ -24,7 +25,7 @@ def make_evaluator(strategy, predict):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)
 
     def evaluate(dataset):
-        totals = sum(count(*batch).numpy() for batch in strategy.experimental_distribute_dataset(dataset))
+        totals = sum(count(*batch).numpy() for batch in distribution.batches(strategy, dataset))
         examples = float(totals[3])
         return {
             "accuracy": float(totals[0]) / examples,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 
 import keras
@@ -10,13 +9,14 @@ import tensorflow as tf
 
 from famus_tf import (
     diagnostics,
+    distribution,
     dtype_policy,
     errors,
     evaluation,
     export,
     famus,
     networks,
-    provenance,
+    run_directory,
     stage_times,
     summaries,
     training,
@@ -35,43 +35,50 @@ def run(config):
     Raises:
       InputError: the data, the run directory or the devices are not what the configuration needs.
     """
-    {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
+    with distribution.lost_workers_explained(config.run.strategy):
+        {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
 
 
 def train(config):
-    """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel."""
+    """Trains, or goes on where the run directory stops; writes results, a picture and a SavedModel.
+
+    Of several workers, all train, and the chief alone writes and prints.
+    """
     workdir = pathlib.Path(config.run.workdir)
-    strategy = make_strategy(config.run.strategy)
+    strategy = distribution.make_strategy(config.run.strategy)
+    chief = distribution.is_chief(strategy)
     _check_replicas(config, strategy)
     _check_log_meta_gradient(config)
     bundle = make_bundle(config)
     config = _with_dtype_policy(config, bundle)
-    _open_workdir(workdir, config)
+    if chief:
+        run_directory.open_for(workdir, config)
     run_parts = _assemble(config, bundle, strategy, workdir)
     progress, schedule = run_parts.progress, run_parts.schedule
     resumed = run_parts.checkpoints.restore()
+    distribution.check_workers_agree(strategy, config.flag_lines(), progress.step)
     if not resumed and config.method.layer_cost == "measured":
         _measure_costs(config, bundle, run_parts.trainer)  # kept in the checkpoints: a resumed run has the same
-    if resumed and progress.step < schedule.total_steps:
+    if chief and resumed and progress.step < schedule.total_steps:
         print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
     _time_stages(config, bundle, run_parts, workdir)
     if progress.step < schedule.total_steps:
-        tensorboard = summaries.TensorBoard(
-            workdir / "tensorboard",
-            progress,
-            bundle.train_labels,
-            bundle.train_true_labels,
-            config.run.summary_every,
-        )
-        callbacks = [tensorboard, diagnostics.Diagnostics(tensorboard, progress)]
-        _training_loop(config, bundle, run_parts).run(callbacks)
+        labels = bundle.train_labels, bundle.train_true_labels
+        board = summaries.TensorBoard(workdir / "tensorboard", progress, *labels, config.run.summary_every)
+        callbacks = [board, diagnostics.Diagnostics(board, progress)]
+        _training_loop(config, bundle, run_parts).run(callbacks if chief else [], verbose=None if chief else 0)
         _time_stages(config, bundle, run_parts, workdir)
-    summary = summaries.results(
-        progress, bundle, method=config.method.method, selector=config.method.selector, seed=config.run.seed
-    )
-    export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
+    with distribution.place_to_write(strategy, workdir / "export") as place:
+        export.export(run_parts.trainer.network, place, bundle.image_shape, bundle.class_names)
+    if chief:
+        _write_results(config, bundle, run_parts, workdir)
+
+
+def _write_results(config, bundle, parts, workdir):
+    progress, names = parts.progress, {"method": config.method.method, "selector": config.method.selector}
+    summary = summaries.results(progress, bundle, **names, seed=config.run.seed)
     summaries.draw(workdir / "curves.png", summary, progress, bundle)
-    diagnostics.draw_selection(workdir / "gates.png", progress.history, diagnostics.layer_names(run_parts.trainer))
+    diagnostics.draw_selection(workdir / "gates.png", progress.history, diagnostics.layer_names(parts.trainer))
     summaries.write_json(workdir / "results.json", summary)
     print(summaries.describe(summary, workdir))
 
@@ -80,7 +87,7 @@ def evaluate(config):
     """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
     workdir = pathlib.Path(config.run.workdir)
     config = _with_dtype_policy(config)
-    _check_same_flags(workdir, config, must_exist=False)
+    run_directory.check_same_flags(workdir, config, must_exist=False)
     predict = evaluation.load_exported(workdir / "export")
     bundle = make_bundle(config)
     strategy = tf.distribute.get_strategy()
@@ -100,9 +107,10 @@ def export_checkpoint(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
     config = _with_dtype_policy(config)
-    _check_same_flags(workdir, config, must_exist=True)
+    run_directory.check_same_flags(workdir, config, must_exist=True)
     bundle = make_bundle(config)
-    run_parts = _assemble(config, bundle, make_strategy(config.run.strategy), workdir)
+    # The checkpoint of any number of workers and devices is read by one.
+    run_parts = _assemble(config, bundle, distribution.make_strategy("one_device"), workdir)
     if not run_parts.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
@@ -112,19 +120,6 @@ def export_checkpoint(config):
 def find_gpus():
     """Names of this machine's GPUs; the first call makes TensorFlow look for its drivers."""
     return [device.name for device in tf.config.list_physical_devices("GPU")]
-
-
-def make_strategy(name):
-    """The `tf.distribute.Strategy` called `name`: one_device, mirrored, or auto (mirrored with several GPUs).
-
-    GPUs are used where there are any; `mirrored` without GPUs runs on the logical CPU devices.
-    """
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-    devices = gpus or cpus
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.OneDeviceStrategy(devices[0])
 
 
 def make_bundle(config):
@@ -263,7 +258,7 @@ def _assemble(config, bundle, strategy, workdir):
         trainer = make_trainer(config, bundle, total_steps, metrics)
         trainer.record_meta_gradient = config.run.log_meta_gradient
         progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
-        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics)
+        checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics, strategy)
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
 
 
@@ -274,12 +269,13 @@ def _time_stages(config, bundle, parts, workdir):
     if not (due and config.run.log_stage_times and parts.trainer.meta_learner.has_meta_step):
         return
     first = (
-        next(iter(parts.strategy.experimental_distribute_dataset(batches(config, bundle, stream, 0, 1))))
+        next(distribution.batches(parts.strategy, batches(config, bundle, stream, 0, 1)))
         for stream in ("train", "meta")
     )
     seconds = stage_times.measure(parts.trainer, tuple(first), strategy=parts.strategy)
     parts.progress.stage_times.append({"step": step, "seconds": seconds})
-    diagnostics.write_stage_times(workdir / "tensorboard", step, seconds)
+    if distribution.is_chief(parts.strategy):
+        diagnostics.write_stage_times(workdir / "tensorboard", step, seconds)
 
 
 def _measure_costs(config, bundle, trainer):
@@ -352,6 +348,13 @@ def _test_batches(config, bundle, strategy):
 
 def _check_replicas(config, strategy):
     replicas = strategy.num_replicas_in_sync
+    if distribution.num_workers(strategy) > 1:  # each would measure something else
+        for name, found, wanted in (
+            ("dtype_policy", config.run.dtype_policy, "auto"),
+            ("layer_cost", config.method.layer_cost, "measured"),
+        ):
+            if found == wanted:
+                raise errors.InputError(f"--{name}={found} with --strategy=multi_worker: expected another value")
     if config.run.jit_compile and replicas > 1:
         raise errors.InputError(f"--jit_compile on {replicas} devices: expected one; give --strategy=one_device")
     for name in ("batch_size", "meta_batch_size"):
@@ -365,36 +368,3 @@ def _check_log_meta_gradient(config):
         raise errors.InputError(
             "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
         )
-
-
-def _open_workdir(workdir, config):
-    """Makes the run directory and writes `flags.cfg` and `versions.json`, or checks that it is this command's."""
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if not os.access(workdir, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-        if not _check_same_flags(workdir, config, must_exist=False):
-            if any((workdir / name).exists() for name in ("checkpoints", "results.json")):
-                raise errors.InputError(
-                    f"{workdir}: holds a run without flags.cfg; expected a new or a whole run directory"
-                )
-            (workdir / "flags.cfg").write_text("\n".join([*config.flag_lines(), ""]))
-        summaries.write_json(workdir / "versions.json", provenance.versions())
-    except OSError as error:
-        raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
-
-
-def _check_same_flags(workdir, config, *, must_exist):
-    """Returns whether `flags.cfg` is there; raises where it names other flags than this command."""
-    try:
-        saved = (workdir / "flags.cfg").read_text().splitlines()
-    except FileNotFoundError:
-        if must_exist:
-            raise errors.InputError(f"{workdir}: not a run directory, it has no flags.cfg") from None
-        return False
-    except OSError as error:
-        raise errors.InputError(f"{workdir / 'flags.cfg'}: cannot read it ({error.strerror})") from None
-    difference = config.first_difference(saved)
-    if difference:
-        raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another --workdir")
-    return True

@@ -9,9 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import epoch_statistics
+from famus_tf import distribution, epoch_statistics
 
 _KEPT_DURATIONS = 2000
+# Records of a step with an entry for each example, and those of which each replica has its share.
+_ROWS = ("index", "example_weight")
+_SHARES = ("loss", "meta_loss")
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -105,9 +108,10 @@ class Checkpoints:
       progress: `Progress`.
       directory: folder of the checkpoints; the last two are kept.
       metrics: the metric objects that `trainer` was compiled with.
+      strategy: the strategy of the trainer. Of several workers each must save and restore; only the chief writes.
     """
 
-    def __init__(self, trainer, progress, directory, metrics=()):
+    def __init__(self, trainer, progress, directory, metrics=(), strategy=None):
         # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
         seeds = [v.value for v in trainer.network.non_trainable_variables if v.path.endswith("seed_generator_state")]
         # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
@@ -116,6 +120,8 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(trainer=trainer, progress=progress, seeds=seeds, means=means)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
         self._progress = progress
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._saved_step = None
 
     def restore(self):
         """Restores the newest checkpoint, if there is one; returns whether there was."""
@@ -123,13 +129,20 @@ class Checkpoints:
         if latest is None:
             return False
         self._checkpoint.restore(latest).assert_existing_objects_matched()
+        self._saved_step = self._progress.step
         return True
 
     def save(self):
         """Writes a checkpoint of the present step, unless it is there already."""
-        latest = self._manager.latest_checkpoint
-        if latest is None or not latest.endswith(f"-{self._progress.step}"):
+        # Asked of this process, not of the folder, so that all workers decide alike.
+        if self._saved_step == self._progress.step:
+            return
+        if distribution.is_chief(self._strategy):
             self._manager.save(checkpoint_number=self._progress.step)
+        else:
+            with distribution.place_to_write(self._strategy, "checkpoint") as place:
+                self._checkpoint.write(str(place))
+        self._saved_step = self._progress.step
 
 
 def compile_step(strategy, trainer, jit_compile=False):
@@ -142,18 +155,21 @@ def compile_step(strategy, trainer, jit_compile=False):
 
     Returns:
       Function of a training and a meta batch (None in a step without a meta update) -> (records, logs); records hold
-      one tensor for each replica, logs are the first replica's running means.
+      one tensor for each replica, or with several workers one that holds all replicas' records; logs are the first
+      replica's running means.
     """
 
     def replica_step(training_batch, meta_batch):
         data = training_batch if meta_batch is None else (training_batch, meta_batch)
         records = trainer.step(data, with_meta=meta_batch is not None)
+        records = distribution.complete_records(strategy, records, rows=_ROWS, shares=_SHARES)
         return records, trainer.get_metrics_result()
 
     @tf.function(autograph=False, jit_compile=jit_compile or None)
     def step(training_batch, meta_batch):
         records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
-        records = {name: strategy.experimental_local_results(value) for name, value in records.items()}
+        kept = 1 if distribution.num_workers(strategy) > 1 else None
+        records = {name: strategy.experimental_local_results(value)[:kept] for name, value in records.items()}
         return records, {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
     return step
@@ -164,9 +180,9 @@ def gather(records):
     joined = {}
     for name, parts in records.items():
         values = [part.numpy() for part in parts]
-        if name in ("index", "example_weight"):
+        if name in _ROWS:
             joined[name] = np.concatenate(values)
-        elif name in ("loss", "meta_loss"):
+        elif name in _SHARES:
             joined[name] = sum(values)
         else:
             joined[name] = values[0]
@@ -292,13 +308,13 @@ class TrainingLoop:
     def _iterate(self, first_step):
         """Pairs of distributed batches from `first_step` on; the second is None in a step without a meta update."""
         is_meta_step = self._trainer.is_meta_step
-        training = iter(self._strategy.experimental_distribute_dataset(self._training_batches(first_step)))
         meta_steps_before = sum(map(is_meta_step, range(first_step)))
         meta = None
+        training = distribution.batches(self._strategy, self._training_batches(first_step))
         for step, batch in enumerate(training, start=first_step):
             if is_meta_step(step):
                 if meta is None:
-                    meta = iter(self._strategy.experimental_distribute_dataset(self._meta_batches(meta_steps_before)))
+                    meta = distribution.batches(self._strategy, self._meta_batches(meta_steps_before))
                 yield batch, next(meta)
             else:
                 yield batch, None

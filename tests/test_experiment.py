@@ -212,7 +212,7 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
 
 def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch):
     one = run(tmp_path / "one", method="cross_entropy", epochs=1)
-    monkeypatch.setattr(experiment, "make_strategy", lambda name: two_replicas)
+    monkeypatch.setattr(experiment.distribution, "make_strategy", lambda name: two_replicas)
     two = run(tmp_path / "two", method="cross_entropy", epochs=1)
     famus = run(tmp_path / "famus", epochs=1)
     # BatchNorm is per replica, so the figures are near, not equal; every example is recorded once.

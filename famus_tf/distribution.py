@@ -1,0 +1,293 @@
+"""Which devices and processes a run uses (`tf.distribute`), and what several workers need beyond one process.
+
+Several workers are several processes, as a rule on several machines, that hold the same weights and train in step, each
+on its share of every global batch. One of them is the chief: it alone writes the run directory; the others read the
+checkpoints in it.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import tempfile
+import zlib
+
+import tensorflow as tf
+
+from famus_tf import errors
+
+_FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+# What `srun` sets for each task, and TensorFlow's resolver reads.
+_SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers of a run, and which of them this process is.
+
+    Attributes:
+      jobs: {"worker": addresses "host:port"}, and where a worker is named so, {"chief": [address]}.
+      task_type: "worker" or "chief".
+      task_id: position of this process among the addresses of its type.
+    """
+
+    jobs: dict[str, list[str]]
+    task_type: str
+    task_id: int
+
+    @property
+    def workers(self):
+        """All addresses, the chief's first."""
+        return [*self.jobs.get("chief", []), *self.jobs.get("worker", [])]
+
+    @property
+    def position(self):
+        """This process's place among `workers`; 0 is the chief."""
+        return self.task_id + (len(self.jobs.get("chief", [])) if self.task_type == "worker" else 0)
+
+
+def make_strategy(name):
+    """The `tf.distribute.Strategy` called `name`.
+
+    GPUs are used where there are any; `mirrored` without GPUs runs on the logical CPU devices, and a worker without
+    GPUs on its CPU. `multi_worker` waits until all workers are there, and must come before the first operation that
+    TensorFlow runs in the process.
+
+    Args:
+      name: one_device, mirrored, auto (mirrored with several GPUs), or multi_worker (`find_cluster`).
+
+    Raises:
+      InputError: multi_worker, and nothing says which workers there are.
+    """
+    if name == "multi_worker":
+        return _multi_worker_strategy(find_cluster(os.environ))
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    devices = gpus or cpus
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def find_cluster(environment):
+    """The `Cluster` that TF_CONFIG names or, without it, Slurm.
+
+    Args:
+      environment: `os.environ`.
+
+    Raises:
+      InputError: there is neither, or it cannot be used.
+    """
+    if environment.get("TF_CONFIG"):
+        return _cluster_of_tf_config(environment["TF_CONFIG"])
+    if all(name in environment for name in _SLURM):
+        return _cluster_of_slurm(environment)
+    raise errors.InputError(
+        f"--strategy=multi_worker: found neither TF_CONFIG nor the variables of a task that srun has started; expected "
+        f"TF_CONFIG in each worker's environment, {_FORM}, with the worker's own index"
+    )
+
+
+def num_workers(strategy):
+    """Number of processes that train in step; 1 for every strategy but multi_worker."""
+    return len(_cluster(strategy).workers)
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes the run directory (always, where there is one process)."""
+    return _cluster(strategy).position == 0
+
+
+def batches(strategy, dataset):
+    """Iterates over global batches, of which each replica of each worker gets an equal share.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      dataset: `tf.data.Dataset` of known length, of batches of one static size, a multiple of the number of replicas;
+        the same on every worker.
+
+    Returns:
+      Iterator of distributed batches.
+    """
+    if num_workers(strategy) == 1:
+        return iter(strategy.experimental_distribute_dataset(dataset))
+    # With a finite data set TensorFlow would ask all workers before each batch whether they have one left, and hand
+    # out batches whose size is not static.
+    length = int(dataset.cardinality())
+    return itertools.islice(iter(strategy.experimental_distribute_dataset(dataset.repeat())), length)
+
+
+def complete_records(strategy, records, *, rows, shares):
+    """Turns what one replica knows of a step into what all know, where the replicas belong to several workers.
+
+    To be called in a replica's context, and not inside `tf.cond`.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      records: dict of tensors.
+      rows: names of those with an entry for each example of the replica, [n]; they become [n * replicas].
+      shares: names of those whose sum over the replicas is the value for the global batch; they become the sum.
+
+    Returns:
+      A dict of the same names. Records in neither list are alike on all replicas. With one worker it is `records`.
+    """
+    if num_workers(strategy) == 1:
+        return records
+    context = tf.distribute.get_replica_context()
+    completed = dict(records)
+    for name in records:  # in the same order on all workers
+        if name in rows:
+            # A part of the batch handed through is on no device yet, which the collective refuses.
+            completed[name] = context.all_gather(tf.identity(records[name]), axis=0)
+        elif name in shares:
+            completed[name] = context.all_reduce(tf.distribute.ReduceOp.SUM, records[name])
+    return completed
+
+
+def values_of_workers(strategy, value):
+    """Tells each worker what all of them have; every worker must call it, and waits for the others.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      value: this worker's value, an int below 2**63.
+
+    Returns:
+      List of int, one for each worker, the chief's first.
+    """
+    cluster = _cluster(strategy)
+    if len(cluster.workers) == 1:
+        return [value]
+
+    @tf.function(autograph=False)
+    def collect():
+        def own_row():
+            return tf.one_hot(cluster.position, len(cluster.workers), tf.constant(value, tf.int64), dtype=tf.int64)
+
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(own_row), axis=None)
+
+    # A worker's replicas have each added the same.
+    return [int(total) // (strategy.num_replicas_in_sync // len(cluster.workers)) for total in collect()]
+
+
+def check_workers_agree(strategy, flag_lines, step):
+    """Stops workers that would train on without an error, and wrongly; every worker must call it.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      flag_lines: this worker's flags, list of str.
+      step: the step of the checkpoint that this worker has restored, 0 where it found none.
+
+    Raises:
+      InputError: the workers' flags or steps are not the same.
+    """
+    if len(set(values_of_workers(strategy, zlib.crc32("\n".join(flag_lines).encode())))) > 1:
+        raise errors.InputError("--strategy=multi_worker: found workers with other flags; expected the same for all")
+    steps = values_of_workers(strategy, step)
+    if len(set(steps)) > 1:
+        raise errors.InputError(
+            f"--workdir: the workers find the checkpoints of steps {', '.join(map(str, steps))} there; expected a "
+            "folder that all of them share"
+        )
+
+
+@contextlib.contextmanager
+def place_to_write(strategy, path):
+    """Gives the chief `path`, and every other worker a place of the same name that is thrown away afterwards.
+
+    All workers take part in saving variables, so those that must not write have to save somewhere else.
+    """
+    path = pathlib.Path(path)
+    if is_chief(strategy):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder, path.name)
+
+
+@contextlib.contextmanager
+def lost_workers_explained(strategy_name):
+    """Under multi_worker, says in one line, as an InputError, that another worker has gone away."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if strategy_name != "multi_worker":
+            raise
+        raise errors.InputError(
+            "another worker has stopped; expected all of them to run to the end: see what it says, then start all "
+            "workers again, and they go on from the last checkpoint"
+        ) from error
+
+
+def _multi_worker_strategy(cluster):
+    # The GPUs of the machine, not what the cluster's source says of them: so far they are only listed, not in use.
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(cluster.jobs),
+        task_type=cluster.task_type,
+        task_id=cluster.task_id,
+        num_accelerators={"GPU": gpus} if gpus else {},
+        rpc_layer="grpc",
+    )
+    if cluster.position == 0 and len(cluster.workers) > 1:
+        print(f"waits for {len(cluster.workers)} workers: {', '.join(cluster.workers)}", flush=True)
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+def _cluster(strategy):
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return Cluster({"worker": [""]}, "worker", 0)
+    resolver = strategy.cluster_resolver
+    return Cluster(resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id)
+
+
+def _cluster_of_tf_config(text):
+    try:
+        parsed = json.loads(text)
+        jobs, task_type, task_id = parsed["cluster"], parsed["task"]["type"], parsed["task"]["index"]
+        workers = [address for addresses in jobs.values() for address in addresses]
+        fits = (
+            jobs.keys() <= {"chief", "worker"}
+            and len(jobs.get("chief", [])) <= 1
+            and all(isinstance(addresses, list) for addresses in jobs.values())
+            and all(isinstance(address, str) and _is_address(address) for address in workers)
+            and len(set(workers)) == len(workers)
+            and isinstance(task_id, int)
+            and 0 <= task_id < len(jobs[task_type])
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        fits = False
+    if not fits:
+        raise errors.InputError(f"TF_CONFIG={' '.join(text.split())}: expected workers and one of them, {_FORM}")
+    return Cluster(jobs, task_type, task_id)
+
+
+def _is_address(text):
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65536
+
+
+def _cluster_of_slurm(environment):
+    # Jobs that share a machine get ports of their own; all stay below those that systems hand out by themselves.
+    first_port = 20000 + int(environment.get("SLURM_JOB_ID", 0)) % 1500 * 8
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=first_port,
+            # Slurm decides which GPUs a task sees. These keep the resolver from asking for them, without which it
+            # finds no tasks on machines that have none.
+            gpus_per_node=int(environment["SLURM_STEP_NUM_TASKS"]),
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        jobs = resolver.cluster_spec().as_dict()
+        task_type, task_id = resolver.get_task_info()
+    except (RuntimeError, ValueError) as error:
+        found = ", ".join(f"{name}={environment[name]}" for name in _SLURM)
+        raise errors.InputError(f"{found}: expected the variables of a task that srun has started ({error})") from error
+    # The resolver sorts the hosts by name (n10 before n9), Slurm numbers its tasks in another order.
+    if "SLURMD_NODENAME" in environment and "SLURM_LOCALID" in environment:
+        own = f"{environment['SLURMD_NODENAME']}:{first_port + int(environment['SLURM_LOCALID'])}"
+        if own in jobs[task_type]:
+            task_id = jobs[task_type].index(own)
+    return Cluster(jobs, task_type, task_id)

@@ -1,0 +1,267 @@
+"""Two worker processes on this machine, from the command line: the weights of one process, kill and resume, who writes.
+
+The network has no BatchNorm, whose statistics are each replica's own, so that nothing but rounding may differ.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHORT = {
+    "dataset": "digits",
+    "noise": "symmetric",
+    "noise_rate": 0.6,
+    "batch_size": 16,
+    "meta_batch_size": 8,
+    "train_limit": 80,
+    "epochs": 2,
+    "base_learning_rate": 0.05,
+    "lr_schedule": "cosine",
+    "augment": "crop",
+    "summary_every": 1,
+    "checkpoint_every": 3,
+    "eval_batch_size": 151,  # no divisor of the 400 test images, and odd
+}
+FLAGS = [f"--{name}={value}" for name, value in SHORT.items()]
+# The command, its network replaced.
+COMMAND = """
+import sys
+import keras
+from famus_tf import main, networks
+
+def without_batch_norm(input_shape, num_classes, mean, std):
+    images = keras.Input(input_shape)
+    x = keras.layers.Rescaling(1 / 128, offset=-1)(images)
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    y = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(keras.layers.Add()([x, y]))
+    return keras.Model(images, keras.layers.Dense(num_classes)(keras.layers.Flatten()(x)))
+
+networks.BUILDERS["small_preact"] = without_batch_norm
+sys.exit(main.main(sys.argv))
+"""
+WORKERS_MASK = 0o077  # of files that a worker which is not the chief makes: nobody else may read them
+
+
+def start(workdir, *flags, environment=None, mask=0o022, temporary=None):
+    """The command in a process of its own, which shares nothing with this one but the run directory."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "TF_CONFIG"))}
+    kept |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
+    kept |= {"TMPDIR": str(temporary)} if temporary else {}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *FLAGS, f"--workdir={workdir}", *flags],
+        cwd=workdir.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=kept | (environment or {}),
+        umask=mask,
+    )
+
+
+def end(*processes, timeout=240):
+    """Waits for all and returns their outputs; none outlives the call."""
+    try:
+        return [process.communicate(timeout=timeout)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def by_tf_config():
+    """The environments of two workers on free ports."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    cluster = {"worker": addresses}
+    return [
+        {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
+        for index in range(2)
+    ]
+
+
+def by_slurm():
+    """The environments of two workers as `srun` would make them for a job of two tasks on this machine."""
+    shared = {"STEP_NUM_TASKS": "2", "STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": "2", "JOB_ID": _free_job()}
+    return [
+        {f"SLURM_{name}": value for name, value in shared.items()}
+        | {"SLURM_PROCID": str(index), "SLURM_LOCALID": str(index), "SLURMD_NODENAME": "localhost"}
+        for index in range(2)
+    ]
+
+
+def _free_job():
+    """A job number whose two ports are free."""
+    while True:
+        job = random.randrange(1500)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for offset in range(2):
+                stack.enter_context(socket.socket()).bind(("", 20000 + 8 * job + offset))
+            return str(job)
+
+
+def start_pair(workdir, environments, *flags):
+    """The chief and the other worker, whose files can be told from the chief's."""
+    temporary = workdir.with_name(f"{workdir.name}_temporary")
+    temporary.mkdir(exist_ok=True)
+    flags = "--strategy=multi_worker", *flags
+    return [
+        start(workdir, *flags, environment=environments[0]),
+        start(workdir, *flags, environment=environments[1], mask=WORKERS_MASK, temporary=temporary),
+    ]
+
+
+def state(workdir):
+    """Weights and optimizers of the newest checkpoint, and the progress: ({name: array}, {name: array})."""
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
+    shapes = reader.get_variable_to_shape_map()
+    weights = {name: reader.get_tensor(name) for name in shapes if name.startswith("trainer/")}
+    with np.load(io.BytesIO(reader.get_tensor("progress/.ATTRIBUTES/py_state"))) as arrays:
+        return weights, {name: arrays[name] for name in ("example_weight", "gate_sums")}
+
+
+def results(workdir):
+    """results.json without the time, which is never the same."""
+    found = json.loads((workdir / "results.json").read_text())
+    assert found.pop("train_seconds_per_step") > 0
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Run directories, all of the same flags but for the strategy: one process, and two workers."""
+    folder = tmp_path_factory.mktemp("multi_worker")
+    one = start(folder / "one", "--strategy=one_device")
+    (output,) = end(one)
+    assert one.returncode == 0, output
+    pair = start_pair(folder / "two", by_tf_config())
+    outputs = end(*pair)
+    for process, output in zip(pair, outputs, strict=True):
+        assert process.returncode == 0, output
+    return folder / "one", folder / "two", outputs
+
+
+def test_two_workers_have_the_weights_of_one_process(runs):
+    one, two, _ = runs
+    (expected, progress_of_one), (found, progress_of_two) = state(one), state(two)
+    assert found.keys() == expected.keys()
+    assert len(found) > 40
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=2e-6, err_msg=name)
+    # The chief knows the weights of all examples, also of those that the other worker has trained on.
+    assert not np.isnan(progress_of_two["example_weight"]).any()
+    np.testing.assert_allclose(progress_of_two["example_weight"], progress_of_one["example_weight"], rtol=1e-4)
+    np.testing.assert_array_equal(progress_of_two["gate_sums"], progress_of_one["gate_sums"])
+    assert 0 < progress_of_one["gate_sums"].sum() < 10 * len(progress_of_one["gate_sums"])  # gates were on and off
+
+
+def test_two_workers_report_what_one_process_reports(runs):
+    one, two, _ = runs
+    expected, found = results(one), results(two)
+    for ours, theirs in itertools.chain([(expected, found)], zip(expected["history"], found["history"], strict=True)):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() - {"history", "example_weight", "dataset", "method", "selector"}:
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-4), name
+    # Counts over the whole test set, so equal and not only near.
+    assert found["test_accuracy"] == expected["test_accuracy"]
+    assert found["example_weight"] == pytest.approx(expected["example_weight"], rel=1e-4)
+
+
+def test_only_the_chief_writes_and_speaks(runs):
+    _, two, (chief_said, other_said) = runs
+    names = {
+        "flags.cfg",
+        "versions.json",
+        "results.json",
+        "checkpoints",
+        "tensorboard",
+        "export",
+        "curves.png",
+        "gates.png",
+    }
+    assert {path.name for path in two.iterdir()} == names
+    assert len(list((two / "tensorboard").iterdir())) == 1
+    assert (two / "export" / "saved_model.pb").exists()
+    for path in two.rglob("*"):
+        assert path.stat().st_mode & 0o044, f"{path} was written by the other worker"
+    assert not list(two.with_name("two_temporary").iterdir())
+    assert re.search(r"waits for 2 workers: 127.0.0.1:\d+, 127.0.0.1:\d+\n", chief_said)
+    assert "Epoch 2/2" in chief_said
+    assert "test accuracy" in chief_said
+    assert not re.search("Epoch|accuracy|workers|Traceback", other_said)
+
+
+def test_the_exported_network_is_the_chiefs(runs):
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8))
+    logits = []
+    for workdir in runs[:2]:
+        model = tf.saved_model.load(str(workdir / "export"))
+        logits.append(model.signatures["serving_default"](images=images)["logits"])
+    np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-5)
+
+
+def test_both_killed_in_mid_epoch_they_go_on_and_end_with_the_same_weights(runs, tmp_path):
+    _, two, _ = runs
+    killed = tmp_path / "two"
+    pair = start_pair(killed, by_slurm())
+    state_file = killed / "checkpoints" / "checkpoint"
+    deadline = time.time() + 240
+    # Step 3 of 5 is in the middle of the first epoch.
+    while not (state_file.exists() and "ckpt-3" in state_file.read_text()):
+        assert all(process.poll() is None for process in pair), end(*pair)
+        assert time.time() < deadline
+        time.sleep(0.002)
+    for process in pair:
+        process.send_signal(signal.SIGKILL)
+    end(*pair)
+    assert not (killed / "results.json").exists()
+    pair = start_pair(killed, by_slurm())
+    outputs = end(*pair)
+    for process, output in zip(pair, outputs, strict=True):
+        assert process.returncode == 0, output
+    assert re.search(r"goes on after step [3-9] of 10", outputs[0])
+    (expected, whole_progress), (found, progress) = state(two), state(killed)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    for name, value in whole_progress.items():
+        np.testing.assert_array_equal(progress[name], value, err_msg=name)
+    whole, resumed = results(two), results(killed)
+    # A mean over the epoch is restored in equal shares on both workers, so its sum may be rounded otherwise.
+    for one, other in zip(whole.pop("history"), resumed.pop("history"), strict=True):
+        assert other == pytest.approx(one, rel=1e-6)
+    assert resumed == whole
+
+
+def test_workers_with_other_flags_and_batches_that_do_not_divide_are_refused(tmp_path):
+    environments = by_tf_config()
+    pair = [
+        start(tmp_path / "run", "--strategy=multi_worker", f"--seed={seed}", environment=environment)
+        for seed, environment in enumerate(environments)
+    ]
+    outputs = end(*pair)
+    for process, output in zip(pair, outputs, strict=True):
+        assert process.returncode == 2
+        assert "famus_tf: error: --strategy=multi_worker: found workers with other flags" in output
+    pair = start_pair(tmp_path / "odd", by_tf_config(), "--meta_batch_size=9")
+    outputs = end(*pair)
+    for process, output in zip(pair, outputs, strict=True):
+        assert process.returncode == 2
+        assert "famus_tf: error: --meta_batch_size=9: expected a multiple of the 2 devices in use" in output
+    assert not (tmp_path / "odd").exists()
