@@ -19,33 +19,27 @@ from famus_tf import errors, networks, training
 
 
 class PinnedSampler(famus_tf.GradientSampler):
-    """The learned sampler with all its work, whose gates are then replaced by those of one segment.
+    """The learned sampler with all its work, whose gates are then replaced by those of one block.
 
     The graph is that of FaMUS with the sampler, conditionals included; only the depth that it goes to is known.
 
     Args:
-      segment: number of the segment, as in Python's lists.
+      block: as in `famus_tf.FixedBlock`.
     """
 
-    def __init__(self, segment):
+    def __init__(self, block):
         super().__init__()
-        self._segment = segment
+        self._pinned = famus_tf.FixedBlock(block)
 
     def create_variables(self, layers):
-        """As the learned sampler's; raises InputError where the network has no such segment."""
+        """As the learned sampler's; raises InputError where the network has no such block."""
         super().create_variables(layers)
-        count = layers[-1].segment + 1
-        if not -count <= self._segment < count:
-            raise errors.InputError(f"depth {self._segment}: expected a segment, -{count} to {count - 1}")
-        # The lowest segments may hold nothing trainable.
-        lowest = max(self._segment % count, layers[0].segment)
-        lowest = min(layer.segment for layer in layers if layer.segment >= lowest)
-        self._pinned = [float(layer.segment == lowest) for layer in layers]
+        self._pinned.create_variables(layers)
 
     def call(self, descriptors, step):
         """Gates, float32 [L]; the gradient is that of the learned ones."""
         gates = super().call(descriptors, step)
-        return gates + tf.stop_gradient(tf.constant(self._pinned) - gates)
+        return gates + tf.stop_gradient(self._pinned(descriptors, step) - gates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +96,7 @@ _DEPTH = "famus_gates_at_"
 
 
 def find(name):
-    """The `Mode` called `name`: one of `NAMES`, or famus_gates_at_<segment> (the sampler's step at a pinned depth).
+    """The `Mode` called `name`: one of `NAMES`, or famus_gates_at_<block> (the sampler's step at a pinned depth).
 
     Raises:
       InputError: there is no such mode.
@@ -113,12 +107,12 @@ def find(name):
     text = name.removeprefix(_DEPTH)
     if name.startswith(_DEPTH) and text.removeprefix("-").isdigit():
         return _mw_net(name, functools.partial(PinnedSampler, int(text)))
-    raise errors.InputError(f"--modes: no mode {name!r}; expected {', '.join(NAMES)} or {_DEPTH}<segment>")
+    raise errors.InputError(f"--modes: no mode {name!r}; expected {', '.join(NAMES)} or {_DEPTH}<block>")
 
 
-def depth_name(segment):
-    """Name of the mode whose gates are pinned at a segment (int or its text), counted as in Python's lists."""
-    return f"{_DEPTH}{segment}"
+def depth_name(block):
+    """Name of the mode whose gates are pinned at a block, a number (or its text) as `famus_tf.FixedBlock` counts."""
+    return f"{_DEPTH}{block}"
 
 
 def build_network(settings, policy):

@@ -90,7 +90,8 @@ def _parser():
     parser.add_argument(
         "--depths",
         default="",
-        help="also the sampler's step with gates pinned at these segments, joined by commas, -1 the topmost",
+        help="also the sampler's step with its gates pinned at these blocks, joined by commas: 1 the lowest, -1 the "
+        "classifier, -2 the last residual block",
     )
     parser.add_argument("--dtype_policy", default="float32", choices=tuple(settings_module.POLICIES))
     parser.add_argument("--rounds", type=settings_module.positive, default=10, help="timings of each mode (default 10)")

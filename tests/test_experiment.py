@@ -113,7 +113,7 @@ def test_tensorboard_has_scalars_histograms_and_gates(finished):
     wanted |= {"learning_rate/base", "learning_rate/meta", "learning_rate/sampler", "time/step_seconds"}
     wanted |= {"test/accuracy", "test/loss", "example_weight/clean", "example_weight/noisy"}
     assert wanted <= tags
-    gates = [tag for tag in tags if tag.startswith("gates/")]
+    gates = [tag for tag in tags if tag.startswith("gates/") and tag != "gates/selection"]
     assert len(gates) == results["layers"]
     on = sum(
         float(tf.make_ndarray(event.tensor_proto)) for tag in gates for event in events.Tensors(tag)

@@ -56,14 +56,9 @@ def test_the_stages_compute_the_step(data):
 @pytest.mark.parametrize(
     ("options", "missing"),
     [
-        ({}, {"Actual-Train forward"}),
         ({"selector": famus_tf.GradientSampler}, {"Actual-Train forward"}),
         ({"schedule": "one_loop"}, {"Virtual-Train forward", "Virtual-Train backward"}),
         ({"meta_learner": famus_tf.L2R}, {"Actual-Train forward", "Virtual-Train backward"}),
-        (
-            {"meta_learner": famus_tf.L2R, "selector": famus_tf.GradientSampler},
-            {"Actual-Train forward", "Virtual-Train backward"},
-        ),
     ],
 )
 def test_nothing_changes(data, options, missing):
@@ -77,9 +72,9 @@ def test_nothing_changes(data, options, missing):
 
 
 def test_stages_add_up_to_the_whole_step(data):
-    found = stage_times.measure(make(), data, rounds=3, whole_step=lambda: time.sleep(0.5))
+    found = stage_times.measure(make(schedule="one_loop"), data, rounds=3, whole_step=lambda: time.sleep(0.5))
     assert list(found)[-1] == stage_times.UPDATES
-    assert found["Virtual-Train forward"] > 0
+    assert found["Actual-Train forward"] > 0
     assert sum(found.values()) == pytest.approx(0.5, abs=0.15)
 
 

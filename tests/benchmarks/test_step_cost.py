@@ -32,18 +32,18 @@ def test_json_table_and_picture(tmp_path, capsys):
     assert cross_entropy["ratio"]["median"] == pytest.approx(sum(ratios) / 2)
     assert cross_entropy["units"] == 3.0
     assert every4["steps_per_sample"] % 4 == 0
-    # All meta steps stop at the block below the classifier: what is above it is traversed, nothing else.
-    assert every4["mean_lowest_segment"] == len(every4["segment_costs"]) - 2
-    share = sum(every4["segment_costs"][-2:]) / sum(every4["segment_costs"])
+    # Segments: three blocks, the BatchNorm behind them, the classifier. The last block is traversed, and what is above.
+    assert (len(every4["segment_costs"]), every4["mean_lowest_segment"]) == (5, 2.0)
+    share = sum(every4["segment_costs"][2:]) / sum(every4["segment_costs"])
     assert every4["units"] == pytest.approx((4 + 4 * share + 9) / 4)
     assert every4["operations"]["Conv2D"]["calls"] > plain["operations"]["Conv2D"]["calls"] > 0
 
 
 def test_gates_pinned_at_a_depth(tmp_path):
-    command = [*TINY, "--modes=plain", "--depths=1", "--rounds=1", "--sample_seconds=0"]
+    command = [*TINY, "--modes=plain", "--depths=2", "--rounds=1", "--sample_seconds=0"]
     assert step_cost.main([*command, f"--json={tmp_path / 'cost.json'}"]) == 0
     _, pinned = json.loads((tmp_path / "cost.json").read_text())["results"]
-    assert pinned["mode"] == "famus_gates_at_1"
+    assert pinned["mode"] == "famus_gates_at_2"
     assert pinned["mean_lowest_segment"] == 1.0
     assert pinned["mean_gates_on"] < pinned["layers"]
 
@@ -67,10 +67,10 @@ def test_the_policy_reaches_the_network_and_goes_no_further():
 
 
 def test_stages(tmp_path, capsys):
-    command = [*TINY, "--modes=mw_net_exact", "--rounds=1", f"--json={tmp_path / 's.json'}"]
+    command = [*TINY, "--modes=one_loop_classifier", "--rounds=1", f"--json={tmp_path / 's.json'}"]
     assert stages.main([*command, f"--plot={tmp_path / 's.png'}"]) == 0
     assert "| Meta-Train tangent |" in capsys.readouterr().out
-    assert json.loads((tmp_path / "s.json").read_text())["results"]["mw_net_exact"]["Virtual-Train forward"] > 0
+    assert json.loads((tmp_path / "s.json").read_text())["results"]["one_loop_classifier"]["Actual-Train forward"] > 0
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -84,7 +84,7 @@ def test_peak_memory_of_a_process_of_its_own():
     ("arguments", "message"),
     [
         (["--modes=famus"], "no mode 'famus'; expected plain, "),
-        (["--modes=plain", "--depths=9"], "depth 9: expected a segment, -5 to 4"),
+        (["--modes=plain", "--depths=9"], "block 9: expected 1 to 4 from the input"),
         (["--json=none/such/file.json"], "--json=none/such/file.json: expected a file in a folder that exists"),
         (["--network=none"], "--network=none: "),
     ],
