@@ -183,11 +183,12 @@ class FaMUS(trainer.Trainer):
         with tf.GradientTape() as tape:
             r = self.selector(seen, step)
         lowest, top = self.selector.lowest_segment(r), self.gated_layers[-1].segment
+        if self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
+            lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
+        reached = tf.constant([layer.segment for layer in self.gated_layers]) >= lowest
         if self._chain.synchronised and not isinstance(lowest, int):
             lowest = 0  # no conditionals around sums over replicas; the gates still mask what is not selected
-        elif self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
-            lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
-        return _Gates(r, lowest, tape)
+        return _Gates(r, lowest, reached, tape)
 
     def _meta_train(self, forward, w_hat, meta_images, meta_labels, gates, g_last, rate, training_loss, theta):
         """Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer, and its derivative by theta.
@@ -216,8 +217,7 @@ class FaMUS(trainer.Trainer):
             objective_tape.watch(r)
             objective = self.lambda_r * objectives.expected_layers_loss(r, self.selector.expected_layers)
             objective += self.lambda_cost * objectives.traversal_cost(r, self.layer_costs.value)
-        reached = tf.constant([layer.segment for layer in self.gated_layers]) >= gates.lowest
-        gate_gradient = -tf.cast(rate, tf.float32) * tf.where(reached, agreement, 0.0)
+        gate_gradient = -tf.cast(rate, tf.float32) * tf.where(gates.reached, agreement, 0.0)
         self._apply_to_sampler(gates.tape, r, gate_gradient + objective_tape.gradient(objective, r))
 
     def _agreement(self, meta, gradients):
@@ -233,10 +233,11 @@ class FaMUS(trainer.Trainer):
 
 @dataclasses.dataclass(frozen=True)
 class _Gates:
-    """Gates r [L], the segment to stop at (int or int32 scalar), and the tape from eta to r."""
+    """Gates r [L], the segment to stop at (int or int32 scalar), which layers have a u, and the tape from eta to r."""
 
     r: tf.Tensor
     lowest: Any
+    reached: tf.Tensor
     tape: tf.GradientTape
 
 

@@ -1,10 +1,12 @@
 """The Keras side of the algorithm in `famus.py`: variables, optimizers, `fit`, `evaluate`, running means."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import layers, objectives, penalties, replicas, segments
+from famus_tf.meta import layers, objectives, penalties, replicas, segments, selectors
 
 SCHEDULES = ("three_stage", "one_loop")
 
@@ -30,6 +32,12 @@ class Trainer(keras.Model):
         self._with_meta, self.record_meta_gradient = True, False
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
+        if self._chain.synchronised and not isinstance(selector, selectors.STATIC):
+            warnings.warn(
+                f"network {network.name!r} has synchronised BatchNorm, whose sums over replicas cannot be left out at "
+                "run time: the selection saves nothing; expected synchronized=False, or a FixedBlock",
+                stacklevel=3,
+            )
         count = len(self._chain.layers)
         self.layer_costs = self.add_weight(shape=(count,), trainable=False, dtype="float32", name="layer_costs")
         self.layer_costs.assign([layer.cost for layer in self._chain.layers])

@@ -44,6 +44,13 @@ def test_every_field_has_one_flag_name_and_help():
         ({"lr_boundaries": (30, 60)}, "--lr_boundaries=30.0,60.0: expected numbers below --epochs=60"),
         ({"lr_boundaries": (30,), "lr_schedule": "cosine"}, "--lr_boundaries=30.0: expected none with --lr_schedule=c"),
         ({"data_dir": "a\nb"}, r"--data_dir='a\\nb': expected a text on one line"),
+        ({"method": "maml"}, "--method=maml: expected one of cross_entropy, mw_net, l2r, mlc"),
+        ({"meta_every": 0}, "--meta_every=0: expected a positive whole number"),
+        ({"method": "l2r", "schedule": "one_loop"}, "--schedule=one_loop with --method=l2r, which starts anew"),
+        (
+            {"method": "mlc", "meta_every": 4},
+            "--meta_every=4 with --method=mlc, which starts anew in each step",
+        ),
         ({"colour": 1}, "--colour: expected the name of a flag"),
     ],
 )

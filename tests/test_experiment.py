@@ -14,7 +14,6 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import config, errors, experiment, main, training
-from famus_tf.data import pipeline
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHORT = {
@@ -124,14 +123,27 @@ def test_tensorboard_has_scalars_histograms_and_gates(finished):
     np.testing.assert_allclose(accuracy, [epoch["test_accuracy"] for epoch in results["history"]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["mw_net", "cross_entropy"])
-def test_the_loop_is_fit(tmp_path, method):
-    settings = config.from_values(SHORT | {"method": method, "workdir": str(tmp_path / "loop")})
+VARIANTS = {
+    "mw_net": {},
+    "cross_entropy": {"method": "cross_entropy"},
+    "l2r": {"method": "l2r"},
+    "mlc": {"method": "mlc", "selector": "random", "virtual_learning_rate": 0.05, "meta_learning_rate": 2.0},
+    "one_loop_every_2": {"schedule": "one_loop", "meta_every": 2},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_loop_is_fit(tmp_path, name):
+    settings = config.from_values(SHORT | VARIANTS[name] | {"workdir": str(tmp_path / "loop")})
     experiment.run(settings)
     bundle = experiment.make_bundle(settings)
     trainer = experiment.make_trainer(settings, bundle, 10)
-    sides = [experiment.batches(settings, bundle, stream, 0, 10) for stream in ("train", "meta")]
-    trainer.fit(pipeline.pairs(*sides), epochs=2, steps_per_epoch=5, verbose=0)
+    train, meta = (list(experiment.batches(settings, bundle, stream, 0, 10)) for stream in ("train", "meta"))
+    # The loop takes a meta batch in meta steps only; `fit` is given one in every step.
+    both = [(batch, meta[-(-step // settings.method.meta_every)]) for step, batch in enumerate(train)]
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, both[0])
+    pairs = tf.data.Dataset.from_generator(lambda: iter(both), output_signature=signature)
+    trainer.fit(pairs, epochs=2, steps_per_epoch=5, verbose=0)
     progress = training.Progress(80, len(trainer.gated_layers))
     training.Checkpoints(trainer, progress, tmp_path / "fit" / "checkpoints").save()
     loop, fit = weights(tmp_path / "loop"), weights(tmp_path / "fit")
@@ -139,6 +151,63 @@ def test_the_loop_is_fit(tmp_path, method):
     assert len(model) > 20
     for name in model:
         np.testing.assert_allclose(loop[name], fit[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["l2r", "one_loop_every_2"])
+def test_interrupted_it_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch, name):
+    run(tmp_path / "whole", **VARIANTS[name])
+    expected = weights(tmp_path / "whole")
+    save = training.Checkpoints.save
+
+    def save_and_stop(self):
+        save(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Checkpoints, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "again", **VARIANTS[name])
+    results = run(tmp_path / "again", **VARIANTS[name])
+    assert results["steps"] == 10
+    found = weights(tmp_path / "again")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_measured_costs_are_measured_once_and_kept(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(segments, images):
+        asked.append(images.shape)
+        return [0.5, 0.25, 0.125, 0.0625, 0.0625]
+
+    monkeypatch.setattr(experiment.segment_times, "measure", measure)
+    for _ in range(2):
+        run(tmp_path / "run", layer_cost="measured", train_steps=2, epochs=0)
+    assert asked == [(16, 8, 8, 1)]
+    (costs,) = (value for name, value in weights(tmp_path / "run").items() if "layer_costs" in name)
+    assert costs[0] == 1.0 and costs[-1] == 0.0625 and sorted(costs)[::-1] == list(costs)
+
+
+def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path, monkeypatch):
+    """No meta batch is left out, and those of steps without a meta update are not made."""
+    seen = []
+    step = experiment.famus.FaMUS.step
+
+    def watched(self, data, with_meta=True):
+        if with_meta:
+            tf.py_function(lambda index: seen.append(index.numpy()), [data[1][2]], [])
+        return step(self, data, with_meta)
+
+    monkeypatch.setattr(experiment.famus.FaMUS, "step", watched)
+    results = run(tmp_path / "run", meta_every=4)
+    settings = config.from_values(SHORT)
+    batches = experiment.batches(settings, experiment.make_bundle(settings), "meta", 0, 3)
+    assert len(seen) == 3  # steps 0, 4 and 8 of 10
+    for found, (_, _, index) in zip(seen, batches, strict=True):
+        np.testing.assert_array_equal(found, index)
+    assert 0 <= results["selected_layers"] <= results["layers"]
 
 
 def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch):

@@ -167,3 +167,7 @@ class GradientSampler(_TracedSelector):
             "temperature": inner.temperature,
             "seed": inner.seed,
         }
+
+
+# Those whose `lowest_segment` is an int.
+STATIC = (AllLayers, FixedBlock)

@@ -1,10 +1,11 @@
-"""MW-Net's weights, loss and update against NumPy."""
+"""The learners' weights, losses and updates against NumPy."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import learners
 
 
@@ -101,3 +102,57 @@ def test_cross_entropy_has_no_parameters():
     np.testing.assert_allclose(made.loss(tf.constant(logits), tf.constant(labels), []), losses.mean())
     assert made.parameters(None) == []
     assert not made.variables
+
+
+def test_l2r_cuts_and_normalises():
+    made = learners.L2R(dtype="float64")
+    made.create_variables()
+    logits, labels = data()
+    (start,) = made.parameters((tf.zeros([6, 2, 2, 1]), labels))
+    np.testing.assert_array_equal(start, np.zeros(6))
+    assert float(made.loss(tf.constant(logits), tf.constant(labels), [start])) == 0.0
+    gradient = np.array([0.5, -1.0, 0.0, -3.0, 2.0, -4.0])
+    (weights,) = made.update([start], [tf.constant(gradient)])
+    np.testing.assert_allclose(weights, [0, 1 / 8, 0, 3 / 8, 0, 4 / 8])
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(6), labels]
+    found = made.loss(tf.constant(logits), tf.constant(labels), [weights])
+    np.testing.assert_allclose(found, (weights.numpy() * losses).sum())
+    np.testing.assert_allclose(made.example_weights(None, None, [weights]), 6 * weights.numpy(), rtol=1e-6)
+    (none,) = made.update([start], [tf.constant(np.abs(gradient))])
+    np.testing.assert_array_equal(none, np.zeros(6))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_mlc_corrects_logits_clamps_and_normalises_columns(reduction):
+    made = learners.MLC(4, reduction=reduction, dtype="float64")
+    made.create_variables()
+    made.compile(keras.optimizers.SGD(0.5, momentum=0.9))
+    logits, labels = data()
+    (start,) = made.parameters(None)
+    np.testing.assert_array_equal(start, np.eye(4))
+    rng = np.random.default_rng(4)
+    gradient = 0.7 * rng.normal(size=(4, 4))
+    gradient[:, 2] = 9.0  # leaves no positive entry in this column
+    (matrix,) = made.update([start], [tf.constant(gradient)])
+    expected = np.maximum(np.eye(4) - 0.5 * gradient, 0)
+    sums = expected.sum(0)
+    assert sums[2] == 0 and (np.delete(sums, 2) > 0).all()
+    expected = expected / np.where(sums > 0, sums, 1)
+    np.testing.assert_allclose(matrix, expected)
+    z = logits @ expected
+    losses = np.log(np.exp(z).sum(1)) - z[np.arange(6), labels]
+    found = made.loss(tf.constant(logits), tf.constant(labels), [matrix])
+    np.testing.assert_allclose(found, losses.sum() if reduction == "sum" else losses.mean())
+    np.testing.assert_array_equal(made.example_weights(logits, labels, [matrix]), np.ones(6))
+
+
+def test_mlc_refuses_another_reduction():
+    with pytest.raises(errors.InputError, match=r"reduction='max'\): expected 'mean' or 'sum'"):
+        learners.MLC(3, reduction="max")
+
+
+@pytest.mark.parametrize("made", [lambda: learners.L2R(), lambda: learners.MLC(4, 0.25, "sum")])
+def test_learners_rebuild_from_their_config(made):
+    made = made()
+    again = type(made).from_config(made.get_config())
+    assert again.get_config() == made.get_config()

@@ -1,0 +1,327 @@
+"""Whole steps of every learner and schedule in float64 against nested tapes around whole stages; what is refused."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import famus_tf
+from famus_tf import errors
+from famus_tf.meta import selectors
+from tests import small_networks
+
+# Exact in float32, which optimizers hold their learning rates in.
+ALPHA, BETA, MOMENTUM, DECAY, LAMBDA_G, LAMBDA_R, LAMBDA_COST = 0.25, 8.0, 0.875, 0.0625, 0.5, 0.125, 0.25
+CLASSES = 3
+GATES = ([1, 1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1, 0])
+
+
+class Pinned(selectors.GradientSampler):
+    """A sampler whose gates are given: `lowest` stays a tensor, every conditional is built, eta has a gradient."""
+
+    def __init__(self, gates):
+        super().__init__(expected_layers=2)
+        self.gates = gates
+        self.seen = []
+
+    def call(self, descriptors, step):
+        self.seen.append([descriptor.numpy() for descriptor in descriptors])
+        return tf.constant(self.gates, tf.float32)
+
+
+def batch(seed, n):
+    rng = np.random.default_rng(seed)
+    return tf.constant(rng.normal(size=(n, 6, 6, 2))), tf.constant(rng.integers(0, CLASSES, n), tf.int32)
+
+
+def make_learner(name):
+    return {
+        "mw_net": lambda: famus_tf.MWNet(hidden=6, seed=3, dtype="float64"),
+        "mw_net_mean": lambda: famus_tf.MWNet(hidden=6, normalize=False, seed=3, dtype="float64"),
+        "l2r": lambda: famus_tf.L2R(dtype="float64"),
+        "mlc": lambda: famus_tf.MLC(CLASSES, dtype="float64"),
+        "mlc_sum": lambda: famus_tf.MLC(CLASSES, virtual_learning_rate=0.03125, reduction="sum", dtype="float64"),
+    }[name]()
+
+
+def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G):
+    keras.utils.set_random_seed(7)
+    trainer = famus_tf.FaMUS(
+        small_networks.residual("float64"),
+        meta_learner=make_learner(learner),
+        selector=Pinned(gates),
+        lambda_r=LAMBDA_R,
+        lambda_g=lambda_g,
+        lambda_cost=LAMBDA_COST,
+        weight_decay=DECAY,
+        schedule=schedule,
+    )
+    trainer.compile(
+        optimizer=keras.optimizers.SGD(ALPHA, momentum=MOMENTUM, nesterov=nesterov),
+        meta_optimizer=keras.optimizers.SGD(BETA),
+        sampler_optimizer=keras.optimizers.SGD(0.0),
+    )
+    trainer.gate_gradients = []
+    trainer._apply_to_sampler = lambda tape, gates, gradient: trainer.gate_gradients.append(gradient.numpy())
+    return trainer
+
+
+@dataclasses.dataclass
+class Oracle:
+    """The same algorithm with nested tapes: no segments, no tangent, no shared forward pass, no engine."""
+
+    trainer: object
+    learner: str
+    schedule: str
+    gates: list
+    nesterov: bool
+    lambda_g: float
+
+    def __post_init__(self):
+        network = self.trainer.network
+        self.network = keras.models.clone_model(network)
+        self.network.set_weights(network.get_weights())
+        self.w = [tf.constant(v.numpy()) for v in network.trainable_variables]
+        self.velocity = [tf.zeros_like(w) for w in self.w]
+        self.theta = [tf.constant(v.numpy()) for v in self.trainer.meta_learner.trainable_variables]
+        number_of = {id(v): k for k, v in enumerate(network.trainable_variables)}
+        flat = [v for segment in self.trainer.segments for v in segment.variables]
+        self.members = [[number_of[id(flat[p])] for p in layer.positions] for layer in self.trainer.gated_layers]
+        self.gate_of = {k: self.gates[number] for number, members in enumerate(self.members) for k in members}
+
+    def logits(self, weights, images):
+        states = [v.value for v in self.network.non_trainable_variables]
+        return self.network.stateless_call(weights, states, images, training=True)[0]
+
+    def training_loss(self, weights, images, labels, theta):
+        logits = self.logits(weights, images)
+        if self.learner.startswith("mlc"):
+            logits = logits @ theta[0]
+        losses = -tf.gather(tf.nn.log_softmax(logits), labels, batch_dims=1)
+        if self.learner.startswith("mw_net"):
+            x = tf.nn.relu(tf.stop_gradient(losses)[:, None] @ theta[0] + theta[1])
+            v = tf.sigmoid(x @ theta[2] + theta[3])[:, 0]
+            total = tf.reduce_sum(v) if self.learner == "mw_net" else tf.cast(len(labels), v.dtype)
+            return tf.reduce_sum(v * losses) / total
+        if self.learner == "l2r":
+            return tf.reduce_sum(theta[0] * losses)
+        return tf.reduce_sum(losses) if self.learner == "mlc_sum" else tf.reduce_mean(losses)
+
+    def first_theta(self, n):
+        if self.learner == "l2r":
+            return [tf.zeros([n], tf.float64)]
+        return [tf.eye(CLASSES, dtype=tf.float64)] if self.learner.startswith("mlc") else self.theta
+
+    def updated(self, theta, gradient):
+        if self.learner.startswith("mw_net"):
+            return [t - BETA * g for t, g in zip(theta, gradient, strict=True)]
+        if self.learner == "l2r":
+            weights = np.maximum(-gradient[0].numpy(), 0)
+            return [tf.constant(weights / (weights.sum() or 1))]
+        matrix = np.maximum(theta[0].numpy() - BETA * gradient[0].numpy(), 0)
+        sums = matrix.sum(0)
+        return [tf.constant(matrix / np.where(sums > 0, sums, 1))]
+
+    def pooled(self, gradients, members):
+        return tf.concat([tf.reduce_mean(tf.reshape(gradients[k], [-1, gradients[k].shape[-1]]), 0)
+                          for k in members], 0)  # fmt: skip
+
+    def actual(self, g, velocity):
+        """Velocity and weights behind one optimizer step, differentiable in g."""
+        g = [x + DECAY * w for x, w in zip(g, self.w, strict=True)]
+        velocity = [MOMENTUM * v - ALPHA * x for v, x in zip(velocity, g, strict=True)]
+        moves = [MOMENTUM * v - ALPHA * x for v, x in zip(velocity, g, strict=True)] if self.nesterov else velocity
+        return velocity, [w + move for w, move in zip(self.w, moves, strict=True)]
+
+    def step(self, training, meta, last_actual):
+        """One step; returns dL/dr, the network's pooled descriptors, and this step's actual gradient."""
+        images, labels = training
+        theta = self.first_theta(len(labels))
+        alpha = 0.03125 if self.learner == "mlc_sum" else ALPHA
+        r = tf.constant(self.gates, tf.float64)
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(theta)
+            outer.watch(r)
+            with tf.GradientTape() as inner:
+                inner.watch(self.w)
+                loss = self.training_loss(self.w, images, labels, theta)
+            g = inner.gradient(loss, self.w)
+            gated = [x if self.gate_of[k] else tf.stop_gradient(x) for k, x in enumerate(g)]
+            if self.schedule == "one_loop":
+                velocity, w_hat = self.actual(gated, self.velocity)
+            else:
+                w_hat = [w - alpha * x for w, x in zip(self.w, gated, strict=True)]
+            with tf.GradientTape() as validation:
+                validation.watch(w_hat)
+                log_p = tf.nn.log_softmax(self.logits(w_hat, meta[0]))
+                objective = -tf.reduce_mean(tf.gather(log_p, meta[1], batch_dims=1))
+            u = validation.gradient(objective, w_hat)
+            if self.lambda_g:
+                gap = self.pooled(g, self.members[-1]) - tf.stop_gradient(self.pooled(u, self.members[-1]))
+                objective += self.lambda_g * tf.reduce_sum(gap**2)
+        theta_new = self.updated(theta, outer.gradient(objective, theta))
+        if self.schedule == "one_loop":
+            actual_gradient, rate = g, ALPHA * (1 + MOMENTUM * self.nesterov)
+        else:
+            with tf.GradientTape() as tape:
+                tape.watch(self.w)
+                loss = self.training_loss(self.w, images, labels, theta_new)
+            actual_gradient, rate = tape.gradient(loss, self.w), alpha
+            velocity, w_hat = self.actual(actual_gradient, self.velocity)
+        self.velocity, self.w = velocity, w_hat
+        if self.learner.startswith("mw_net"):
+            self.theta = theta_new
+        seen = last_actual if self.learner == "l2r" else g
+        step_of_gates = actual_gradient if self.learner == "l2r" else g
+        pooled = [self.pooled(seen, members) for members in self.members]
+        return self.gate_gradient(u, step_of_gates, rate, r), pooled, actual_gradient
+
+    def gate_gradient(self, u, g, rate, r):
+        segments = [layer.segment for layer in self.trainer.gated_layers]
+        lowest = min(s for s, gate in zip(segments, self.gates, strict=True) if gate)
+        found = []
+        for members, layer in zip(self.members, self.trainer.gated_layers, strict=True):
+            product = sum(float(tf.reduce_sum(u[k] * g[k])) for k in members)
+            found.append(-rate * product * (layer.segment >= lowest)
+                         + LAMBDA_R * 2 * (sum(self.gates) - 2) + LAMBDA_COST * layer.cost)  # fmt: skip
+        return np.array(found)
+
+
+ALL, SOME, TOP = GATES
+CASES = [
+    *((learner, "three_stage", gates, False) for learner in ("mw_net", "l2r", "mlc") for gates in GATES),
+    *(("mw_net", "one_loop", gates, nesterov) for gates in GATES for nesterov in (False, True)),
+    ("mw_net_mean", "three_stage", SOME, False),
+    ("mw_net_mean", "one_loop", SOME, False),
+    ("mlc_sum", "three_stage", SOME, False),
+]
+
+
+@pytest.mark.parametrize(("learner", "schedule", "gates", "nesterov"), CASES)
+def test_steps_equal_nested_tapes(learner, schedule, gates, nesterov):
+    trainer = make_trainer(learner, schedule, gates, nesterov)
+    oracle = Oracle(trainer, learner, schedule, gates, nesterov, LAMBDA_G)
+    actual = [tf.zeros_like(w) for w in oracle.w]
+    start = [v.numpy() for v in trainer.network.trainable_variables]
+    for number in range(2):
+        data = batch(number, 8), batch(number + 50, 5)
+        trainer.step(data)
+        gate_gradient, pooled, actual = oracle.step(*data, actual)
+        np.testing.assert_allclose(trainer.gate_gradients[-1], gate_gradient, rtol=1e-5, atol=1e-8)
+        for found, expected in zip(trainer.selector.seen[-1], pooled, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    for found, expected, before in zip(trainer.network.trainable_variables, oracle.w, start, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+        assert np.abs(found.numpy() - before).max() > 1e-3
+    for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.theta, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("learner", "schedule"),
+    [("mw_net", "three_stage"), ("l2r", "three_stage"), ("mlc", "three_stage"), ("mw_net", "one_loop")],
+)
+def test_the_gates_matter(learner, schedule):
+    """The comparison above would mean little if all gates gave the same weights."""
+    ends = []
+    for gates in GATES:
+        trainer = make_trainer(learner, schedule, gates, nesterov=False)
+        for number in range(2):
+            trainer.step((batch(number, 8), batch(number + 50, 5)))
+        ends.append(np.concatenate([v.numpy().ravel() for v in trainer.network.trainable_variables]))
+    for a, b in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(ends[a] - ends[b]).max() > 1e-7
+
+
+def test_l2r_takes_no_virtual_step_and_moves_no_statistics_twice():
+    trainer = make_trainer("l2r", "three_stage", GATES[0], nesterov=False, lambda_g=0.0)
+    layer = trainer.network.get_layer("a_bn")
+    images = batch(0, 8)[0]
+    mean = trainer.network.get_layer("conv1")(images).numpy().mean((0, 1, 2))
+    momentum = layer.momentum
+    trainer.step((batch(0, 8), batch(50, 5)))
+    np.testing.assert_allclose(layer.moving_mean, (1 - momentum) * mean, rtol=1e-9)
+
+
+def test_between_meta_steps_theta_weighs_and_stays():
+    """meta_every=2: the second step is a weighted step with the theta of the first, whatever the meta batch."""
+    keras.utils.set_random_seed(7)
+    network = small_networks.residual("float64", batch_norm=False)
+    trainer = famus_tf.FaMUS(network, famus_tf.MWNet(hidden=6, dtype="float64"), famus_tf.AllLayers(), meta_every=2)
+    trainer.compile(keras.optimizers.SGD(ALPHA), meta_optimizer=keras.optimizers.SGD(BETA))
+    assert [trainer.is_meta_step(step) for step in range(5)] == [True, False, True, False, True]
+    trainer.step((batch(0, 8), batch(50, 5)))
+    theta = [v.numpy() for v in trainer.meta_learner.trainable_variables]
+    w = [tf.constant(v.numpy()) for v in network.trainable_variables]
+    images, labels = batch(1, 8)
+    records = trainer.step((images, labels), with_meta=False)
+    with tf.GradientTape() as tape:
+        tape.watch(w)
+        losses = -tf.gather(tf.nn.log_softmax(network.stateless_call(w, [], images)[0]), labels, batch_dims=1)
+        x = np.maximum(losses.numpy()[:, None] @ theta[0] + theta[1], 0) @ theta[2] + theta[3]
+        v = 1 / (1 + np.exp(-x[:, 0]))
+        loss = tf.reduce_sum(v * losses) / v.sum()
+    for variable, before, gradient in zip(network.trainable_variables, w, tape.gradient(loss, w), strict=True):
+        np.testing.assert_allclose(variable.numpy(), before - ALPHA * gradient, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(records["example_weight"], 8 * v / v.sum(), rtol=1e-6)
+    assert set(records) == {"index", "example_weight", "loss"}
+    for variable, before in zip(trainer.meta_learner.trainable_variables, theta, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), before)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_fit_takes_a_meta_step_every_so_many_steps(replicas, two_replicas):
+    strategy = two_replicas if replicas == 2 else tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        keras.utils.set_random_seed(7)
+        trainer = famus_tf.FaMUS(small_networks.residual("float32"), meta_every=3, schedule="one_loop")
+        trainer.compile(keras.optimizers.SGD(ALPHA), meta_optimizer=keras.optimizers.SGD(BETA))
+    data = tf.data.Dataset.zip(*(tf.data.Dataset.from_tensor_slices(batch(s, 4 * 8)).batch(8) for s in (0, 50)))
+    thetas = [[v.numpy() for v in trainer.meta_learner.trainable_variables]]
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            thetas.append([v.numpy() for v in trainer.meta_learner.trainable_variables])
+
+    for _ in range(2):  # the count goes on from one call to the next
+        trainer.fit(data, callbacks=[Watch()], verbose=0)
+    moved = [
+        any(not np.array_equal(a, b) for a, b in zip(old, new, strict=True)) for old, new in itertools.pairwise(thetas)
+    ]
+    assert moved == [True, False, False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"schedule": "two_loop"}, "schedule='two_loop': expected one of three_stage, one_loop"),
+        ({"meta_every": 0}, "meta_every=0: expected a positive whole number"),
+        ({"meta_every": 2.0}, "meta_every=2.0: expected a positive whole number"),
+        ({"meta_learner": "l2r", "schedule": "one_loop"}, "schedule=one_loop with L2R, whose theta belongs to one"),
+        (
+            {"meta_learner": "mlc", "meta_every": 4},
+            "meta_every=4 with MLC, whose theta belongs to one step: expec",
+        ),
+    ],
+)
+def test_what_a_learner_does_not_allow_is_refused(arguments, message):
+    if "meta_learner" in arguments:
+        arguments = arguments | {"meta_learner": make_learner(arguments["meta_learner"])}
+    with pytest.raises(errors.InputError) as raised:
+        famus_tf.FaMUS(small_networks.residual(), **arguments)
+    assert message in str(raised.value)
+
+
+def test_one_loop_needs_an_optimizer_whose_step_is_linear():
+    trainer = famus_tf.FaMUS(small_networks.residual(), schedule="one_loop")
+    with pytest.raises(errors.InputError, match=r"with optimizer Adam: expected keras\.optimizers\.SGD"):
+        trainer.compile(keras.optimizers.Adam())
+
+
+def test_meta_every_and_steps_per_execution_exclude_each_other():
+    trainer = famus_tf.FaMUS(small_networks.residual(), meta_every=2)
+    with pytest.raises(errors.InputError, match="meta_every=2 with steps_per_execution=4: expected 1 of them"):
+        trainer.compile(steps_per_execution=4)
