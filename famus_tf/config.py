@@ -15,7 +15,9 @@ from famus_tf.errors import InputError
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
 _NOT_WRITTEN = frozenset({"mode", "workdir"})
 # Differences that leave weights and results as they are, so that a run may go on with another value.
-_NO_EFFECT_ON_RESULT = frozenset({"data_dir", "summary_every", "checkpoint_every", "eval_batch_size"})
+_NO_EFFECT_ON_RESULT = frozenset(
+    {"data_dir", "summary_every", "checkpoint_every", "eval_batch_size", "log_meta_gradient", "log_stage_times"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,16 @@ class RunConfig(_Group):
     checkpoint_every: int = _flag(200, "Training steps between two checkpoints.", bounds=_COUNT)
     summary_every: int = _flag(20, "Training steps between two TensorBoard summaries.", bounds=_COUNT)
     eval_batch_size: int = _flag(500, "Images per batch in evaluation.", bounds=_COUNT)
+    log_meta_gradient: bool = _flag(
+        False,
+        "Fetch the meta gradient in every meta step and log its variance and norm over each epoch (Fig. 4): in "
+        "TensorBoard and in results.json. Not for l2r.",
+    )
+    log_stage_times: bool = _flag(
+        False,
+        "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step: in "
+        "TensorBoard and in results.json.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

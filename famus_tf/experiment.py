@@ -8,7 +8,18 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from famus_tf import errors, evaluation, export, famus, networks, provenance, summaries, training
+from famus_tf import (
+    diagnostics,
+    errors,
+    evaluation,
+    export,
+    famus,
+    networks,
+    provenance,
+    stage_times,
+    summaries,
+    training,
+)
 from famus_tf.data import bundle as bundles
 from famus_tf.data import pipeline, sources
 from famus_tf.meta import learners, segment_times, selectors
@@ -31,6 +42,7 @@ def train(config):
     workdir = pathlib.Path(config.run.workdir)
     strategy = make_strategy(config.run.strategy)
     _check_divisible(config, strategy)
+    _check_log_meta_gradient(config)
     bundle = make_bundle(config)
     _open_workdir(workdir, config)
     run_parts = _assemble(config, bundle, strategy, workdir)
@@ -40,23 +52,24 @@ def train(config):
         _measure_costs(config, bundle, run_parts.trainer)  # kept in the checkpoints: a resumed run has the same
     if resumed and progress.step < schedule.total_steps:
         print(f"{workdir}: goes on after step {progress.step:,} of {schedule.total_steps:,}", flush=True)
+    _time_stages(config, bundle, run_parts, workdir)
     if progress.step < schedule.total_steps:
-        _training_loop(config, bundle, run_parts).run(
-            [
-                summaries.TensorBoard(
-                    workdir / "tensorboard",
-                    progress,
-                    bundle.train_labels,
-                    bundle.train_true_labels,
-                    config.run.summary_every,
-                )
-            ]
+        tensorboard = summaries.TensorBoard(
+            workdir / "tensorboard",
+            progress,
+            bundle.train_labels,
+            bundle.train_true_labels,
+            config.run.summary_every,
         )
+        callbacks = [tensorboard, diagnostics.Diagnostics(tensorboard, progress)]
+        _training_loop(config, bundle, run_parts).run(callbacks)
+        _time_stages(config, bundle, run_parts, workdir)
     summary = summaries.results(
         progress, bundle, method=config.method.method, selector=config.method.selector, seed=config.run.seed
     )
     export.export(run_parts.trainer.network, workdir / "export", bundle.image_shape, bundle.class_names)
     summaries.draw(workdir / "curves.png", summary, progress, bundle)
+    diagnostics.draw_selection(workdir / "gates.png", progress.history, diagnostics.layer_names(run_parts.trainer))
     summaries.write_json(workdir / "results.json", summary)
     print(summaries.describe(summary, workdir))
 
@@ -228,9 +241,25 @@ def _assemble(config, bundle, strategy, workdir):
     with strategy.scope():
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         trainer = make_trainer(config, bundle, total_steps, metrics)
+        trainer.record_meta_gradient = config.run.log_meta_gradient
         progress = training.Progress(len(bundle.train_labels), len(trainer.gated_layers))
         checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics)
     return _RunParts(strategy, trainer, progress, checkpoints, _Schedule(per_epoch, total_steps))
+
+
+def _time_stages(config, bundle, parts, workdir):
+    """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
+    step, timed = parts.progress.step, {entry["step"] for entry in parts.progress.stage_times}
+    due = not timed or (step == parts.schedule.total_steps and step not in timed)
+    if not (due and config.run.log_stage_times and parts.trainer.meta_learner.has_meta_step):
+        return
+    first = (
+        next(iter(parts.strategy.experimental_distribute_dataset(batches(config, bundle, stream, 0, 1))))
+        for stream in ("train", "meta")
+    )
+    seconds = stage_times.measure(parts.trainer, tuple(first), strategy=parts.strategy)
+    parts.progress.stage_times.append({"step": step, "seconds": seconds})
+    diagnostics.write_stage_times(workdir / "tensorboard", step, seconds)
 
 
 def _measure_costs(config, bundle, trainer):
@@ -306,6 +335,13 @@ def _check_divisible(config, strategy):
         size = getattr(config.optimization, name)
         if size % replicas:
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
+
+
+def _check_log_meta_gradient(config):
+    if config.run.log_meta_gradient and config.method.method == "l2r":
+        raise errors.InputError(
+            "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
+        )
 
 
 def _open_workdir(workdir, config):

@@ -28,6 +28,7 @@ def versions():
         "numpy": np.__version__,
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
     }
 

@@ -45,19 +45,18 @@ class TensorBoard(keras.callbacks.Callback):
         super().__init__()
         self._directory, self._progress, self._every = str(directory), progress, every
         self._given_labels, self._true_labels = given_labels, true_labels
-        self._writer = None
+        self.writer = None
 
     def on_train_begin(self, logs=None):
-        """Opens the event file and remembers where the gates' counts stand."""
-        self._writer = tf.summary.create_file_writer(self._directory)
-        self._mark_gates()
+        """Opens the event file."""
+        self.writer = tf.summary.create_file_writer(self._directory)
 
     def on_train_batch_end(self, batch, logs=None):
         """Scalars, every so many steps."""
         step = self._progress.step
         if step % self._every:
             return
-        with self._writer.as_default(step=step):
+        with self.writer.as_default(step=step):
             for name, value in (logs or {}).items():
                 group = "meta" if name in ("meta_loss", "selected_layers", "lowest_layer") else "train"
                 tf.summary.scalar(f"{group}/{name}", value)
@@ -69,7 +68,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
-        with self._writer.as_default(step=self._progress.step):
+        with self.writer.as_default(step=self._progress.step):
             for name, value in (logs or {}).items():
                 if name.startswith("test_"):
                     tf.summary.scalar(f"test/{name.removeprefix('test_')}", value)
@@ -79,11 +78,11 @@ class TensorBoard(keras.callbacks.Callback):
                     tf.summary.scalar(f"example_weight/{name}_mean", values.mean())
                     tf.summary.histogram(f"example_weight/{name}", values)
             self._write_gates()
-        self._writer.flush()
+        self.writer.flush()
 
     def on_train_end(self, logs=None):
         """Closes the event file."""
-        self._writer.close()
+        self.writer.close()
 
     def _optimizers(self):
         yield "base", self.model.optimizer
@@ -92,16 +91,10 @@ class TensorBoard(keras.callbacks.Callback):
             if optimizer is not None:
                 yield name, optimizer
 
-    def _mark_gates(self):
-        self._gates_before = self._progress.gate_sums.copy(), self._progress.gate_steps
-
     def _write_gates(self):
-        sums, steps = self._gates_before
-        if self._progress.gate_steps > steps:
-            share = (self._progress.gate_sums - sums) / (self._progress.gate_steps - steps)
-            for number, (layer, value) in enumerate(zip(self.model.gated_layers, share, strict=True), start=1):
-                tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", value)
-        self._mark_gates()
+        shares = self._progress.history[-1].get("gates", ())
+        for number, (layer, share) in enumerate(zip(self.model.gated_layers, shares, strict=False), start=1):
+            tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
 
 
 def results(progress, bundle, *, method, selector, seed):
@@ -134,6 +127,7 @@ def results(progress, bundle, *, method, selector, seed):
         "example_weight": {
             name: float(weights[name].mean()) if len(weights.get(name, ())) else None for name in ("clean", "noisy")
         },
+        "stage_times": progress.stage_times,
         "history": progress.history,
     }
 

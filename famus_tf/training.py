@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from famus_tf import epoch_statistics
+
 _KEPT_DURATIONS = 2000
 
 
@@ -21,7 +23,9 @@ class Progress(tf.train.experimental.PythonState):
 
     Attributes:
       step: number of training steps done.
-      history: list of one dict for each epoch done, with its `epoch`, `step` and the epoch's logs.
+      history: list of one dict for each epoch done, with its `epoch`, `step`, the epoch's logs and its statistics.
+      epoch_statistics: `epoch_statistics.EpochStatistics` of the epoch under way.
+      stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
@@ -32,6 +36,8 @@ class Progress(tf.train.experimental.PythonState):
     def __init__(self, num_examples, num_layers):
         self.step = 0
         self.history = []
+        self.epoch_statistics = epoch_statistics.EpochStatistics(num_layers)
+        self.stage_times = []
         self.example_weight = np.full([num_examples], np.nan, np.float32)
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
@@ -41,6 +47,7 @@ class Progress(tf.train.experimental.PythonState):
 
     def record(self, records):
         """Adds the records of one step, as `FaMUS.step` returns them, gathered over the replicas."""
+        self.epoch_statistics.record(records)
         index = records["index"]
         known = index >= 0
         self.example_weight[index[known]] = records["example_weight"][known]
@@ -71,18 +78,21 @@ class Progress(tf.train.experimental.PythonState):
         plain = {
             "step": self.step,
             "history": self.history,
+            "stage_times": self.stage_times,
             "gate_steps": self.gate_steps,
             "lowest_sum": self.lowest_sum,
             "meta_durations": self.meta_durations,
             "plain_durations": self.plain_durations,
         }
-        np.savez(buffer, example_weight=self.example_weight, gate_sums=self.gate_sums, plain=json.dumps(plain))
+        arrays = {"example_weight": self.example_weight, "gate_sums": self.gate_sums}
+        np.savez(buffer, **arrays, **self.epoch_statistics.arrays(), plain=json.dumps(plain))
         return buffer.getvalue()
 
     def deserialize(self, string_value):
         """The inverse of `serialize`."""
         with np.load(io.BytesIO(string_value)) as arrays:
             self.example_weight, self.gate_sums = arrays["example_weight"], arrays["gate_sums"]
+            self.epoch_statistics.restore(arrays)
             for name, value in json.loads(str(arrays["plain"])).items():
                 setattr(self, name, value)
 
@@ -248,7 +258,8 @@ class TrainingLoop:
         self._settle()
         logs = {name: float(value) for name, value in self._trainer.get_metrics_result().items()}
         logs |= self._evaluate()
-        progress.history.append({"epoch": epoch + 1, "step": progress.step, **logs})
+        statistics = progress.epoch_statistics.close()
+        progress.history.append({"epoch": epoch + 1, "step": progress.step, **logs, **statistics})
         callbacks.on_epoch_end(epoch, logs)
         if progress.step // self._checkpoint_every > (epoch * per_epoch) // self._checkpoint_every:
             self._checkpoints.save()

@@ -9,7 +9,7 @@ from famus_tf import config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-OTHER_PROGRAMS = {"--logdir", "--help"}
+OTHER_PROGRAMS = {"--logdir", "--help", "--only", "--parallel", "--seeds", "--set"}
 
 
 def test_the_snippet_runs(tmp_path):

@@ -1,6 +1,6 @@
 """Compares run directories in a table: one row for all the runs that differ in nothing but the seed.
 
-    python launch/table.py runs/a runs/b [...] [--markdown] [--json=OUT]
+    python -m benchmarks.table runs/a runs/b [...] [--markdown] [--json=OUT]
 
 Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sample standard deviation over the seeds
 (no ± for one seed). Needs the standard library only.
@@ -14,11 +14,8 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 
-_LABELS = {
-    ("cross_entropy", None): "cross-entropy",
-    ("mw_net", "all"): "MW-Net, all layers",
-    ("mw_net", "sampler"): "MW-Net + FaMUS",
-}
+_METHODS = {"cross_entropy": "cross-entropy", "mw_net": "MW-Net", "l2r": "L2R", "mlc": "MLC"}
+_SELECTORS = {"all": ", all layers", "sampler": " + FaMUS", "random": ", random layers", "block": ", fixed block"}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
 _COLUMNS = (
@@ -90,10 +87,15 @@ def group_runs(runs: Iterable[Run]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def rows(groups: Sequence[Sequence[Run]]) -> list[dict]:
-    """One dict of plain numbers per group; None where a number does not apply."""
+def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -> list[dict]:
+    """One dict of plain numbers per group; None where a number does not apply.
+
+    Args:
+      groups: runs that differ in nothing but the seed, one or more in each group.
+      labels: the method's name in each row; where None, the names of method and selector and what tells rows apart.
+    """
     result = []
-    for group, label in zip(groups, _labels(groups), strict=True):
+    for group, label in zip(groups, labels or name_groups(groups), strict=True):
         seconds = _mean(_numbers(group, "train_seconds_per_step"))
         plain = _plain_seconds(group[0], groups)
         result.append(
@@ -112,8 +114,18 @@ def rows(groups: Sequence[Sequence[Run]]) -> list[dict]:
     return result
 
 
-def cells(row: dict) -> list[str]:
-    """A row of `rows` as texts, one per column."""
+def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
+    """The table of what `rows` returned, as text on a terminal or in Markdown."""
+    return format_table([_COLUMNS, *map(_cells, numbers)], markdown)
+
+
+def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
+    """Writes what `rows` returned with flags, command, commit and machine of every run; OSError where it cannot."""
+    kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _cells(row: dict) -> list[str]:
     weight = row["example_weight"]
     return [
         row["method"],
@@ -149,15 +161,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups = group_runs(map(read_run, dict.fromkeys(arguments.run_dirs)))
         numbers = rows(groups)
         if arguments.json:
-            kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
-            arguments.json.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(arguments.json, numbers, groups)
     except RunError as error:
-        print(f"table.py: error: {error}", file=sys.stderr)
+        print(f"table: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"table.py: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
+        print(f"table: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
         return 2
-    print(format_table([_COLUMNS, *map(cells, numbers)], arguments.markdown))
+    print(format_rows(numbers, arguments.markdown))
     return 0
 
 
@@ -175,7 +186,7 @@ def _flag(line: str) -> tuple[str, str]:
     return name, value
 
 
-def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
     """The method of each group and, where several groups have the same, the flags that tell them apart."""
     labels = [_label(group[0]) for group in groups]
     return [
@@ -185,10 +196,10 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _label(run: Run) -> str:
-    method, selector = (run.flags.get(name, run.results.get(name)) for name in ("method", "selector"))
+    method, selector = (run.flags.get(name, run.results.get(name)) or "" for name in ("method", "selector"))
     if method == "cross_entropy":
-        selector = None
-    return _LABELS.get((method, selector), " + ".join(filter(None, (method, selector))) or _NOT_AVAILABLE)
+        selector = ""
+    return _METHODS.get(method, method) + _SELECTORS.get(selector, f" {selector}".rstrip()) or _NOT_AVAILABLE
 
 
 def _distinction(group, groups, labels, label) -> str:

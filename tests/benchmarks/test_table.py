@@ -1,21 +1,9 @@
-import importlib.util
 import json
 import pathlib
-import sys
 
 import pytest
 
-PATH = pathlib.Path(__file__).parent.parent / "launch" / "table.py"
-
-
-@pytest.fixture(scope="module")
-def table():
-    spec = importlib.util.spec_from_file_location("famus_launch_table", PATH)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        yield module
+from benchmarks import table
 
 
 @pytest.fixture
@@ -35,7 +23,7 @@ CROSS_ENTROPY = "--method=cross_entropy\n--selector=sampler"
 FAMUS = "--method=mw_net\n--selector=sampler"
 
 
-def test_runs_that_differ_in_the_seed_are_one_row(table, write_run, tmp_path, capsys):
+def test_runs_that_differ_in_the_seed_are_one_row(write_run, tmp_path, capsys):
     gates = {"mean_lowest_layer": 12.0, "selected_layers": 3.96, "example_weight": {"clean": 1.25, "noisy": None}}
     runs = [
         write_run("a", CROSS_ENTROPY, 0, peak=0.7, mean_lowest_layer=None, example_weight=None),
@@ -52,7 +40,7 @@ def test_runs_that_differ_in_the_seed_are_one_row(table, write_run, tmp_path, ca
     assert [row["peak_test_accuracy"]["values"] for row in written] == [[0.7], [0.92, 0.94]]
 
 
-def test_groups_of_one_method_say_what_tells_them_apart(table, write_run, capsys):
+def test_groups_of_one_method_say_what_tells_them_apart(write_run, capsys):
     runs = [
         write_run("a", FAMUS + "\n--expected_layers=1\n--nesterov"),
         write_run("b", FAMUS + "\n--expected_layers=4\n--nonesterov"),
@@ -65,24 +53,40 @@ def test_groups_of_one_method_say_what_tells_them_apart(table, write_run, capsys
     assert "MW-Net, all layers  " in out
 
 
-def test_no_ratio_to_cross_entropy_on_another_data_set(table, write_run, capsys):
+@pytest.mark.parametrize(
+    ("flags", "label"),
+    [
+        ("--method=l2r\n--selector=sampler", "L2R + FaMUS"),
+        ("--method=mlc\n--selector=random", "MLC, random layers"),
+        ("--method=mw_net\n--selector=block", "MW-Net, fixed block"),
+        ("--method=cross_entropy\n--selector=block", "cross-entropy"),
+        ("--method=new\n--selector=other", "new other"),
+        ("", "n/a"),
+    ],
+)
+def test_names_of_the_methods(write_run, capsys, flags, label):
+    assert table.main([write_run("a", flags)]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split("  ")[0] == label
+
+
+def test_no_ratio_to_cross_entropy_on_another_data_set(write_run, capsys):
     runs = [write_run("a", CROSS_ENTROPY + "\n--dataset=fashion_mnist"), write_run("b", FAMUS)]
     assert table.main(runs) == 0
     assert "n/a" in capsys.readouterr().out.splitlines()[-1].split("0.0100")[1].split()[0]
 
 
-def test_a_directory_without_results_is_named(table, tmp_path, capsys):
+def test_a_directory_without_results_is_named(tmp_path, capsys):
     assert table.main([str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == (
-        f"table.py: error: {tmp_path / 'none' / 'results.json'}: cannot read it (No such file or directory)\n"
+        f"table: error: {tmp_path / 'none' / 'results.json'}: cannot read it (No such file or directory)\n"
     )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"test_accuracy": {"peak": 0.5}}', '{"test_accuracy": 3}'])
-def test_results_that_are_none_are_named(table, write_run, capsys, text):
+def test_results_that_are_none_are_named(write_run, capsys, text):
     directory = pathlib.Path(write_run("a"))
     (directory / "results.json").write_text(text)
     assert table.main([str(directory)]) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith(f"table.py: error: {directory / 'results.json'}: ")
+    assert printed.startswith(f"table: error: {directory / 'results.json'}: ")
     assert printed.count("\n") == 1

@@ -1,0 +1,59 @@
+"""The training runs behind the README's tables: for each data set and study, a name and the flags of each row.
+
+The first part of a name's flags is the data set's flag file, flags/<data set>.cfg, with what COMMON adds to it.
+"""
+
+COMMON = {
+    "digits": [],
+    "fashion_mnist": ["--train_limit=10000"],
+}
+
+STUDIES = {
+    # 60% of the labels redrawn; 64 + 64 images per step.
+    "digits": {
+        "methods": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "MW-Net exact": ["--selector=all"],
+            "FaMUS, lambda_cost 0": ["--lambda_cost=0"],
+            "FaMUS": [],
+            "random 4 layers": ["--selector=random", "--expected_layers=4"],
+            "fixed last block": ["--selector=block", "--block=-2"],
+            "classifier only": ["--selector=block", "--block=-1"],
+            "one-loop exact": ["--schedule=one_loop", "--selector=all"],
+            "one-loop FaMUS": ["--schedule=one_loop"],
+            "one-loop FaMUS, quarter meta batch": ["--schedule=one_loop", "--meta_batch_size=16"],
+            "one-loop FaMUS, every 4th step": ["--schedule=one_loop", "--meta_every=4", "--meta_learning_rate=4e-3"],
+            "L2R exact": ["--method=l2r", "--selector=all"],
+            "L2R + FaMUS": ["--method=l2r"],
+            # beta of 0.11, the authors', changes nothing here: tried on seed 0 were 0.11, 0.5, 5, 50, 200 and 1000.
+            "MLC exact": ["--method=mlc", "--selector=all", "--meta_learning_rate=200"],
+            "MLC + FaMUS": ["--method=mlc", "--meta_learning_rate=200"],
+        },
+        "lambda_cost": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "lambda_cost 0": ["--lambda_cost=0"],
+            "lambda_cost 0.02": ["--lambda_cost=0.02"],
+            "lambda_cost 0.05": ["--lambda_cost=0.05"],
+            "lambda_cost 0.1": ["--lambda_cost=0.1"],
+            "lambda_cost 0.2": ["--lambda_cost=0.2"],
+        },
+    },
+    # 40% of the labels redrawn; 100 + 100 images per step.
+    "fashion_mnist": {
+        "methods": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "MW-Net exact": ["--selector=all"],
+            "FaMUS": [],
+            "fixed last block": ["--selector=block", "--block=-2"],
+            "one-loop FaMUS": ["--schedule=one_loop"],
+            "one-loop FaMUS, quarter meta batch": ["--schedule=one_loop", "--meta_batch_size=25"],
+            "one-loop FaMUS, every 4th step": ["--schedule=one_loop", "--meta_every=4", "--meta_learning_rate=4e-3"],
+        },
+        "lambda_cost": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "lambda_cost 0": ["--lambda_cost=0"],
+            "lambda_cost 0.05": ["--lambda_cost=0.05"],
+            "lambda_cost 0.2": ["--lambda_cost=0.2"],
+        },
+    },
+}

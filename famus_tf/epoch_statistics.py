@@ -1,0 +1,85 @@
+"""What an epoch's steps have in common: how often each layer was selected, how much the meta gradient varied."""
+
+import numpy as np
+
+
+class EpochStatistics:
+    """Running statistics over the meta steps of one epoch; part of a checkpoint in mid-epoch.
+
+    Args:
+      num_layers: L, the number of gated layers.
+    """
+
+    def __init__(self, num_layers):
+        self._start(num_layers)
+
+    def _start(self, num_layers):
+        self._gate_sums, self._gate_steps = np.zeros([num_layers]), 0
+        # A scalar 0 takes the shape of the first gradient, whose length nobody has to know before.
+        self._moments = {"count": 0, "mean": np.zeros([]), "squares": np.zeros([]), "norms": 0.0}
+
+    def record(self, records):
+        """Adds the records of one step, as `FaMUS.step` returns them; those that are not there do not count.
+
+        Args:
+          records: dict of arrays with perhaps `gates` [L] of 0 and 1, and `meta_gradient` [P].
+        """
+        if "gates" in records:
+            self._gate_sums += records["gates"]
+            self._gate_steps += 1
+        if "meta_gradient" in records:
+            self._add_gradient(np.asarray(records["meta_gradient"], np.float64))
+
+    def _add_gradient(self, gradient):
+        """Welford's update: a sum of squares less the squared sum would lose a variance that is small to the mean."""
+        count, mean, squares, norms = (self._moments[name] for name in ("count", "mean", "squares", "norms"))
+        deviation = gradient - mean
+        mean = mean + deviation / (count + 1)
+        self._moments = {
+            "count": count + 1,
+            "mean": mean,
+            "squares": squares + deviation * (gradient - mean),
+            "norms": norms + np.linalg.norm(gradient),
+        }
+
+    def close(self):
+        """The statistics of the epoch that ends, and a new start.
+
+        Returns:
+          Dict that JSON can hold, empty where no step had what it needs:
+            `gates`: list of L numbers, the share of the epoch's meta steps in which each layer was selected
+              (supplement, Fig. 2);
+            `meta_gradient` (Fig. 4): `variance`, the sample variance of each component over the epoch's meta steps,
+              meaned over the P components; `relative_variance`, the variances' sum over the squared norm of the mean
+              gradient, which a change of scale leaves as it is; `norm`, the mean over the steps of the gradient's
+              norm; `steps`. The variances are None for fewer than two steps. The paper does not say over what it
+              takes the variance; theta moves meanwhile, so that its drift within the epoch is part of it.
+        """
+        found = {}
+        if self._gate_steps:
+            found["gates"] = (self._gate_sums / self._gate_steps).round(6).tolist()
+        count = int(self._moments["count"])
+        if count:
+            found["meta_gradient"] = self._describe_gradient(count)
+        self._start(len(self._gate_sums))
+        return found
+
+    def _describe_gradient(self, count):
+        variance = relative = None
+        if count > 1:
+            variances = self._moments["squares"] / (count - 1)
+            squared_norm = float(np.sum(self._moments["mean"] ** 2))
+            variance = float(np.mean(variances))
+            relative = float(np.sum(variances)) / squared_norm if squared_norm else None
+        norm = float(self._moments["norms"]) / count
+        return {"variance": variance, "relative_variance": relative, "norm": norm, "steps": count}
+
+    def arrays(self):
+        """Dict of arrays from which `restore` makes the same state again."""
+        moments = {f"moments_{name}": value for name, value in self._moments.items()}
+        return {"epoch_gate_sums": self._gate_sums, "epoch_gate_steps": self._gate_steps} | moments
+
+    def restore(self, arrays):
+        """The inverse of `arrays`; others in it do not matter."""
+        self._gate_sums, self._gate_steps = arrays["epoch_gate_sums"], int(arrays["epoch_gate_steps"])
+        self._moments = {name: arrays[f"moments_{name}"] for name in self._moments}
