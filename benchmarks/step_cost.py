@@ -41,7 +41,7 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
         for policy in policies:
             key = mode.name, policy
             steps = all_steps[key] = modes.make_steps(mode, settings, policy, strategy)
-            results[key] = _prepare(mode, steps, settings, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
+            results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             _say(f"{mode.name} {policy}: traced and first step done in {results[key]['first_step_seconds']:.1f} s")
     counts = {key: result["steps_per_sample"] for key, result in results.items()}
     times = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
@@ -62,10 +62,9 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
     return list(results.values())
 
 
-def _prepare(mode, steps, settings, sample_seconds):
+def _prepare(steps, sample_seconds):
     first = timing.first_step(steps)
-    for _ in range(settings.settle_steps if mode.settle else 0):
-        steps.step()
+    steps.settle()
     count = timing.steps_per_sample(steps, sample_seconds)
     steps.forget()
     return {"first_step_seconds": first, "steps_per_sample": count}
