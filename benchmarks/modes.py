@@ -227,6 +227,7 @@ class FamusSteps:
                 network,
                 meta_learner=mode.learner(settings.classes),
                 selector=mode.selector(),
+                lambda_cost=settings.lambda_cost,
                 schedule=mode.schedule,
                 meta_every=mode.meta_every,
             )

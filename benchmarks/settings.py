@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 
+from famus_tf import config
+
 POLICIES = {
     "float32": ("float32",),
     "mixed_bfloat16": ("mixed_bfloat16",),
@@ -25,6 +27,7 @@ class Settings:
       settle_image_size, settle_batch_size: of these steps; smaller ones are quicker, and the sampler sees gradients of
         weights, whose shapes do not depend on them. 0: as in the timed steps.
       learning_rate: alpha of every mode and of plain training.
+      lambda_cost: weight of the cost term while the sampler settles; the program's default.
     """
 
     network: str = "preact_resnet18"
@@ -38,6 +41,7 @@ class Settings:
     settle_image_size: int = 0
     settle_batch_size: int = 0
     learning_rate: float = 0.02
+    lambda_cost: float = config.MethodConfig.lambda_cost
 
     @property
     def image_shape(self):
@@ -80,6 +84,7 @@ _HELP = {
     "settle_image_size": "height and width of the images in these steps; 0: as image_size",
     "settle_batch_size": "training and meta images in each of these steps; 0: as in the timed steps",
     "learning_rate": "alpha, of plain training and of every mode",
+    "lambda_cost": "weight of the cost term, which decides how deep the learned sampler settles",
 }
 
 
