@@ -193,6 +193,9 @@ class KerasSteps:
         logs = self._network.train_function(self._iterator)
         return {name: float(value) for name, value in logs.items()}["loss"]
 
+    def settle(self):
+        """Nothing: there is no sampler."""
+
     def forget(self):
         """Starts the records anew; there are none."""
 
@@ -216,13 +219,15 @@ class FamusSteps:
     """
 
     def __init__(self, mode, settings, policy, strategy):
-        self._mode, self.period = mode, mode.meta_every
+        self._mode, self._settings, self._policy, self._strategy = mode, settings, policy, strategy
+        self.period = mode.meta_every
         with strategy.scope():
             network = build_network(settings, policy)
             self.trainer = famus_tf.FaMUS(
                 network,
                 meta_learner=mode.learner(settings.classes),
                 selector=mode.selector(),
+                lambda_cost=settings.lambda_cost,
                 schedule=mode.schedule,
                 meta_every=mode.meta_every,
             )
@@ -264,6 +269,23 @@ class FamusSteps:
             self.lowest_segments.append(self._lowest_segment(int(records["lowest_layer"])))
         {name: float(value) for name, value in logs.items()}  # as `fit` and the training loop give them to callbacks
         return float(records["loss"])
+
+    def settle(self):
+        """Trains the sampler of a mode that asks for it, on smaller images where the settings say so."""
+        if not self._mode.settle:
+            return
+        smaller = self._settings.while_settling()
+        same = smaller == self._settings
+        steps = self if same else FamusSteps(self._mode, smaller, self._policy, self._strategy)
+        for _ in range(self._settings.settle_steps):
+            steps.step()
+        if not same:
+            for mine, settled in zip(self._weights(), steps._weights(), strict=True):
+                mine.assign(settled)
+
+    def _weights(self):
+        trainer = self.trainer
+        return [*trainer.network.weights, *trainer.meta_learner.weights, *trainer.selector.weights]
 
     def forget(self):
         """Starts `lowest_segments` and `gates_on` anew."""

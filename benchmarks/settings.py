@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 
+from famus_tf import config
+
 POLICIES = {
     "float32": ("float32",),
     "mixed_bfloat16": ("mixed_bfloat16",),
@@ -22,7 +24,10 @@ class Settings:
       meta_batch_size: m, meta images per step; 0 means n.
       seed: of weights and data.
       settle_steps: steps that the learned sampler trains before it is timed.
+      settle_image_size, settle_batch_size: of these steps; smaller ones are quicker, and the sampler sees gradients of
+        weights, whose shapes do not depend on them. 0: as in the timed steps.
       learning_rate: alpha of every mode and of plain training.
+      lambda_cost: weight of the cost term while the sampler settles; the program's default.
     """
 
     network: str = "preact_resnet18"
@@ -32,8 +37,11 @@ class Settings:
     batch_size: int = 16
     meta_batch_size: int = 0
     seed: int = 0
-    settle_steps: int = 300
+    settle_steps: int = 1000
+    settle_image_size: int = 0
+    settle_batch_size: int = 0
     learning_rate: float = 0.02
+    lambda_cost: float = config.MethodConfig.lambda_cost
 
     @property
     def image_shape(self):
@@ -50,6 +58,15 @@ class Settings:
         images = f"{self.image_size} x {self.image_size} x {self.channels}"
         return f"{self.network}, {images}, {self.classes} classes, batch {self.batch_size} + {self.meta_size()}"
 
+    def while_settling(self):
+        """The settings of the steps in which the sampler settles."""
+        return dataclasses.replace(
+            self,
+            image_size=self.settle_image_size or self.image_size,
+            batch_size=self.settle_batch_size or self.batch_size,
+            meta_batch_size=self.settle_batch_size or self.meta_batch_size,
+        )
+
     def arguments(self):
         """The command line arguments that give these settings."""
         return [f"--{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)]
@@ -64,17 +81,22 @@ _HELP = {
     "meta_batch_size": "m, meta images per step; 0: as many as training images",
     "seed": "of weights and data",
     "settle_steps": "steps that the learned sampler trains before it is timed",
+    "settle_image_size": "height and width of the images in these steps; 0: as image_size",
+    "settle_batch_size": "training and meta images in each of these steps; 0: as in the timed steps",
     "learning_rate": "alpha, of plain training and of every mode",
+    "lambda_cost": "weight of the cost term, which decides how deep the learned sampler settles",
 }
 
 
 def add_arguments(parser):
     """Adds one argument for every field of `Settings` to an `argparse.ArgumentParser`."""
     for field in dataclasses.fields(Settings):
-        kind = positive if field.type is int and field.name not in ("meta_batch_size", "seed", "settle_steps") else None
+        kind = field.type
+        if kind is int:
+            kind = non_negative if field.default == 0 or field.name == "settle_steps" else positive
         parser.add_argument(
             f"--{field.name}",
-            type=kind or field.type,
+            type=kind,
             default=field.default,
             help=f"{_HELP[field.name]} (default {field.default})",
         )
@@ -87,7 +109,15 @@ def from_arguments(arguments):
 
 def positive(text):
     """An int of 1 or more, for `argparse`."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
-    return value
+    return _at_least(1, text)
+
+
+def non_negative(text):
+    """An int of 0 or more, for `argparse`."""
+    return _at_least(0, text)
+
+
+def _at_least(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, {least} or more")
+    return int(text)

@@ -7,6 +7,7 @@ cost model's prediction, the seconds of a step and of the first step with its tr
 went. `--json` and `--plot` write the same as JSON, raw times included, and as a bar chart.
 """
 
+import dataclasses
 import pathlib
 import statistics
 import sys
@@ -40,16 +41,18 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
         for policy in policies:
             key = mode.name, policy
             steps = all_steps[key] = modes.make_steps(mode, settings, policy, strategy)
-            results[key] = _prepare(mode, steps, settings, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
+            results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             _say(f"{mode.name} {policy}: traced and first step done in {results[key]['first_step_seconds']:.1f} s")
     counts = {key: result["steps_per_sample"] for key, result in results.items()}
-    seconds = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
+    times = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
     for key, result in results.items():
         mode, policy = key
-        result |= _depths(all_steps[key]) | {"median_seconds": statistics.median(seconds[key]), "seconds": seconds[key]}
-        result["ratio"] = timing.ratio(seconds[key], seconds["plain", policy])
+        result |= _depths(all_steps[key]) | dataclasses.asdict(times[key])
+        result["median_seconds"] = statistics.median(times[key].seconds)
+        result["ratio"] = timing.ratio(times[key].seconds, times["plain", policy].seconds)
+        result["cpu_ratio"] = timing.ratio(times[key].cpu_seconds, times["plain", policy].cpu_seconds)
         if policy != "float32" and "float32" in policies:
-            result["gain_over_float32"] = timing.ratio(seconds[mode, "float32"], seconds[key])
+            result["gain_over_float32"] = timing.ratio(times[mode, "float32"].seconds, times[key].seconds)
         if profile_directory:
             _say(f"profile of {mode} {policy}")
             result["operations"] = op_profile.profile(
@@ -59,10 +62,9 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
     return list(results.values())
 
 
-def _prepare(mode, steps, settings, sample_seconds):
+def _prepare(steps, sample_seconds):
     first = timing.first_step(steps)
-    for _ in range(settings.settle_steps if mode.settle else 0):
-        steps.step()
+    steps.settle()
     count = timing.steps_per_sample(steps, sample_seconds)
     steps.forget()
     return {"first_step_seconds": first, "steps_per_sample": count}

@@ -1,11 +1,25 @@
 """Times taken in turns, A B C A B C ..., and compared pair by pair: a machine that slows down slows all of them."""
 
+import dataclasses
 import math
 import time
 
 import numpy as np
 
 WARM_STEPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Seconds per step, an entry for each round.
+
+    Attributes:
+      seconds: list of float, elapsed.
+      cpu_seconds: list of float, of processor time over all threads, which other programs on the machine disturb less.
+    """
+
+    seconds: list
+    cpu_seconds: list
 
 
 def first_step(steps):
@@ -27,11 +41,11 @@ def steps_per_sample(steps, seconds):
 
 
 def sample(steps, count):
-    """Mean seconds of `count` steps in a row, each finished before the next."""
-    start = time.perf_counter()
+    """Seconds per step of `count` steps in a row, each finished before the next: (elapsed, of processor time)."""
+    start, start_cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
         steps.step()
-    return (time.perf_counter() - start) / count
+    return (time.perf_counter() - start) / count, (time.process_time() - start_cpu) / count
 
 
 def rounds(all_steps, counts, number, progress=lambda done: None):
@@ -44,14 +58,16 @@ def rounds(all_steps, counts, number, progress=lambda done: None):
       progress: function (rounds done).
 
     Returns:
-      Dict key -> list of seconds per step, one for each round.
+      Dict key -> `Times`, an entry for each round.
     """
-    seconds = {key: [] for key in all_steps}
+    times = {key: Times([], []) for key in all_steps}
     for done in range(number):
         for key, steps in all_steps.items():
-            seconds[key].append(sample(steps, counts[key]))
+            seconds, cpu_seconds = sample(steps, counts[key])
+            times[key].seconds.append(seconds)
+            times[key].cpu_seconds.append(cpu_seconds)
         progress(done + 1)
-    return seconds
+    return times
 
 
 def ratio(seconds, reference):

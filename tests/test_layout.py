@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODULES = sorted((ROOT / "famus_tf").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+MODULES = sorted(path for folder in ("famus_tf", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 # A module whose path starts with the key never imports one that starts with a name on the right.
 FORBIDDEN = {
     "benchmarks.table": ("errors", "config", "experiment", "famus", "flag_defs", "training"),
