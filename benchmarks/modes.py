@@ -4,7 +4,6 @@ Every mode has a network of its own, built from the same seed, and trains it for
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -121,11 +120,11 @@ def build_network(settings, policy):
     A network from a file keeps the policy that it was saved with.
     """
     keras.utils.set_random_seed(settings.seed)
-    with _dtype_policy(policy):
-        if pathlib.Path(settings.network).suffix == ".keras":
-            return _load(settings.network)
-        middle = [127.5] * settings.channels
-        return networks.build(settings.network, settings.image_shape, settings.classes, middle, [64.0] * len(middle))
+    if pathlib.Path(settings.network).suffix == ".keras":
+        return _load(settings.network)
+    middle = [127.5] * settings.channels
+    deviation = [64.0] * settings.channels
+    return networks.build(settings.network, settings.image_shape, settings.classes, middle, deviation, policy)
 
 
 def _load(path):
@@ -133,16 +132,6 @@ def _load(path):
         return keras.models.load_model(path)
     except (OSError, ValueError) as error:
         raise errors.InputError(f"--network={path}: cannot read it ({error})") from error
-
-
-@contextlib.contextmanager
-def _dtype_policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def make_steps(mode, settings, policy, strategy):
