@@ -7,6 +7,8 @@ import collections
 import dataclasses
 import functools
 import pathlib
+import statistics
+import sys
 from collections.abc import Callable
 
 import keras
@@ -92,6 +94,7 @@ _MODES = (
 )
 NAMES = tuple(mode.name for mode in _MODES)
 _DEPTH = "famus_gates_at_"
+_SETTLE_REPORT = 100  # steps
 
 
 def find(name):
@@ -266,8 +269,12 @@ class FamusSteps:
         smaller = self._settings.while_settling()
         same = smaller == self._settings
         steps = self if same else FamusSteps(self._mode, smaller, self._policy, self._strategy)
-        for _ in range(self._settings.settle_steps):
+        for count in range(1, self._settings.settle_steps + 1):
             steps.step()
+            if count % _SETTLE_REPORT == 0 or count == self._settings.settle_steps:
+                recent = statistics.fmean(steps.lowest_segments[-_SETTLE_REPORT:])
+                text = f"step {count} of {self._settings.settle_steps}, lowest segment {recent:.1f} of late"
+                print(f"{self._mode.name}: the sampler settles, {text}", file=sys.stderr, flush=True)
         if not same:
             for mine, settled in zip(self._weights(), steps._weights(), strict=True):
                 mine.assign(settled)

@@ -50,4 +50,6 @@ def batches(pool, size, with_index):
     dataset = dataset.repeat().batch(size, drop_remainder=True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # As in the program's own pipeline: deleting an old iterator that has a tuner can hang.
+    options.autotune.enabled = False
     return dataset.with_options(options).prefetch(2)

@@ -146,6 +146,34 @@ def complete_records(strategy, records, *, rows, shares):
     return completed
 
 
+def make_averager(strategy, variables):
+    """Makes the function that brings together what each replica has kept for itself, as BatchNorm's statistics.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      variables: list of its floating-point `tf.Variable`s, in the same order on all workers.
+
+    Returns:
+      Function () that sets every replica's copy of each variable to their mean, to be called by all workers; it does
+      nothing where there is one replica.
+    """
+    if strategy.num_replicas_in_sync == 1 or not variables:
+        return lambda: None
+
+    def average():
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(variable) for variable in variables]
+        )
+        for variable, mean in zip(variables, means, strict=True):
+            variable.assign(mean)
+
+    @tf.function(autograph=False)
+    def average_on_every_replica():
+        strategy.run(average)
+
+    return average_on_every_replica
+
+
 def values_of_workers(strategy, value):
     """Tells each worker what all of them have; every worker must call it, and waits for the others.
 

@@ -228,6 +228,9 @@ class TrainingLoop:
         self._progress, self._checkpoints, self._checkpoint_every = progress, checkpoints, checkpoint_every
         self._evaluate = evaluate
         self._step = compile_step(strategy, trainer, jit_compile)
+        # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
+        statistics = [v.value for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+        self._average_statistics = distribution.make_averager(strategy, statistics)
         self._pending = None
         self._last_end = None  # when the last step ended; None where something else has run since
 
@@ -272,9 +275,11 @@ class TrainingLoop:
             # At an epoch's end the checkpoint waits for the epoch's logs, which are part of the progress.
             if progress.step % self._checkpoint_every == 0 and progress.step < end:
                 self._settle()
+                self._average_statistics()
                 self._checkpoints.save()
                 self._last_end = None
         self._settle()
+        self._average_statistics()
         logs = {name: float(value) for name, value in self._trainer.get_metrics_result().items()}
         logs |= self._evaluate()
         statistics = progress.epoch_statistics.close()

@@ -28,6 +28,21 @@ def slurm(nodes, tasks_per_node, number, **more):
     return {f"SLURM_{name}": str(value) for name, value in names.items()}
 
 
+def test_what_each_replica_keeps_for_itself_is_averaged(two_replicas):
+    with two_replicas.scope():
+        kept = tf.Variable([0.0, 0.0], trainable=False)
+
+    def update():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        kept.assign(tf.cast(replica, tf.float32) * [2.0, -6.0])
+
+    two_replicas.run(tf.function(update))
+    copies = two_replicas.experimental_local_results(kept)
+    assert [copy.numpy().tolist() for copy in copies] == [[0.0, 0.0], [2.0, -6.0]]
+    distribution.make_averager(two_replicas, [kept])()
+    assert [copy.numpy().tolist() for copy in copies] == [[1.0, -3.0], [1.0, -3.0]]
+
+
 def test_workers_of_tf_config():
     cluster = distribution.find_cluster(tf_config(TWO, task_id=1))
     assert cluster.workers == ["a:2222", "b:2222"]

@@ -210,7 +210,7 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
     assert 0 <= results["selected_layers"] <= results["layers"]
 
 
-def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch):
+def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch, capsys):
     one = run(tmp_path / "one", method="cross_entropy", epochs=1)
     monkeypatch.setattr(experiment.distribution, "make_strategy", lambda name: two_replicas)
     two = run(tmp_path / "two", method="cross_entropy", epochs=1)
@@ -219,6 +219,10 @@ def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch):
     assert abs(one["history"][0]["loss"] - two["history"][0]["loss"]) < 0.5
     assert famus["steps"] == 5
     assert famus["example_weight"]["clean"] is not None
+    # What was evaluated, with each replica's own statistics, is what was exported, with one set of them.
+    capsys.readouterr()
+    experiment.run(config.from_values(SHORT | {"epochs": 1, "workdir": str(tmp_path / "famus"), "mode": "evaluate"}))
+    assert f"test accuracy {100 * famus['test_accuracy']['last']:.2f}%" in capsys.readouterr().out
 
 
 def start(workdir):

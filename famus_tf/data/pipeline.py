@@ -15,6 +15,9 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.data import augment, streams
 
+# Batches made side by side, and kept ready.
+_AHEAD = 4
+
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """The number of full batches in an epoch; the remainder is left out, and differs from epoch to epoch.
@@ -101,8 +104,8 @@ def batches(
     signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
     dataset = tf.data.Dataset.from_generator(positions, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step))
-    dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _distributable(dataset).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
+    return _distributable(dataset).prefetch(_AHEAD)
 
 
 def evaluation_batches(images: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
@@ -136,8 +139,8 @@ def evaluation_batches(images: np.ndarray, labels: np.ndarray, *, batch_size: in
         return tuple(filled)
 
     dataset = tf.data.Dataset.range(0, len(images), batch_size)
-    dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _distributable(dataset).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
+    return _distributable(dataset).prefetch(_AHEAD)
 
 
 def pairs(training: tf.data.Dataset, meta: tf.data.Dataset) -> tf.data.Dataset:
@@ -188,4 +191,7 @@ def _distributable(dataset: tf.data.Dataset) -> tf.data.Dataset:
     # There are no files to give each worker its own of; the default policy would try, and warn.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # With a tuner, deleting an iterator can hang for good in TensorFlow 2.21: seen where the process had been
+    # suspended, or had run for long. The tuner's thread sleeps on, and the iterator waits for it.
+    options.autotune.enabled = False
     return dataset.with_options(options)

@@ -140,6 +140,15 @@ def test_element_spec_is_static():
     assert evaluation.element_spec == (images, labels, tf.TensorSpec([_BATCH], tf.float32))
 
 
+def test_no_iterator_has_a_tuner_that_can_hang():
+    training = pipeline.batches(
+        _IMAGES, _LABELS, batch_size=4, first_step=0, last_step=1, seed=0, stream="a", crop_padding=0, flip=False
+    )
+    both = pipeline.pairs(training, training)
+    for dataset in (training, both, pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=4)):
+        assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 23, 30])
 def test_evaluation_batches(batch_size):
     batches = list(pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=batch_size))
