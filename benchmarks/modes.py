@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 import famus_tf
-from benchmarks import cost_model, pools
+from benchmarks import cost_model, pools, settled
 from famus_tf import errors, networks, training
 
 
@@ -263,8 +263,18 @@ class FamusSteps:
         return float(records["loss"])
 
     def settle(self):
-        """Trains the sampler of a mode that asks for it, on smaller images where the settings say so."""
+        """Trains the sampler of a mode that asks for it, on smaller images where the settings say so.
+
+        Where the settings name a folder, what is found there is taken instead, and what is trained is kept there.
+
+        Raises:
+          InputError: the folder has a file that cannot be used.
+        """
         if not self._mode.settle:
+            return
+        file = settled.path(self._mode.name, self._settings, self._policy)
+        if file and file.exists():
+            settled.load(file, self._weights())
             return
         smaller = self._settings.while_settling()
         same = smaller == self._settings
@@ -276,8 +286,10 @@ class FamusSteps:
                 text = f"step {count} of {self._settings.settle_steps}, lowest segment {recent:.1f} of late"
                 print(f"{self._mode.name}: the sampler settles, {text}", file=sys.stderr, flush=True)
         if not same:
-            for mine, settled in zip(self._weights(), steps._weights(), strict=True):
-                mine.assign(settled)
+            for mine, trained in zip(self._weights(), steps._weights(), strict=True):
+                mine.assign(trained)
+        if file:
+            settled.save(file, self._weights())
 
     def _weights(self):
         trainer = self.trainer

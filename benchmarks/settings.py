@@ -26,6 +26,7 @@ class Settings:
       settle_steps: steps that the learned sampler trains before it is timed.
       settle_image_size, settle_batch_size: of these steps; smaller ones are quicker, and the sampler sees gradients of
         weights, whose shapes do not depend on them. 0: as in the timed steps.
+      settled_folder: where the settled sampler's weights are kept and found again; empty: they are not kept.
       learning_rate: alpha of every mode and of plain training.
       lambda_cost: weight of the cost term while the sampler settles; the program's default.
     """
@@ -40,6 +41,7 @@ class Settings:
     settle_steps: int = 1000
     settle_image_size: int = 0
     settle_batch_size: int = 0
+    settled_folder: str = ""
     learning_rate: float = 0.02
     lambda_cost: float = config.MethodConfig.lambda_cost
 
@@ -83,6 +85,7 @@ _HELP = {
     "settle_steps": "steps that the learned sampler trains before it is timed",
     "settle_image_size": "height and width of the images in these steps; 0: as image_size",
     "settle_batch_size": "training and meta images in each of these steps; 0: as in the timed steps",
+    "settled_folder": "where the settled sampler's weights are kept and found again",
     "learning_rate": "alpha, of plain training and of every mode",
     "lambda_cost": "weight of the cost term, which decides how deep the learned sampler settles",
 }
@@ -98,7 +101,7 @@ def add_arguments(parser):
             f"--{field.name}",
             type=kind,
             default=field.default,
-            help=f"{_HELP[field.name]} (default {field.default})",
+            help=f"{_HELP[field.name]} (default {field.default or 'none' if kind is str else field.default})",
         )
 
 
