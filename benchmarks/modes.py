@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import famus_tf
 from benchmarks import cost_model, pools, settled
-from famus_tf import errors, networks, training
+from famus_tf import distribution, errors, networks, training
 
 
 class PinnedSampler(famus_tf.GradientSampler):
@@ -228,16 +228,9 @@ class FamusSteps:
             )
         sizes = settings.batch_size, settings.meta_size(mode.meta_share)
         self._meta_ratio = sizes[1] / sizes[0]
+        pool_of = functools.partial(pools.make, settings.image_shape, settings.classes, settings.seed)
         self._batches, self._meta_batches = (
-            iter(
-                strategy.experimental_distribute_dataset(
-                    pools.batches(
-                        pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels),
-                        size,
-                        with_index=True,
-                    )
-                )
-            )
+            distribution.batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
         self._step = training.compile_step(strategy, self.trainer)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -155,6 +156,16 @@ def test_one_process_is_its_own_chief(two_replicas, tmp_path):
             assert place == tmp_path / "export"
         distribution.check_workers_agree(strategy, ["--seed=1"], 3)
     assert [batch.numpy().tolist() for batch in distribution.batches(one, dataset)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_each_replica_gets_the_share_that_tensorflow_would_give_it(two_replicas):
+    rows = np.arange(24, dtype=np.float32).reshape(12, 2)
+    dataset = tf.data.Dataset.from_tensor_slices(((rows, rows + 100), np.arange(12))).batch(4, drop_remainder=True)
+    ours = distribution.batches(two_replicas, dataset)
+    for mine, theirs in zip(ours, two_replicas.experimental_distribute_dataset(dataset), strict=True):
+        for part, expected in zip(tf.nest.flatten(mine), tf.nest.flatten(theirs), strict=True):
+            parts, wanted = (two_replicas.experimental_local_results(value) for value in (part, expected))
+            np.testing.assert_array_equal(np.stack(parts), np.stack(wanted))
 
 
 def test_only_several_workers_can_lose_one():
