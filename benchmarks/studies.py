@@ -36,6 +36,7 @@ STUDIES = {
             "lambda_cost 0.05": ["--lambda_cost=0.05"],
             "lambda_cost 0.1": ["--lambda_cost=0.1"],
             "lambda_cost 0.2": ["--lambda_cost=0.2"],
+            "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
     },
     # 40% of the labels redrawn; 100 + 100 images per step.
@@ -54,6 +55,7 @@ STUDIES = {
             "lambda_cost 0": ["--lambda_cost=0"],
             "lambda_cost 0.05": ["--lambda_cost=0.05"],
             "lambda_cost 0.2": ["--lambda_cost=0.2"],
+            "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
     },
 }
