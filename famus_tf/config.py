@@ -198,7 +198,7 @@ class MethodConfig(_Group):
         bounds=_NON_NEGATIVE,
     )
     lambda_cost: float = _flag(
-        0.05,
+        0.5,
         "Weight of the cost term: selecting a layer costs the share of the network above it. Ours; 0 is the paper.",
         bounds=_NON_NEGATIVE,
     )

@@ -65,7 +65,7 @@ class FaMUS(trainer.Trainer):
         selector=None,
         lambda_r=0.1,
         lambda_g=0.1,
-        lambda_cost=0.05,
+        lambda_cost=0.5,
         weight_decay=0.0,
         schedule="three_stage",
         meta_every=1,
