@@ -275,7 +275,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", choices=tuple(studies.STUDIES))
-    parser.add_argument("--study", choices=("methods", "lambda_cost"), default="methods")
+    parser.add_argument("--study", choices=("methods", "lambda_cost", "dtype_policy"), default="methods")
     parser.add_argument("--seeds", default="0,1,2", help="joined by commas (default: %(default)s)")
     parser.add_argument("--parallel", type=_count, default=1, help="runs at a time (default: %(default)s)")
     parser.add_argument("--only", metavar="NAME,...", help="only these rows, named as their run directories are")

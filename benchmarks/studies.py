@@ -8,6 +8,15 @@ COMMON = {
     "fashion_mnist": ["--train_limit=10000"],
 }
 
+_POLICIES = {
+    "cross-entropy": ["--method=cross_entropy"],
+    "cross-entropy, mixed_bfloat16": ["--method=cross_entropy", "--dtype_policy=mixed_bfloat16"],
+    "MW-Net exact": ["--selector=all"],
+    "MW-Net exact, mixed_bfloat16": ["--selector=all", "--dtype_policy=mixed_bfloat16"],
+    "FaMUS": [],
+    "FaMUS, mixed_bfloat16": ["--dtype_policy=mixed_bfloat16"],
+}
+
 STUDIES = {
     # 60% of the labels redrawn; 64 + 64 images per step.
     "digits": {
@@ -38,6 +47,7 @@ STUDIES = {
             "lambda_cost 0.2": ["--lambda_cost=0.2"],
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
+        "dtype_policy": _POLICIES,
     },
     # 40% of the labels redrawn; 100 + 100 images per step.
     "fashion_mnist": {
@@ -57,5 +67,6 @@ STUDIES = {
             "lambda_cost 0.2": ["--lambda_cost=0.2"],
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
+        "dtype_policy": _POLICIES,
     },
 }

@@ -221,7 +221,9 @@ def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
         if _label(other) == "cross-entropy"
         and all(other.flags.get(name) == run.flags.get(name) for name in _DECIDES_STEP_TIME)
     ]
-    return _mean(_numbers(comparable, "train_seconds_per_step"))
+    # Beside float32 the gain of a lower precision shows too.
+    single = [other for other in comparable if other.flags.get("dtype_policy", "float32") == "float32"]
+    return _mean(_numbers(single or comparable, "train_seconds_per_step"))
 
 
 def _numbers(group: Iterable[Run], *keys: str) -> list[float]:
