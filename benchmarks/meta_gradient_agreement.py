@@ -1,0 +1,184 @@
+"""How far the meta gradient over a few layers points where that over all layers does, while a network trains.
+
+    python -m benchmarks.meta_gradient_agreement --flagfile=flags/digits.cfg --steps=25,100,400,800
+
+The meta gradient is a sum over the layers (Eq. 9), so that of every selection is made of the same parts. At each of
+`--steps` training pauses, and these are the means over `--batches` fresh pairs of batches for each selection:
+  cosine            between its meta gradient and that of all layers, on the same batches
+  cosine of means   between their means over the batches: what remains when the noise of single batches is averaged out
+  relative variance its variance over the batches, divided by the squared norm of its mean
+The other flags are those of `famus_tf.main`; training follows them.
+"""
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+import famus_tf
+from benchmarks import table
+from benchmarks.record import Record
+from famus_tf import distribution, experiment, flag_defs, training
+from famus_tf.errors import InputError
+from famus_tf.meta import batches, layers, meta_gradient, objectives
+
+_SELECTIONS = {
+    "all layers": famus_tf.AllLayers,
+    "the run's own": None,
+    "last block": functools.partial(famus_tf.FixedBlock, -2),
+    "classifier": functools.partial(famus_tf.FixedBlock, -1),
+    "random 4 layers": functools.partial(famus_tf.RandomLayers, 4),
+}
+
+
+def parts(trainer, data):
+    """Each layer's part of the meta gradient (Eq. 9), without any update of a variable; L_g is left out.
+
+    Args:
+      trainer: a compiled `famus_tf.FaMUS` with the three-stage schedule and a learner that keeps theta.
+      data: ((images, labels[, index]), (meta_images, meta_labels[, index])).
+
+    Returns:
+      float32 [L, P], P the number of theta's entries; and a list of what the selector sees, L tensors.
+    """
+    (images, labels, _), (meta_images, meta_labels, _) = batches.unpack(data, with_meta=True)
+    learner, segments = trainer.meta_learner, trainer.segments
+    alpha = tf.convert_to_tensor(trainer.optimizer.learning_rate)
+    theta, w = learner.parameters((images, labels)), meta_gradient.weights_at(segments)
+
+    def training_loss(logits, theta):
+        return learner.loss(logits, labels, theta)
+
+    forward = meta_gradient.RecordedForward(segments, images, weights=w)
+    _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
+    g = forward.backward(dz)
+    w_hat = [weight - alpha * gradient for weight, gradient in zip(w, g, strict=True)]
+    meta_forward = meta_gradient.RecordedForward(segments, meta_images, weights=w_hat)
+    _, dz = meta_gradient.logit_gradient(
+        functools.partial(objectives.mean_cross_entropy, meta_labels), meta_forward.logits
+    )
+    u, rows = meta_forward.backward(dz), []
+    for layer in trainer.gated_layers:
+        v = [tf.zeros_like(gradient) for gradient in u]
+        for position in layer.positions:
+            v[position] = -alpha * u[position]
+        tangent = forward.tangent(v, layer.segment)
+        gradient = meta_gradient.meta_gradient(training_loss, forward.logits, tangent, theta)
+        rows.append(tf.concat([tf.reshape(part, [-1]) for part in gradient], 0))
+    return tf.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]
+
+
+def compare(selected, whole):
+    """The figures of one selection.
+
+    Args:
+      selected, whole: float [B, P], the meta gradients over the selected and over all layers for B pairs of batches.
+
+    Returns:
+      Dict of `cosine`, `cosine_of_means` and `relative_variance`; None where a gradient is zero throughout.
+    """
+    mean, whole_mean = selected.mean(0), whole.mean(0)
+    cosines = [_cosine(one, other) for one, other in zip(selected, whole, strict=True)]
+    cosines = [value for value in cosines if value is not None]  # no layer selected, or no example wrong
+    squared = float(mean @ mean)
+    return {
+        "cosine": float(np.mean(cosines)) if cosines else None,
+        "cosine_of_means": _cosine(mean, whole_mean),
+        "relative_variance": float(np.square(selected - mean).sum(1).mean()) / squared if squared else None,
+    }
+
+
+def _cosine(one, other):
+    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / norms if norms else None
+
+
+def measure(config, steps, count):
+    """Trains as `config` says, and compares the selections at each of `steps`.
+
+    Args:
+      config: `config.Config`; three-stage MW-Net.
+      steps: increasing list of int, the numbers of training steps done.
+      count: B, pairs of batches at each.
+
+    Returns:
+      List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
+    """
+    strategy = distribution.make_strategy("one_device")
+    bundle = experiment.make_bundle(config)
+    total = config.optimization.train_steps or config.optimization.epochs * (
+        len(bundle.train_labels) // config.optimization.batch_size
+    )
+    if steps[-1] > total:
+        raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
+    trainer = experiment.make_trainer(config, bundle, total)
+    selectors = {name: make() if make else trainer.selector for name, make in _SELECTIONS.items()}
+    for selector in selectors.values():
+        if selector is not trainer.selector:
+            selector.create_variables(trainer.gated_layers)
+    step_function = training.compile_step(strategy, trainer)
+    parts_function = tf.function(functools.partial(parts, trainer), autograph=False)
+    # Behind the run's last step are batches that it does not train on.
+    probes = list(_pairs(config, bundle, total, total + count))
+    results = []
+    for done, pair in enumerate(_pairs(config, bundle, 0, steps[-1]), start=1):
+        step_function(*pair)
+        if done in steps:
+            results += _compare_all(selectors, [parts_function(probe) for probe in probes], done)
+            print(f"step {done} of {steps[-1]}", file=sys.stderr, flush=True)
+    return results
+
+
+def _pairs(config, bundle, first, last):
+    return zip(*(experiment.batches(config, bundle, stream, first, last) for stream in ("train", "meta")), strict=True)
+
+
+def _compare_all(selectors, probed, step):
+    rows = np.stack([by_layer.numpy() for by_layer, _ in probed])  # [B, L, P]
+    results = []
+    for name, selector in selectors.items():
+        gates = np.stack([selector(seen, tf.constant(number)).numpy() for number, (_, seen) in enumerate(probed)])
+        selected = np.einsum("bl,blp->bp", gates, rows)
+        figures = compare(selected.astype(np.float64), rows.sum(1).astype(np.float64))
+        results.append({"step": step, "selection": name, "layers": float(gates.sum(1).mean())} | figures)
+    return results
+
+
+def main(argv=None):
+    """Runs one command line and returns the exit status: 2 for a mistake in it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", default="25,100,400,800", help="when to compare (default %(default)s)")
+    parser.add_argument("--batches", type=int, default=32, help="pairs of batches each time (default %(default)s)")
+    parser.add_argument("--json", type=pathlib.Path, help="file to write")
+    arguments, others = parser.parse_known_args(argv)
+    record = Record(argparse.Namespace(**vars(arguments), flags=others))
+    try:
+        if not all(text.isdecimal() and int(text) > 0 for text in arguments.steps.split(",")):
+            raise InputError(f"--steps={arguments.steps}: expected positive whole numbers joined by commas")
+        config = flag_defs.read_config(["famus_tf.main", *others])
+        if (config.method.method, config.method.schedule, config.method.meta_every) != ("mw_net", "three_stage", 1):
+            raise InputError("expected --method=mw_net, --schedule=three_stage and --meta_every=1")
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, dtype_policy="float32"))
+        results = measure(config, sorted({int(text) for text in arguments.steps.split(",")}), arguments.batches)
+        if arguments.json:
+            record.write(arguments.json, results=results)
+    except (InputError, OSError) as error:
+        print(f"meta_gradient_agreement: error: {error}", file=sys.stderr)
+        return 2
+    head = ["step", "selection", "layers", "cosine", "cosine of means", "relative variance"]
+    names = ("cosine", "cosine_of_means", "relative_variance")
+    cells = [
+        [str(r["step"]), r["selection"], f"{r['layers']:.1f}"]
+        + ["n/a" if r[name] is None else f"{r[name]:.2f}" for name in names]
+        for r in results
+    ]
+    print(table.format_table([head, *cells], markdown=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
