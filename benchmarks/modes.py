@@ -180,6 +180,12 @@ class KerasSteps:
         self._iterator = iter(pools.batches(pool, settings.batch_size, with_index=False))
         self.segment_costs, self.layers = None, None
 
+    def trace(self):
+        """Traces the step without running it."""
+        trace = getattr(self._network.train_function, "get_concrete_function", None)
+        if trace:
+            trace(self._iterator)
+
     def step(self):
         """One step, finished when this returns; returns the running mean of the loss."""
         logs = self._network.train_function(self._iterator)
@@ -243,6 +249,16 @@ class FamusSteps:
         """A training batch, and a meta batch where the next step is a meta step, else None."""
         with_meta = self.trainer.is_meta_step(self._count)
         return next(self._batches), next(self._meta_batches) if with_meta else None
+
+    def trace(self):
+        """Traces all steps of a period without running them."""
+        pair = next(self._batches), next(self._meta_batches)
+        for with_meta in {self.trainer.is_meta_step(count) for count in range(self.period)}:
+            self._step.get_concrete_function(pair[0], pair[1] if with_meta else None)
+
+    def tracing_count(self):
+        """How often the step was traced so far."""
+        return self._step.experimental_get_tracing_count()
 
     def step(self):
         """One step, finished when this returns; returns its loss."""

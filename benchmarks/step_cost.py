@@ -3,7 +3,7 @@
     python -m benchmarks.step_cost --network=preact_resnet18 --image_size=32 --batch_size=16 --rounds=10
 
 prints a Markdown table: for every mode the median over rounds of (its time / plain Keras's time in the same round), the
-cost model's prediction, the seconds of a step and of the first step with its tracing, and how deep the meta gradient
+cost model's prediction, the seconds of a step, of tracing and of the first step with it, and how deep the meta gradient
 went. `--json` and `--plot` write the same as JSON, raw times included, and as a bar chart.
 """
 
@@ -42,7 +42,8 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
             key = mode.name, policy
             steps = all_steps[key] = modes.make_steps(mode, settings, policy, strategy)
             results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
-            _say(f"{mode.name} {policy}: traced and first step done in {results[key]['first_step_seconds']:.1f} s")
+            trace, first = (results[key][name] for name in ("trace_seconds", "first_step_seconds"))
+            _say(f"{mode.name} {policy}: first step done in {first:.1f} s, {trace:.1f} s of them tracing")
     counts = {key: result["steps_per_sample"] for key, result in results.items()}
     times = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
     for key, result in results.items():
@@ -63,11 +64,11 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
 
 
 def _prepare(steps, sample_seconds):
-    first = timing.first_step(steps)
+    first, traced = timing.first_step(steps)
     steps.settle()
     count = timing.steps_per_sample(steps, sample_seconds)
     steps.forget()
-    return {"first_step_seconds": first, "steps_per_sample": count}
+    return {"trace_seconds": traced, "first_step_seconds": first, "steps_per_sample": count}
 
 
 def _depths(steps):

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import memory, modes, stages, step_cost
 from benchmarks.settings import Settings
+from famus_tf import distribution
 
 TINY = ["--network=small_preact", "--image_size=8", "--channels=1", "--classes=3", "--batch_size=8"]
 
@@ -64,6 +65,19 @@ def test_the_policy_reaches_the_network_and_goes_no_further():
     assert (
         modes.build_network(Settings("small_preact", 8, 1, 3), "float32").get_layer("stem").compute_dtype == "float32"
     )
+
+
+def test_a_step_is_traced_once(tmp_path):
+    settings = Settings("small_preact", 8, 1, 3, batch_size=4)
+    steps = modes.make_steps(
+        modes.find("one_loop_last_block_every4"), settings, "float32", distribution.make_strategy("one_device")
+    )
+    steps.trace()
+    count = steps.tracing_count()
+    assert count == 2  # with and without the meta step
+    for _ in range(5):
+        steps.step()
+    assert steps.tracing_count() == count
 
 
 def test_stages(tmp_path, capsys):

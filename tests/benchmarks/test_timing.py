@@ -27,7 +27,10 @@ class Clock:
             self.now += lengths.pop(0) if len(lengths) > 1 else lengths[0]
             self.order.append(name)
 
-        return types.SimpleNamespace(step=step, period=period)
+        def trace():
+            self.now += 2.0
+
+        return types.SimpleNamespace(step=step, trace=trace, period=period)
 
 
 @pytest.fixture
@@ -60,4 +63,4 @@ def test_a_sample_is_long_enough_and_holds_whole_periods(clock, each, period, co
 
 
 def test_first_step_is_a_whole_period(clock):
-    assert timing.first_step(clock.steps("a", [5.0, 1.0, 1.0, 1.0, 9.0], period=4)) == 8.0
+    assert timing.first_step(clock.steps("a", [5.0, 1.0, 1.0, 1.0, 9.0], period=4)) == (10.0, 2.0)
