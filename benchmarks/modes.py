@@ -181,10 +181,8 @@ class KerasSteps:
         self.segment_costs, self.layers = None, None
 
     def trace(self):
-        """Traces the step without running it."""
-        trace = getattr(self._network.train_function, "get_concrete_function", None)
-        if trace:
-            trace(self._iterator)
+        """False: Keras traces in the first step only."""
+        return False
 
     def step(self):
         """One step, finished when this returns; returns the running mean of the loss."""
@@ -251,10 +249,11 @@ class FamusSteps:
         return next(self._batches), next(self._meta_batches) if with_meta else None
 
     def trace(self):
-        """Traces all steps of a period without running them."""
+        """Traces all steps of a period without running them; returns True."""
         pair = next(self._batches), next(self._meta_batches)
         for with_meta in {self.trainer.is_meta_step(count) for count in range(self.period)}:
             self._step.get_concrete_function(pair[0], pair[1] if with_meta else None)
+        return True
 
     def tracing_count(self):
         """How often the step was traced so far."""

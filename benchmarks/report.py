@@ -86,7 +86,7 @@ def _cells(result):
         f"{result['predicted_ratio']:.2f}",
         f"{result['cpu_ratio']['median']:.3f}",
         f"{result['median_seconds']:.4f}",
-        f"{result['trace_seconds']:.1f}",
+        "" if result["trace_seconds"] is None else f"{result['trace_seconds']:.1f}",
         f"{result['first_step_seconds']:.1f}",
         "" if lowest is None else f"{lowest:.1f} of 0..{segments - 1}",
         "" if gates is None else f"{gates:.1f} of {result['layers']}",
@@ -139,7 +139,7 @@ def draw(path, results, title):
     axes.set(xlabel="time of a step / plain Keras, median over rounds with quartiles", title=title)
     axes.set_xlim(0, 1.12 * max(max(r["ratio"]["high"], r["predicted_ratio"]) for r in results))
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     figure.savefig(path, dpi=120)
 
 

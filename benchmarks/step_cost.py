@@ -43,7 +43,8 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
             steps = all_steps[key] = modes.make_steps(mode, settings, policy, strategy)
             results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             trace, first = (results[key][name] for name in ("trace_seconds", "first_step_seconds"))
-            _say(f"{mode.name} {policy}: first step done in {first:.1f} s, {trace:.1f} s of them tracing")
+            of_them = "" if trace is None else f", {trace:.1f} s of them tracing"
+            _say(f"{mode.name} {policy}: first step done in {first:.1f} s{of_them}")
     counts = {key: result["steps_per_sample"] for key, result in results.items()}
     times = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
     for key, result in results.items():

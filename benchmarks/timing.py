@@ -28,11 +28,11 @@ def first_step(steps):
     What is neither tracing nor a step's usual time goes to TensorFlow's graph optimizer and to the making of kernels.
 
     Returns:
-      (seconds with tracing, seconds of tracing).
+      (seconds with tracing, seconds of tracing; None where the steps cannot be traced without running).
     """
     start = time.perf_counter()
-    steps.trace()
-    traced = time.perf_counter() - start
+    apart = steps.trace()
+    traced = time.perf_counter() - start if apart else None
     for _ in range(steps.period):
         steps.step()
     return time.perf_counter() - start, traced

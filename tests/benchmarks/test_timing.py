@@ -29,6 +29,7 @@ class Clock:
 
         def trace():
             self.now += 2.0
+            return True
 
         return types.SimpleNamespace(step=step, trace=trace, period=period)
 
