@@ -66,7 +66,7 @@ def parts(trainer, data):
         v = [tf.zeros_like(gradient) for gradient in u]
         for position in layer.positions:
             v[position] = -alpha * u[position]
-        tangent = forward.tangent(v, layer.segment)
+        tangent = forward.tangent(v.__getitem__, layer.segment)
         gradient = meta_gradient.meta_gradient(training_loss, forward.logits, tangent, theta)
         rows.append(tf.concat([tf.reshape(part, [-1]) for part in gradient], 0))
     return tf.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]

@@ -205,7 +205,7 @@ class FaMUS(trainer.Trainer):
         validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
         u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.lowest))
-        v = objectives.directions(self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
+        v = functools.partial(objectives.directions, self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
         logit_tangent = forward.tangent(v, gates.lowest)
         theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
         return _Meta(meta_loss, u, theta_gradient)

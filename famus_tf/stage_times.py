@@ -132,7 +132,7 @@ def stages(trainer, data):
     u = replicas.all_reduce_sum(meta_forward.backward(dz, lowest))
     yield "Meta-Train backward", u
 
-    v = objectives.directions(trainer.gated_layers, gates, u, seen[-1], rate, trainer.lambda_g)
+    v = functools.partial(objectives.directions, trainer.gated_layers, gates, u, seen[-1], rate, trainer.lambda_g)
     logit_tangent = forward.tangent(v, lowest)
     yield "Meta-Train tangent", [logit_tangent]
 

@@ -1,15 +1,17 @@
 """What the README promises: its snippet runs, and the flags, files and modules that it names exist."""
 
+import dataclasses
 import pathlib
 import re
 import subprocess
 import sys
 
+from benchmarks import settings
 from famus_tf import config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-OTHER_PROGRAMS = {"--logdir", "--help", "--only", "--parallel", "--seeds", "--set"}
+OTHER_PROGRAMS = {"--logdir", "--help"}
 
 
 def test_the_snippet_runs(tmp_path):
@@ -30,6 +32,9 @@ def test_the_snippet_runs(tmp_path):
 def test_named_flags_exist():
     names = {field.name for _, field in config.flag_fields()} | {"flagfile"}
     names |= {f"no{field.name}" for _, field in config.flag_fields() if field.type is bool}
+    names |= {field.name for field in dataclasses.fields(settings.Settings)}
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        names |= set(re.findall(r'add_argument\(\s*"--([a-z_]+)"', path.read_text()))
     found = set(re.findall(r"(?<![\w-])--[a-z_]+", README)) - OTHER_PROGRAMS
     assert len(found) > 10
     assert {flag.removeprefix("--") for flag in found} <= names

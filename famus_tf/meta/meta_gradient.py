@@ -80,7 +80,8 @@ class RecordedForward:
         """The logit tangent zdot = (dz / dw) . directions.
 
         Args:
-          directions: flat list of tensors of the variables' shapes; those below segment `lowest` count as zeros.
+          directions: function of a slice of the flat list of variables -> list of tensors of their shapes; it is called
+            where they are needed, so that for segments below `lowest` none are made. These count as zeros.
           lowest: as in `backward`.
 
         Returns:
@@ -88,13 +89,12 @@ class RecordedForward:
         """
         tangent = None
         for k in range(self._bottom, len(self._tapes)):
-            part = directions[self._slices[k]]
             if isinstance(lowest, int) and k <= lowest:
                 tangent = None
             results = _run_if(
                 lowest,
                 k,
-                lambda k=k, t=tangent, part=part: [self._jvp(k, t, part)],
+                lambda k=k, t=tangent: [self._jvp(k, t, directions(self._slices[k]))],
                 lambda k=k: [tf.zeros_like(self._outputs[k])],
             )
             tangent = results[0]

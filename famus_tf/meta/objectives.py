@@ -59,7 +59,7 @@ def traversal_cost(gates, costs):
     return tf.reduce_sum(gates * costs)
 
 
-def directions(gated_layers, gates, u, g_last, rate, lambda_g):
+def directions(gated_layers, gates, u, g_last, rate, lambda_g, wanted=slice(None)):
     """v with d(L_c + lambda_g L_g) / dtheta = d/dtheta <g(w; theta), v>.
 
     v_l = -alpha r_l u_l (Eq. 9), and for the last layer the gradient of lambda_g L_g, 2 lambda_g (gbar_tra - gbar_val),
@@ -72,21 +72,23 @@ def directions(gated_layers, gates, u, g_last, rate, lambda_g):
       g_last: [D_L], gbar_tra_L of Eq. 11, the last layer's training gradient behind Avg-Pool; 0.0 where it is zero.
       rate: alpha, the learning rate of the virtual step, or `look_ahead_rate` of the actual one.
       lambda_g: weight of L_g, a Python number; 0 leaves it out.
+      wanted: slice of the variables' positions for which to make v.
 
     Returns:
-      Flat list of tensors of the variables' shapes.
+      Flat list of tensors of the wanted variables' shapes.
     """
-    result = list(u)
+    positions = range(len(u))[wanted]
+    result = {position: u[position] for position in positions}
     for number, layer in enumerate(gated_layers):
-        for position in layer.positions:
+        for position in set(layer.positions) & result.keys():
             dtype = u[position].dtype
             result[position] = -tf.cast(rate, dtype) * tf.cast(gates[number], dtype) * u[position]
-    if lambda_g:
-        last = gated_layers[-1]
+    last = gated_layers[-1]
+    if lambda_g and set(last.positions) & result.keys():
         gap = g_last - layers.avg_pool(last, u)
         for position, value in layers.avg_pool_transpose(last, 2.0 * lambda_g * gap, u).items():
             result[position] += value
-    return result
+    return [result[position] for position in positions]
 
 
 def agreement(gated_layers, u, g):

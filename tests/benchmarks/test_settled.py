@@ -34,7 +34,7 @@ def test_other_settings_have_a_file_of_their_own(tmp_path):
     settings = Settings(settled_folder=str(tmp_path))
     files = {
         settled.path("famus_settled", given, "float32")
-        for given in (settings, dataclasses.replace(settings, lambda_cost=0.5), dataclasses.replace(settings, seed=1))
+        for given in (settings, dataclasses.replace(settings, lambda_cost=0.7), dataclasses.replace(settings, seed=1))
     }
     assert len(files) == 3
     assert settled.path("famus_settled", Settings(), "float32") is None

@@ -81,7 +81,7 @@ def _engine_gradient(case, learner, gates, lambda_g=0.0):
     u = meta.backward(dz)
     gates, alpha = tf.constant(gates, tf.float64), tf.constant(_ALPHA, tf.float64)
     directions = objectives.directions(case.layers, gates, u, layers.avg_pool(case.layers[-1], g), alpha, lambda_g)
-    tangent = forward.tangent(directions)
+    tangent = forward.tangent(directions.__getitem__)
     return g, u, engine.meta_gradient(loss, forward.logits, tangent, theta)
 
 
@@ -210,7 +210,7 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
 
     def passes(lowest, weights):
         forward = engine.RecordedForward(case.segments, case.images, weights)
-        return forward.backward(cotangent, lowest), forward.tangent(directions, lowest)
+        return forward.backward(cotangent, lowest), forward.tangent(directions.__getitem__, lowest)
 
     full = engine.RecordedForward(case.segments, case.images)
     full_at = engine.RecordedForward(case.segments, case.images, weights)
@@ -220,8 +220,8 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
         u, u_at = full.backward(cotangent), full_at.backward(cotangent)
         below = _masked(case, directions, lowest)
         expected = [
-            (_masked(case, u, lowest), full.tangent(below)),
-            (_masked(case, u_at, lowest), full_at.tangent(below)),
+            (_masked(case, u, lowest), full.tangent(below.__getitem__)),
+            (_masked(case, u_at, lowest), full_at.tangent(below.__getitem__)),
         ]
         by_int = (passes(lowest, None), passes(lowest, weights))
         by_tensor = traced(tf.constant(lowest, tf.int32))
@@ -248,7 +248,7 @@ def test_tangent_equals_finite_difference_and_forward_mode(case):
     generator = np.random.default_rng(8)
     w = [tf.convert_to_tensor(v.value) for v in case.variables]
     directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.variables]
-    tangent = engine.RecordedForward(case.segments, case.images).tangent(directions)
+    tangent = engine.RecordedForward(case.segments, case.images).tangent(directions.__getitem__)
     step = 1e-6
     up, down = (
         _logits(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images)

@@ -37,6 +37,10 @@ def test_last_layer_gap_and_its_direction():
     np.testing.assert_allclose(v[0], -0.5 * u[0], rtol=1e-10)
     np.testing.assert_allclose(v[1], np.tile(2 * lambda_g * gap[:4] / 5, (5, 1)), rtol=1e-6)
     np.testing.assert_allclose(v[2], 2 * lambda_g * gap[4:], rtol=1e-6)
+    for wanted in (slice(0, 1), slice(1, 3)):
+        part = objectives.directions([low, last], gates, as_tensors[1], g_last, alpha, lambda_g, wanted)
+        for mine, whole in zip(part, v[wanted], strict=True):
+            np.testing.assert_array_equal(mine, whole)
     # Central differences of lambda_g L_g with respect to g.
     kernel = g[1].copy()
     losses = []
