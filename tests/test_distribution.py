@@ -203,6 +203,8 @@ if [[ "$FAILS" ]]; then exec sleep 100; fi
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell that was itself started with SIGINT ignored, as in the background, cannot trap it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start
