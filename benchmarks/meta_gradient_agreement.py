@@ -23,6 +23,7 @@ import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
 from famus_tf import distribution, experiment, flag_defs, training
+from famus_tf.data import pipeline
 from famus_tf.errors import InputError
 from famus_tf.meta import batches, layers, meta_gradient, objectives
 
@@ -62,11 +63,10 @@ def parts(trainer, data):
         functools.partial(objectives.mean_cross_entropy, meta_labels), meta_forward.logits
     )
     u, rows = meta_forward.backward(dz), []
-    for layer in trainer.gated_layers:
-        v = [tf.zeros_like(gradient) for gradient in u]
-        for position in layer.positions:
-            v[position] = -alpha * u[position]
-        tangent = forward.tangent(v.__getitem__, layer.segment)
+    for number, layer in enumerate(trainer.gated_layers):
+        gates = tf.one_hot(number, len(trainer.gated_layers))
+        v = functools.partial(objectives.directions, trainer.gated_layers, gates, u, 0.0, alpha, 0.0)
+        tangent = forward.tangent(v, layer.segment)
         gradient = meta_gradient.meta_gradient(training_loss, forward.logits, tangent, theta)
         rows.append(tf.concat([tf.reshape(part, [-1]) for part in gradient], 0))
     return tf.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]
@@ -110,9 +110,8 @@ def measure(config, steps, count):
     """
     strategy = distribution.make_strategy("one_device")
     bundle = experiment.make_bundle(config)
-    total = config.optimization.train_steps or config.optimization.epochs * (
-        len(bundle.train_labels) // config.optimization.batch_size
-    )
+    per_epoch = pipeline.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size)
+    total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
     trainer = experiment.make_trainer(config, bundle, total)

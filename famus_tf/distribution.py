@@ -121,9 +121,8 @@ def batches(strategy, dataset):
 def _share_out(strategy, replicas, batch):
     def share(context):
         number = context.replica_id_in_sync_group
-        return tf.nest.map_structure(
-            lambda rows: rows[number * len(rows) // replicas :][: len(rows) // replicas], batch
-        )
+        size = len(tf.nest.flatten(batch)[0]) // replicas
+        return tf.nest.map_structure(lambda rows: rows[number * size : (number + 1) * size], batch)
 
     with tf.device("CPU:0"):  # where the batch is
         return strategy.experimental_distribute_values_from_function(share)

@@ -257,7 +257,7 @@ def test_launch_script_interrupted_stops_all(stand_in, tmp_path):
         assert done.poll() is None
         time.sleep(0.01)
     os.kill(done.pid, signal.SIGINT)
-    done.communicate(timeout=180)
+    done.communicate(timeout=60)
     assert done.returncode == 130
     with pytest.raises(ProcessLookupError):
         os.killpg(done.pid, 0)
@@ -273,7 +273,7 @@ def test_launch_script_interrupted_stops_all(stand_in, tmp_path):
 )
 def test_launch_script_answers_a_mistake_in_one_line(stand_in, arguments, said):
     done = stand_in(*arguments)
-    output, message = done.communicate(timeout=180)
+    output, message = done.communicate(timeout=60)
     assert done.returncode == 2
     assert said in message
     assert message.count("\n") == 1
