@@ -1,9 +1,11 @@
-"""Peak memory of a mode's steps, in a process of its own (Linux).
+"""Peak memory of a mode's steps, of the whole process (Linux) and of the tensors alone.
 
     python -m benchmarks.memory --mode=mw_net_exact --network=preact_resnet18 --batch_size=16
 
-prints one line of JSON, in bytes: `idle` (all is built, no step made), `peak` (tracing and first steps included),
-`peak_of_steps` (afterwards, graph and functions being there).
+prints one line of JSON, in bytes. Of the process: `idle` (all is built, no step made), `peak` (tracing and first steps
+included), `peak_of_steps` (afterwards, graph and functions being there). Of the tensors, by TensorFlow's allocator on
+the device that trains: `tensors_peak` in these last steps, weights and optimizers' variables included, but on a CPU no
+tensors of less than 256 KiB, which TensorFlow does not count.
 """
 
 import argparse
@@ -13,6 +15,8 @@ import json
 import pathlib
 import subprocess
 import sys
+
+import tensorflow as tf
 
 from benchmarks import modes
 from benchmarks import settings as settings_module
@@ -46,7 +50,7 @@ def measure_in_new_process(mode, settings, policy):
 
 
 def measure(mode, settings, policy):
-    """Builds the mode in this process, makes a few steps and returns {`idle`, `peak`, `peak_of_steps`} in bytes."""
+    """Builds the mode in this process, makes a few steps and returns the dict that `main` prints."""
     mode = modes.find(mode)
     steps = modes.make_steps(mode, settings, policy, distribution.make_strategy("one_device"))
     _give_back()
@@ -57,10 +61,17 @@ def measure(mode, settings, policy):
         steps.step()
     peak = _status("VmHWM")
     _start_anew()
+    device = "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
+    tf.config.experimental.reset_memory_stats(device)
     for _ in range(_STEPS * steps.period):
         steps.step()
     peak_of_steps = _status("VmHWM")
-    return {"idle": idle, "peak": max(peak, peak_of_steps), "peak_of_steps": peak_of_steps}
+    return {
+        "idle": idle,
+        "peak": max(peak, peak_of_steps),
+        "peak_of_steps": peak_of_steps,
+        "tensors_peak": tf.config.experimental.get_memory_info(device)["peak"],
+    }
 
 
 def _status(name):

@@ -54,11 +54,11 @@ def parts(trainer, data):
     def training_loss(logits, theta):
         return learner.loss(logits, labels, theta)
 
-    forward = meta_gradient.RecordedForward(segments, images, weights=w)
+    forward = meta_gradient.RecordedForward(segments, images, w.__getitem__)
     _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
     g = forward.backward(dz)
-    w_hat = [weight - alpha * gradient for weight, gradient in zip(w, g, strict=True)]
-    meta_forward = meta_gradient.RecordedForward(segments, meta_images, weights=w_hat)
+    w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
+    meta_forward = meta_gradient.RecordedForward(segments, meta_images, w_hat)
     _, dz = meta_gradient.logit_gradient(
         functools.partial(objectives.mean_cross_entropy, meta_labels), meta_forward.logits
     )

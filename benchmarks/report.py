@@ -17,7 +17,7 @@ _COLUMNS = (
     "lowest segment",
     "gates on",
 )
-_MEMORY_COLUMNS = ("peak, MB", "of steps, MB", "over idle, MB", "peak / plain", "over idle / plain")
+_MEMORY_COLUMNS = ("process, MB", "in steps, MB", "tensors, MB", "process / plain", "tensors / plain")
 _MB = 2.0**20
 
 
@@ -96,10 +96,9 @@ def _cells(result):
 def _memory_cells(memory, plain):
     if not memory:
         return [""] * len(_MEMORY_COLUMNS)
-    over = memory["peak"] - memory["idle"]
-    cells = [f"{memory['peak'] / _MB:.0f}", f"{memory['peak_of_steps'] / _MB:.0f}", f"{over / _MB:.0f}"]
+    cells = [f"{memory[name] / _MB:.0f}" for name in ("peak", "peak_of_steps", "tensors_peak")]
     if plain:
-        cells += [f"{memory['peak'] / plain['peak']:.2f}", f"{over / (plain['peak'] - plain['idle']):.2f}"]
+        cells += [f"{memory[name] / plain[name]:.2f}" for name in ("peak", "tensors_peak")]
     return cells + [""] * (len(_MEMORY_COLUMNS) - len(cells))
 
 

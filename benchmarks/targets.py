@@ -66,6 +66,7 @@ def _is_meant(settings, mode):
 
 
 def _judge_memory(modes):
+    """The process's peaks, the harder of the two: graphs and tracing count."""
     peaks = {name: result["memory"]["peak"] for name, result in modes.items() if result.get("memory")}
     verdicts = []
     if {"plain", "mw_net_exact"} <= peaks.keys():

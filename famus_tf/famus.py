@@ -117,11 +117,11 @@ class FaMUS(trainer.Trainer):
         w = meta_gradient.weights_at(self.segments)
         if learner.starts_at_zero:
             # g = 0, so w_hat = w; the samplers look at the gradient of the last Actual-Train in its place.
-            w_hat, seen, g_last = w, self._remembered_pool(), 0.0
+            w_hat, seen, g_last = w.__getitem__, self._remembered_pool(), 0.0
         else:
             _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
             g = replicas.all_reduce_sum(forward.backward(dz))
-            w_hat = [weight - tf.cast(alpha, weight.dtype) * gradient for weight, gradient in zip(w, g, strict=True)]
+            w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
             seen = self._pool(g)
             g_last = seen[-1]
 
@@ -130,7 +130,7 @@ class FaMUS(trainer.Trainer):
         meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, g_last, alpha, training_loss, theta)
         theta_new = learner.update(theta, meta.theta_gradient)
         if self.selector.learned and not learner.starts_at_zero:
-            self._update_sampler(gates, alpha, self._agreement(meta, g))
+            self._update_sampler(gates, alpha, self._agreement(gates, meta, g))
 
         # Actual-Train (Eq. 5): the same forward pass, weighted by theta'.
         loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta_new), forward.logits)
@@ -138,7 +138,7 @@ class FaMUS(trainer.Trainer):
         self._apply(gradients)
         if self.selector.learned and learner.starts_at_zero:
             self._remember_pool(replicas.all_reduce_sum(self._pool(gradients)))
-            self._update_sampler(gates, alpha, replicas.all_reduce_sum(self._agreement(meta, gradients)))
+            self._update_sampler(gates, alpha, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         return self._records(labels, forward.logits, theta_new, loss, gates, meta)
 
     def _one_loop(self, images, labels, meta_images, meta_labels):
@@ -161,11 +161,11 @@ class FaMUS(trainer.Trainer):
         self._apply(gradients)
         seen = replicas.all_reduce_sum(self._pool(gradients))
 
-        gates, w_new = self._gates(seen, step), meta_gradient.weights_at(self.segments)
+        gates, w_new = self._gates(seen, step), meta_gradient.weights_at(self.segments).__getitem__
         meta = self._meta_train(forward, w_new, meta_images, meta_labels, gates, seen[-1], rate, training_loss, theta)
         learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
-            self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(meta, gradients)))
+            self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         return self._records(labels, forward.logits, theta, loss, gates, meta)
 
     def _plain_step(self, images, labels):
@@ -185,17 +185,16 @@ class FaMUS(trainer.Trainer):
         lowest, top = self.selector.lowest_segment(r), self.gated_layers[-1].segment
         if self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
             lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
-        reached = tf.constant([layer.segment for layer in self.gated_layers]) >= lowest
-        if self._chain.synchronised and not isinstance(lowest, int):
-            lowest = 0  # no conditionals around sums over replicas; the gates still mask what is not selected
-        return _Gates(r, lowest, reached, tape)
+        # No conditionals around sums over replicas; the gates still mask what is not selected.
+        stop = 0 if self._chain.synchronised and not isinstance(lowest, int) else lowest
+        return _Gates(r, lowest, stop, tape)
 
     def _meta_train(self, forward, w_hat, meta_images, meta_labels, gates, g_last, rate, training_loss, theta):
         """Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer, and its derivative by theta.
 
         Args:
           forward: `RecordedForward` at w.
-          w_hat: list of tensors, the weights of the look-ahead.
+          w_hat: function of a slice of the list of variables -> list of tensors, the weights of the look-ahead.
           gates: `_Gates`.
           g_last: [D_L], pooled training gradient of the last layer.
           rate: -1 times the derivative of the look-ahead with respect to g.
@@ -204,9 +203,9 @@ class FaMUS(trainer.Trainer):
         meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
         validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
-        u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.lowest))
+        u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop))
         v = functools.partial(objectives.directions, self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
-        logit_tangent = forward.tangent(v, gates.lowest)
+        logit_tangent = forward.tangent(v, gates.stop)
         theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
         return _Meta(meta_loss, u, theta_gradient)
 
@@ -217,11 +216,12 @@ class FaMUS(trainer.Trainer):
             objective_tape.watch(r)
             objective = self.lambda_r * objectives.expected_layers_loss(r, self.selector.expected_layers)
             objective += self.lambda_cost * objectives.traversal_cost(r, self.layer_costs.value)
-        gate_gradient = -tf.cast(rate, tf.float32) * tf.where(gates.reached, agreement, 0.0)
+        gate_gradient = -tf.cast(rate, tf.float32) * agreement
         self._apply_to_sampler(gates.tape, r, gate_gradient + objective_tape.gradient(objective, r))
 
-    def _agreement(self, meta, gradients):
-        return objectives.agreement(self.gated_layers, meta.u, gradients)
+    def _agreement(self, gates, meta, gradients):
+        products = meta_gradient.inner_products(self.segments, gradients, meta.u, gates.lowest)
+        return objectives.agreement(self.gated_layers, products)
 
     def _pool(self, gradients):
         return [layers.avg_pool(layer, gradients) for layer in self.gated_layers]
@@ -233,11 +233,11 @@ class FaMUS(trainer.Trainer):
 
 @dataclasses.dataclass(frozen=True)
 class _Gates:
-    """Gates r [L], the segment to stop at (int or int32 scalar), which layers have a u, and the tape from eta to r."""
+    """Gates r [L], the lowest segment needed and the one to stop at (int or int32 scalars), the tape from eta to r."""
 
     r: tf.Tensor
     lowest: Any
-    reached: tf.Tensor
+    stop: Any
     tape: tf.GradientTape
 
 

@@ -109,22 +109,22 @@ def stages(trainer, data):
 
     # Tensors in the variables' place: this pass leaves the BatchNorm statistics alone.
     w = meta_gradient.weights_at(trainer.segments)
-    forward = meta_gradient.RecordedForward(trainer.segments, images, weights=w)
+    forward = meta_gradient.RecordedForward(trainer.segments, images, w.__getitem__)
     yield f"{'Actual' if one_loop else 'Virtual'}-Train forward", [forward.logits]
 
-    theta, w_hat, g = learner.parameters((images, labels)), w, None
+    theta, w_hat, g = learner.parameters((images, labels)), w.__getitem__, None
     rate = tf.convert_to_tensor(trainer.optimizer.learning_rate)
     if one_loop or not learner.starts_at_zero:
         _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
         g = forward.backward(dz) if one_loop else replicas.all_reduce_sum(forward.backward(dz))
         yield f"{'Actual' if one_loop else 'Virtual'}-Train backward", g
-        w_hat = [weight - tf.cast(rate, weight.dtype) * gradient for weight, gradient in zip(w, g, strict=True)]
+        w_hat = functools.partial(objectives.virtual_weights, w, g, rate)
 
     seen = _seen(trainer, g)
     with tf.GradientTape() as sampler_tape:
         gates = trainer.selector(seen, trainer.optimizer.iterations)
     lowest = _lowest_segment(trainer, gates)
-    meta_forward = meta_gradient.RecordedForward(trainer.segments, meta_images, weights=w_hat)
+    meta_forward = meta_gradient.RecordedForward(trainer.segments, meta_images, w_hat)
     yield "Meta-Train forward", [meta_forward.logits]
 
     validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
@@ -139,7 +139,8 @@ def stages(trainer, data):
     theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
     updates = list(theta_gradient)
     if trainer.selector.learned:
-        agreement = tf.zeros_like(gates) if g is None else objectives.agreement(trainer.gated_layers, u, g)
+        products = meta_gradient.inner_products(trainer.segments, u if g is None else g, u, lowest)
+        agreement = objectives.agreement(trainer.gated_layers, products)
         eta = [variable.value for variable in trainer.selector.trainable_variables]
         updates += sampler_tape.gradient(gates, eta, output_gradients=agreement)
     yield "meta update", updates

@@ -6,6 +6,9 @@ vjp(c) for a dummy cotangent c, in which it is linear; the outer tape differenti
 TensorFlow prunes what the result does not need, and forward-mode operations are what is left.
 """
 
+import functools
+import itertools
+
 import tensorflow as tf
 
 from famus_tf.meta import layers
@@ -22,18 +25,18 @@ class RecordedForward:
     Args:
       segments: list of `segments.Segment`.
       images: [n, height, width, channels], in the type that the network takes.
-      weights: None for the network's own variables, whose pass moves the BatchNorm statistics; or a flat list of
-        tensors to use in their place, as in Phi(x; w_hat), in which case no state of the network changes.
+      weights: None for the network's own variables, whose pass moves the BatchNorm statistics; or a function of a slice
+        of the flat list of variables -> list of tensors to use in their place, as in Phi(x; w_hat), in which case no
+        state of the network changes. It is called segment by segment, so that they need not be in memory all at once.
 
     Attributes:
       logits: [n, c], the output of the last segment.
     """
 
     def __init__(self, segments, images, weights=None):
-        self._inputs, self._outputs, self._tapes, self._sources, self._slices = [], [], [], [], []
-        start, x = 0, images
-        for segment in segments:
-            stop = start + len(segment.variables)
+        self._inputs, self._outputs, self._tapes, self._sources, x = [], [], [], [], images
+        self._slices = _slices(segments)
+        for segment, part in zip(segments, self._slices, strict=True):
             with tf.GradientTape(persistent=True) as tape:
                 if x.dtype.is_floating:
                     tape.watch(x)
@@ -41,7 +44,8 @@ class RecordedForward:
                     sources = [variable.value for variable in segment.variables]
                     y = segment.model(x, training=True)
                 else:
-                    sources = weights[start:stop]
+                    with tf.control_dependencies([x]):
+                        sources = list(weights(part))
                     tape.watch(sources)
                     states = [variable.value for variable in segment.model.non_trainable_variables]
                     # The new BatchNorm statistics are dropped: only the pass at w moves them (Actual-Train).
@@ -50,9 +54,7 @@ class RecordedForward:
             self._outputs.append(y)
             self._tapes.append(tape)
             self._sources.append(sources)
-            self._slices.append(slice(start, stop))
-            start, x = stop, y
-        self._count = start
+            x = y
         # Below the lowest trainable variable there is nothing to differentiate.
         self._bottom = next((k for k, sources in enumerate(self._sources) if sources), len(segments))
         self.logits = x
@@ -68,10 +70,11 @@ class RecordedForward:
         Returns:
           A flat list of dense tensors, one for each variable, lowest segment first.
         """
-        gradients = [None] * self._count
+        gradients = [None] * self._slices[-1].stop
         cotangent = tf.cast(cotangent, self.logits.dtype)
         for k in reversed(range(self._bottom, len(self._tapes))):
-            results = _run_if(lowest, k, lambda k=k, c=cotangent: self._vjp(k, c), lambda k=k: self._zero_vjp(k))
+            compute = functools.partial(self._vjp, k, cotangent)
+            results = _run_if(lowest, k, compute, functools.partial(self._zero_vjp, k, lowest, cotangent))
             gradients[self._slices[k]] = results[: len(self._sources[k])]
             cotangent = results[-1]
         return gradients
@@ -113,9 +116,13 @@ class RecordedForward:
         )
         return [tf.convert_to_tensor(gradient) for gradient in gradients]  # an embedding's comes as IndexedSlices
 
-    def _zero_vjp(self, k):
-        zeros = [tf.zeros(source.shape, source.dtype) for source in self._sources[k]]
-        return [*zeros, tf.zeros_like(self._inputs[k])] if k > self._bottom else zeros
+    def _zero_vjp(self, k, lowest, cotangent):
+        """Zeros in place of `_vjp`, which do not fill the memory before the backward pass has come down to here."""
+        targets = [*self._sources[k], self._inputs[k]] if k > self._bottom else self._sources[k]
+        # The graph optimizer would make full tensors of a constant 0, and hold them from step to step.
+        zero = 0 if isinstance(lowest, int) else tf.cast(k >= lowest, tf.int32)
+        with tf.control_dependencies([cotangent]):
+            return [tf.fill(tf.shape(target), tf.cast(zero, target.dtype)) for target in targets]
 
     def _jvp(self, k, tangent, directions):
         """Tangent of segment k's output for a tangent of its input (None: zero) and of its variables."""
@@ -135,6 +142,37 @@ class RecordedForward:
         return outer.gradient(product, dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def inner_products(segments, g, u, lowest):
+    """<u_p, g_p> of each variable's two gradients.
+
+    Args:
+      segments: list of `segments.Segment`.
+      g, u: flat lists of tensors, lowest segment first.
+      lowest: as in `RecordedForward.backward`: zeros below it, where g is not kept in memory until u is there.
+
+    Returns:
+      Flat list of scalars, at least float32.
+    """
+
+    def products(part):
+        return [layers.at_least_float32(tf.reduce_sum(a * b)) for a, b in zip(g[part], u[part], strict=True)]
+
+    def zeros(part):
+        return [layers.at_least_float32(tf.zeros([], a.dtype)) for a in g[part]]
+
+    found = []
+    for k, part in enumerate(_slices(segments)):
+        if part.start < part.stop:
+            found += _run_if(lowest, k, functools.partial(products, part), functools.partial(zeros, part))
+    return found
+
+
+def _slices(segments):
+    """Where the variables of each segment stand in the flat list."""
+    stops = list(itertools.accumulate(len(segment.variables) for segment in segments))
+    return [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+
+
 def _run_if(lowest, k, compute, zeros):
     """`compute()` where segment k is at or above `lowest`, else `zeros()`; lists of tensors of the same shapes."""
     if isinstance(lowest, int):
@@ -145,7 +183,7 @@ def _run_if(lowest, k, compute, zeros):
     return tf.cond(
         k >= lowest,
         lambda: tf.function(compute, autograph=False, experimental_attributes=keep_whole)(),
-        lambda: tf.function(zeros, autograph=False, experimental_attributes=keep_whole)(),
+        zeros,
     )
 
 

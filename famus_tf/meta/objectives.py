@@ -59,6 +59,20 @@ def traversal_cost(gates, costs):
     return tf.reduce_sum(gates * costs)
 
 
+def virtual_weights(w, g, alpha, wanted=slice(None)):
+    """w_hat = w - alpha g (Eq. 3), of the wanted variables.
+
+    Args:
+      w, g: flat lists of tensors, one for each variable.
+      alpha: scalar, the learning rate of the virtual step.
+      wanted: slice of the variables' positions.
+
+    Returns:
+      Flat list of tensors of the wanted variables' shapes.
+    """
+    return [x - tf.cast(alpha, x.dtype) * y for x, y in zip(w[wanted], g[wanted], strict=True)]
+
+
 def directions(gated_layers, gates, u, g_last, rate, lambda_g, wanted=slice(None)):
     """v with d(L_c + lambda_g L_g) / dtheta = d/dtheta <g(w; theta), v>.
 
@@ -91,24 +105,21 @@ def directions(gated_layers, gates, u, g_last, rate, lambda_g, wanted=slice(None
     return [result[position] for position in positions]
 
 
-def agreement(gated_layers, u, g):
+def agreement(gated_layers, products):
     """<u_l, g_l> of each layer: how far its training and validation gradients agree.
 
     -alpha times this is dL_c / dr_l; the release flips its sign for gates that are off, ours does not. Zero below the
-    lowest selected layer, where u was not computed. Linear in g: replicas' shares of g give shares of the result.
+    lowest selected layer, where u is not computed. Linear in g: replicas' shares of g give shares of the result.
 
     Args:
       gated_layers: list of `layers.GatedLayer`.
-      u, g: validation and training gradients of all segments' variables.
+      products: <u_p, g_p> for each of all segments' variables, `meta_gradient.inner_products`.
 
     Returns:
       float32 [L].
     """
-    products = [
-        tf.add_n([tf.cast(tf.reduce_sum(u[position] * g[position]), tf.float32) for position in layer.positions])
-        for layer in gated_layers
-    ]
-    return tf.stack(products)
+    sums = [tf.add_n([products[position] for position in layer.positions]) for layer in gated_layers]
+    return tf.cast(tf.stack(sums), tf.float32)
 
 
 def look_ahead_rate(optimizer):

@@ -89,9 +89,10 @@ def test_stages(tmp_path, capsys):
 
 
 def test_peak_memory_of_a_process_of_its_own():
-    found = memory.measure_in_new_process("plain", Settings("small_preact", 8, 1, 3, batch_size=8), "float32")
+    found = memory.measure_in_new_process("plain", Settings("small_preact", 32, 1, 3, batch_size=32), "float32")
     assert 0 < found["idle"] < found["peak"]
     assert 0 < found["peak_of_steps"] <= found["peak"]
+    assert 0 < found["tensors_peak"] < found["peak"]
 
 
 @pytest.mark.parametrize(

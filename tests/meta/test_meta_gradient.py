@@ -5,6 +5,7 @@ The engine never differentiates through the network twice; the oracles do nothin
 
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -76,7 +77,7 @@ def _engine_gradient(case, learner, gates, lambda_g=0.0):
     _, dz = engine.logit_gradient(lambda z: loss(z, theta), forward.logits)
     g = forward.backward(dz)
     w_hat = [w - _ALPHA * gradient for w, gradient in zip(engine.weights_at(case.segments), g, strict=True)]
-    meta = engine.RecordedForward(case.segments, case.meta_images, weights=w_hat)
+    meta = engine.RecordedForward(case.segments, case.meta_images, w_hat.__getitem__)
     _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits)
     u = meta.backward(dz)
     gates, alpha = tf.constant(gates, tf.float64), tf.constant(_ALPHA, tf.float64)
@@ -206,7 +207,7 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
     generator = np.random.default_rng(7)
     directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.variables]
     cotangent = tf.constant(generator.standard_normal((_N, _CLASSES)))
-    weights = [v.value + 0.1 for v in case.variables]
+    weights = [v.value + 0.1 for v in case.variables].__getitem__
 
     def passes(lowest, weights):
         forward = engine.RecordedForward(case.segments, case.images, weights)
@@ -232,6 +233,50 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
                     assert np.any(e) or not np.any(a)
                 np.testing.assert_allclose(actual_tangent, expected_tangent, rtol=1e-11, atol=1e-11)
     assert all(np.any(value) for value in u)  # what is zero above is zero because it was masked
+
+
+def test_inner_products_stop_at_the_lowest_segment(case):
+    generator = np.random.default_rng(9)
+    g, u = ([tf.constant(generator.standard_normal(v.shape)) for v in case.variables] for _ in range(2))
+    expected = [np.sum(a * b) for a, b in zip(g, u, strict=True)]
+    traced = tf.function(lambda lowest: engine.inner_products(case.segments, g, u, lowest))
+    for lowest in (*range(len(case.segments) + 1), 2**31 - 1):
+        masked = _masked(case, expected, lowest)
+        np.testing.assert_allclose(engine.inner_products(case.segments, g, u, lowest), masked, rtol=1e-12)
+        np.testing.assert_allclose(traced(tf.constant(lowest, tf.int32)), masked, rtol=1e-12)
+
+
+def test_segments_that_are_not_reached_keep_nothing_in_memory():
+    """Peaks of the allocator for eight convolutions whose inputs, or for the wide ones weights, a full pass keeps."""
+
+    def peaks(size, width):
+        image = x = keras.Input((size, size, width))
+        for _ in range(8):
+            x = keras.layers.ReLU()(keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x))
+        logits = keras.layers.Dense(_CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+        chain = segmentation.find_segments(keras.Model(image, logits))
+        w, images, cotangent = engine.weights_at(chain), tf.ones([8, size, size, width]), tf.ones([8, _CLASSES])
+
+        @tf.function
+        def step(images, lowest):
+            forward = engine.RecordedForward(chain, images, lambda wanted: [2.0 * x for x in w[wanted]])
+            u = forward.backward(cotangent, lowest)
+            return [tf.reduce_sum(x) for x in u]
+
+        found = []
+        for lowest in (tf.constant(0), tf.constant(len(chain) - 1)):
+            with tf.device("CPU:0"):
+                step(images, lowest)
+                before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+                tf.config.experimental.reset_memory_stats("CPU:0")
+                step(images, lowest)
+            found.append(tf.config.experimental.get_memory_info("CPU:0")["peak"] - before)
+        return *found, images.numpy().nbytes, w[0].numpy().nbytes
+
+    full, top, activation, _ = peaks(size=64, width=8)
+    assert full - top > 4 * activation
+    full, top, _, kernel = peaks(size=2, width=256)
+    assert full - top > 4 * kernel
 
 
 def test_backward_equals_one_tape_over_the_network(case):
@@ -263,7 +308,7 @@ def test_tangent_equals_finite_difference_and_forward_mode(case):
 def test_only_the_pass_at_w_moves_batch_norm_statistics(residual_network):
     case = _case(residual_network("float64"))
     before = [v.numpy() for v in case.network.non_trainable_variables]
-    engine.RecordedForward(case.segments, case.images, weights=[v.value + 1.0 for v in case.variables])
+    engine.RecordedForward(case.segments, case.images, [v.value + 1.0 for v in case.variables].__getitem__)
     for v, old in zip(case.network.non_trainable_variables, before, strict=True):
         np.testing.assert_array_equal(v, old)
     engine.RecordedForward(case.segments, case.images)
