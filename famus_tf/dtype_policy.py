@@ -9,7 +9,7 @@ import tensorflow as tf
 from famus_tf import flag_text
 from famus_tf.meta import objectives
 
-_BATCH_SIZE = 16
+BATCH_SIZE = 16
 _ROUNDS = 5
 # A gain within the noise of so short a measurement is not worth a lower precision.
 _WORTHWHILE = 0.95
@@ -41,7 +41,7 @@ def choose(build, images, labels):
     Returns:
       "mixed_bfloat16" or "float32".
     """
-    images, labels = tf.constant(images[:_BATCH_SIZE]), tf.constant(labels[:_BATCH_SIZE])
+    images, labels = tf.constant(images[:BATCH_SIZE]), tf.constant(labels[:BATCH_SIZE])
     names = ("float32", "mixed_bfloat16")
     passes = {name: _forward_and_backward(build(name), images, labels) for name in names}
     seconds = {name: [] for name in names}

@@ -5,6 +5,7 @@ import functools
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import (
@@ -15,14 +16,15 @@ from famus_tf import (
     evaluation,
     export,
     famus,
+    inspection,
     networks,
     run_directory,
     stage_times,
     summaries,
     training,
 )
+from famus_tf.data import bad_images, image_files, own_images, pipeline, sources
 from famus_tf.data import bundle as bundles
-from famus_tf.data import pipeline, sources
 from famus_tf.meta import learners, segment_times, selectors
 
 
@@ -36,7 +38,8 @@ def run(config):
       InputError: the data, the run directory or the devices are not what the configuration needs.
     """
     with distribution.lost_workers_explained(config.run.strategy):
-        {"train": train, "evaluate": evaluate, "export": export_checkpoint}[config.run.mode](config)
+        modes = {"train": train, "evaluate": evaluate, "export": export_checkpoint, "inspect": inspect}
+        modes[config.run.mode](config)
 
 
 def train(config):
@@ -53,6 +56,7 @@ def train(config):
     config = _with_dtype_policy(config, bundle)
     if chief:
         run_directory.open_for(workdir, config)
+        print(bundle.describe(), flush=True)
     run_parts = _assemble(config, bundle, strategy, workdir)
     progress, schedule = run_parts.progress, run_parts.schedule
     resumed = run_parts.checkpoints.restore()
@@ -66,7 +70,9 @@ def train(config):
         labels = bundle.train_labels, bundle.train_true_labels
         board = summaries.TensorBoard(workdir / "tensorboard", progress, *labels, config.run.summary_every)
         callbacks = [board, diagnostics.Diagnostics(board, progress)]
-        _training_loop(config, bundle, run_parts).run(callbacks if chief else [], verbose=None if chief else 0)
+        sizes = {"train": config.optimization.batch_size, "meta": config.optimization.meta_batch_size}
+        with bad_images.named(bundle, sizes, config.run.seed, lambda: progress.step):
+            _training_loop(config, bundle, run_parts).run(callbacks if chief else [], verbose=None if chief else 0)
         _time_stages(config, bundle, run_parts, workdir)
     with distribution.place_to_write(strategy, workdir / "export") as place:
         export.export(run_parts.trainer.network, place, bundle.image_shape, bundle.class_names)
@@ -117,6 +123,16 @@ def export_checkpoint(config):
     print(f"{workdir / 'export'}: SavedModel of step {run_parts.progress.step:,}")
 
 
+def inspect(config):
+    """Prints what the data are and writes a picture of examples; nothing is trained."""
+    bundle = make_bundle(config)
+    print(inspection.describe(bundle), flush=True)
+    files = inspection.scan_files(bundle)
+    if files:
+        print(inspection.describe_files(files))
+    print(f"examples with their labels: {inspection.write(config.run.workdir, bundle, config.run.seed, files)}")
+
+
 def find_gpus():
     """Names of this machine's GPUs; the first call makes TensorFlow look for its drivers."""
     return [device.name for device in tf.config.list_physical_devices("GPU")]
@@ -126,11 +142,9 @@ def make_bundle(config):
     """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
     data = config.data
     bundle = bundles.make_bundle(
-        sources.load_source(data.dataset, data.data_dir),
+        sources.load_source(data.dataset, data.data_dir, _of_the_same_names(own_images.Options, data)),
         meta_per_class=data.meta_per_class,
-        noise=data.noise,
-        noise_rate=data.noise_rate,
-        noise_includes_true_label=data.noise_includes_true_label,
+        plan=_of_the_same_names(bundles.LabelPlan, data),
         train_limit=data.train_limit,
         seed=config.run.seed,
     )
@@ -138,6 +152,11 @@ def make_bundle(config):
         return bundle
     padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
     return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def _of_the_same_names(kind, flags):
+    """A dataclass from those flags that are called as its fields are."""
+    return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
 def make_trainer(config, bundle, total_steps, metrics=()):
@@ -195,7 +214,8 @@ def _with_dtype_policy(config, bundle=None):
     policy = dtype_policy.of_run(pathlib.Path(run.workdir, "flags.cfg"))
     if policy is None and bundle is not None and run.network in networks.BUILDERS:
         build = functools.partial(_make_network, run.network, bundle)
-        policy = dtype_policy.choose(build, bundle.train_images, bundle.train_labels)
+        first = np.arange(min(len(bundle.train_labels), dtype_policy.BATCH_SIZE))
+        policy = dtype_policy.choose(build, image_files.as_array(bundle.train_images, first), bundle.train_labels)
     return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
 
 
@@ -312,6 +332,7 @@ def batches(config, bundle, stream, first_step, last_step):
         stream=stream,
         crop_padding=bundle.crop_padding,
         flip=bundle.flip,
+        padding_mode=bundle.padding_mode,
     )
 
 

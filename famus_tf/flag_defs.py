@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from famus_tf import config, flag_text
+from famus_tf import config, flag_group, flag_text
 from famus_tf.errors import InputError
 
 # Any of these beside a flags.cfg says that the file was written there by a run.
@@ -103,7 +103,7 @@ def _in_one_line(error: flags.Error) -> str:
     found = re.fullmatch(r"flag (--(\w+)=.*?): .*", text)
     for _, field in config.flag_fields():
         if found and field.name == found[2]:
-            return f"{found[1]}: expected {config.expected(field)}"
+            return f"{found[1]}: expected {flag_group.expected(field)}"
     return text
 
 

@@ -114,6 +114,7 @@ def results(progress, bundle, *, method, selector, seed):
     gated = progress.gate_steps > 0
     return {
         "dataset": bundle.name,
+        "actual_noise_rate": bundle.actual_noise_rate,
         "method": method,
         "selector": selector if gated else None,
         "seed": seed,

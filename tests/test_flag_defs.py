@@ -90,7 +90,7 @@ def test_the_flag_file_of_a_run_directory_means_that_directory(tmp_path):
     ("argument", "message"),
     [
         ("--datset=digits", "Unknown command line flag 'datset'. Did you mean: dataset"),
-        ("--dataset=mnist", "^--dataset=mnist: expected one of digits, fashion_mnist$"),
+        ("--dataset=mnist", "^--dataset=mnist: expected one of digits, fashion_mnist, cifar10, .*, list$"),
         ("--network=vgg", "^--network=vgg: expected one of small_preact, .*, or a path ending in .keras$"),
         ("--noise_rate=x", r"^--noise_rate=x: expected a number in \[0, 1\]$"),
         ("--epochs=1.5", "^--epochs=1.5: expected a whole number, 0 or more$"),

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.data import image_files, long_tail, mw_net_protocol, noise_file, streams
 from famus_tf.data import noise as noise_lib
-from famus_tf.data import streams
 
-NOISES = ("none", "symmetric")
+Images = np.ndarray | image_files.ImageFiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,27 +19,38 @@ class Source:
 
     Attributes:
         name: its name.
-        train_images: uint8 [N, H, W, C].
+        train_images: uint8 [N, H, W, C], or files.
         train_labels: int32 [N].
-        test_images: uint8 [M, H, W, C].
+        test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
         class_names: one for each class id.
         mean: per channel, of the training images, in units of 0..255.
         std: per channel, of the training images, in units of 0..255.
-        crop_padding: pixels of zero padding for the random crop.
+        crop_padding: pixels of padding for the random crop.
         flip: whether a mirrored image is of the same class.
+        padding_mode: of the crop; see `augment.crop_and_flip`.
+        classes: what label noise needs to know of them; None for their number alone.
+        labels_are_true: whether the training labels are known to be right.
+        meta_images: images of a meta set of its own, uint8 [m, H, W, C] or files; None where it is taken out of the
+            training set.
+        meta_labels: their labels, int32 [m].
     """
 
     name: str
-    train_images: np.ndarray
+    train_images: Images
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: Images
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop_padding: int
     flip: bool
+    padding_mode: str = "zero"
+    classes: noise_lib.Classes | None = None
+    labels_are_true: bool = True
+    meta_images: Images | None = None
+    meta_labels: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,42 +59,64 @@ class Bundle:
 
     Attributes:
         name: the source's name.
-        train_images: uint8 [N, H, W, C].
+        train_images: uint8 [N, H, W, C], or files.
         train_labels: the given labels, perhaps wrong, int32 [N].
         train_true_labels: int32 [N], or None where nobody knows them.
         train_index: the position in the source's training set, int64 [N], rising.
-        meta_images: uint8 [m, H, W, C]; disjoint from the training images.
+        meta_images: uint8 [m, H, W, C], or files; disjoint from the training images.
         meta_labels: true labels, int32 [m].
-        meta_index: the position in the source's training set, int64 [m], rising.
-        test_images: uint8 [M, H, W, C].
+        meta_index: the position in the source's training set, int64 [m], rising; beyond its end for a meta set of its
+            own.
+        test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
         class_names: one for each class id.
         mean: per channel, in units of 0..255.
         std: per channel, in units of 0..255.
-        crop_padding: pixels of zero padding for the random crop.
+        crop_padding: pixels of padding for the random crop.
         flip: whether to mirror images at random.
+        padding_mode: of the crop; see `augment.crop_and_flip`.
     """
 
     name: str
-    train_images: np.ndarray
+    train_images: Images
     train_labels: np.ndarray
     train_true_labels: np.ndarray | None
     train_index: np.ndarray
-    meta_images: np.ndarray
+    meta_images: Images
     meta_labels: np.ndarray
     meta_index: np.ndarray
-    test_images: np.ndarray
+    test_images: Images
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop_padding: int
     flip: bool
+    padding_mode: str = "zero"
 
     @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def actual_noise_rate(self) -> float | None:
+        """The share of training labels that are wrong, or None where nobody knows."""
+        if self.train_true_labels is None:
+            return None
+        return float(np.mean(self.train_labels != self.train_true_labels))
+
+    def describe(self) -> str:
+        """What is in it, in one line."""
+        counts = np.bincount(self.train_labels, minlength=self.num_classes)
+        size = "x".join(map(str, self.image_shape))
+        rate = self.actual_noise_rate
+        wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
+        return (
+            f"{self.name}: {len(self.train_labels):,} training images of {size} in {self.num_classes} classes of "
+            f"{counts.min():,} to {counts.max():,}, {wrong}; {len(self.meta_labels):,} meta and "
+            f"{len(self.test_labels):,} test images"
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -113,27 +146,50 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     return tuple(means), tuple(deviations)
 
 
-def make_bundle(
-    source: Source,
-    *,
-    meta_per_class: int,
-    noise: str,
-    noise_rate: float,
-    noise_includes_true_label: bool,
-    train_limit: int | None,
-    seed: int,
-) -> Bundle:
-    """Splits a source: a clean meta set first, then a limit on the rest, then noise on its labels.
+@dataclasses.dataclass(frozen=True)
+class LabelPlan:
+    """How a source's training labels become those that are trained on.
 
-    Each of the three draws from a random stream of its own, so that neither the noise nor the limit changes the meta
-    set. The meta set is class-balanced and taken out of the training set, as in Shu et al., "Meta-Weight-Net" (2019).
+    Attributes:
+        noise: one of `noise.KINDS`.
+        noise_rate: r in [0, 1]; not used with "none" and "file".
+        noise_includes_true_label: of symmetric noise; see `noise.symmetric`.
+        superclasses: one of `noise.SUPERCLASSES`; see `noise.transition_matrix`.
+        noise_file: path, with "file"; see `noise_file.read`.
+        noise_key: see `noise_file.read`.
+        noise_protocol: "independent": meta set, long tail, limit and noise each from a random stream of its own;
+            "mw_net": meta set and noise as in `mw_net_protocol.split_and_corrupt`.
+        imbalance: largest class over the smallest, 1 for the classes as they are; see `long_tail.class_counts`.
+        imbalance_shape: one of `long_tail.SHAPES`.
+        imbalance_head: one of `long_tail.HEADS`: the largest count is that of class 0 after the meta set is taken out
+            (Meta-Weight-Net, FaMUS), or of the whole class (Cui et al., LDAM), as far as the meta set leaves it.
+    """
+
+    noise: str = "none"
+    noise_rate: float = 0.0
+    noise_includes_true_label: bool = True
+    superclasses: str = "true"
+    noise_file: str = ""
+    noise_key: str = ""
+    noise_protocol: str = "independent"
+    imbalance: float = 1.0
+    imbalance_shape: str = "exponential"
+    imbalance_head: str = "after_meta"
+
+
+def make_bundle(
+    source: Source, *, meta_per_class: int, plan: LabelPlan, train_limit: int | None = 0, seed: int
+) -> Bundle:
+    """Splits a source: a clean meta set first, then the long tail and the limit on the rest, then noise on its labels.
+
+    Each of them draws from a random stream of its own, so that neither the noise nor the limit changes the meta set.
+    The meta set is class-balanced and taken out of the training set, as in Shu et al., "Meta-Weight-Net" (2019).
 
     Args:
         source: the data set.
-        meta_per_class: the number of meta images of each class; 0 for an empty meta set.
-        noise: one of `NOISES`.
-        noise_rate: in [0, 1]; not used with "none".
-        noise_includes_true_label: see `noise.symmetric`.
+        meta_per_class: the number of meta images of each class; 0 for an empty meta set. A source with a meta set of
+            its own gives all of that, whatever the number.
+        plan: what happens to the labels.
         train_limit: the number of training images to keep, as equally many of each class as possible; 0 or None keeps
             all.
         seed: the seed of the run.
@@ -143,54 +199,122 @@ def make_bundle(
 
     Raises:
         errors.InputError: a number is negative, a class has too few images for the meta set, nothing or less than
-            `train_limit` remains for training, or the noise is unknown.
+            `train_limit` remains for training, or the data set does not allow the noise.
     """
     limit = train_limit or 0
     for name, value in (("meta_per_class", meta_per_class), ("train_limit", limit)):
         if value < 0:
             raise errors.InputError(f"{name} is {value}, expected 0 or more")
-    if noise not in NOISES:
-        raise errors.InputError(f"there is no label noise {noise!r}, expected one of {', '.join(NOISES)}")
-
-    meta_index = _draw_meta(source, meta_per_class, streams.generator(seed, "meta set"))
-    train_index = _draw_train(source, meta_index, limit, streams.generator(seed, "train limit"))
+    if plan.noise not in noise_lib.KINDS:
+        raise errors.InputError(f"there is no label noise {plan.noise!r}, expected one of {', '.join(noise_lib.KINDS)}")
+    if source.meta_images is not None:
+        meta_per_class = 0
+    _check_meta(source, meta_per_class)
+    published = None
+    if plan.noise_protocol == "mw_net":
+        published = _published_labels(source, plan, meta_per_class, seed)
+        meta_index = published[0]
+    else:
+        meta_index = _draw_meta(source, meta_per_class, streams.generator(seed, "meta set"))
+    rest = np.setdiff1d(np.arange(len(source.train_labels)), meta_index)
+    if plan.imbalance != 1:
+        rest = _long_tail(source, plan, rest, streams.generator(seed, "long tail"))
+    train_index = _limited(source, meta_index, rest, limit, streams.generator(seed, "train limit"))
     true_labels = source.train_labels[train_index].astype(np.int32)
-    labels = true_labels.copy()
-    if noise == "symmetric":
-        rng = streams.generator(seed, "label noise")
-        labels = noise_lib.symmetric(true_labels, noise_rate, len(source.class_names), noise_includes_true_label, rng)
+    if published is not None:
+        labels = published[1][train_index]
+    else:
+        labels = _noisy_labels(source, plan, train_index, streams.generator(seed, "label noise"))
     inherited = ("name", "test_images", "test_labels", "class_names", "mean", "std", "crop_padding", "flip")
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
-        train_true_labels=true_labels,
+        # Noise that is added to labels takes them for the truth.
+        train_true_labels=true_labels if source.labels_are_true or plan.noise != "none" else None,
         train_index=train_index,
-        meta_images=source.train_images[meta_index],
-        meta_labels=source.train_labels[meta_index].astype(np.int32),
-        meta_index=meta_index,
+        **_meta_set(source, meta_index),
+        padding_mode=source.padding_mode,
         **{field: getattr(source, field) for field in inherited},
     )
 
 
-def _draw_meta(source: Source, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions of `per_class` images of each class, int64, rising."""
-    chosen = [np.zeros(0, np.int64)]
+def _meta_set(source: Source, meta_index: np.ndarray) -> dict[str, Images | np.ndarray]:
+    if source.meta_images is None:
+        labels = source.train_labels[meta_index].astype(np.int32)
+        return {"meta_images": source.train_images[meta_index], "meta_labels": labels, "meta_index": meta_index}
+    beyond = len(source.train_labels) + np.arange(len(source.meta_labels), dtype=np.int64)
+    return {"meta_images": source.meta_images, "meta_labels": source.meta_labels, "meta_index": beyond}
+
+
+def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Meta positions, rising, and the label of every training image by its position."""
+    if plan.noise == "symmetric" and not plan.noise_includes_true_label:
+        raise errors.InputError(
+            "--nonoise_includes_true_label with --noise_protocol=mw_net: expected its symmetric noise, which draws "
+            "from all classes"
+        )
+    meta, train, noisy = mw_net_protocol.split_and_corrupt(
+        source.train_labels,
+        _classes(source),
+        meta_per_class=meta_per_class,
+        kind=plan.noise,
+        rate=plan.noise_rate,
+        seed=seed,
+    )
+    labels = source.train_labels.astype(np.int32)
+    labels[train] = noisy
+    return np.sort(meta).astype(np.int64), labels
+
+
+def _noisy_labels(source: Source, plan: LabelPlan, train_index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    true_labels, classes = source.train_labels[train_index].astype(np.int32), _classes(source)
+    if plan.noise == "none":
+        return true_labels.copy()
+    if plan.noise == "file":
+        return noise_file.read(plan.noise_file, plan.noise_key, source.train_labels, classes.count)[train_index]
+    if plan.noise == "symmetric":
+        return noise_lib.symmetric(true_labels, plan.noise_rate, classes.count, plan.noise_includes_true_label, rng)
+    matrix = noise_lib.transition_matrix(plan.noise, plan.noise_rate, classes, plan.superclasses, rng)
+    return noise_lib.draw(true_labels, matrix, rng)
+
+
+def _classes(source: Source) -> noise_lib.Classes:
+    return source.classes or noise_lib.Classes(len(source.class_names))
+
+
+def _long_tail(source: Source, plan: LabelPlan, rest: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Those of the positions `rest` that the long tail keeps, rising."""
+    labels = source.train_labels[rest]
+    available = source.train_labels if plan.imbalance_head == "whole" else labels
+    counts = long_tail.class_counts(
+        int((available == 0).sum()), len(source.class_names), plan.imbalance, plan.imbalance_shape
+    )
+    return rest[long_tail.keep(labels, counts, rng)]
+
+
+def _check_meta(source: Source, per_class: int) -> None:
+    counts = np.bincount(source.train_labels, minlength=len(source.class_names))
     for c, class_name in enumerate(source.class_names):
-        members = np.flatnonzero(source.train_labels == c)
-        if len(members) < per_class:
+        if counts[c] < per_class:
             raise errors.InputError(
-                f"class {c} ({class_name}) of {source.name} has {len(members)} training images, expected at least the "
+                f"class {c} ({class_name}) of {source.name} has {counts[c]} training images, expected at least the "
                 f"{per_class} that the meta set asks of each class"
             )
-        chosen.append(rng.choice(members, per_class, replace=False))
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _draw_train(source: Source, meta_index: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions of the training images that the meta set and the limit leave, int64, rising."""
-    total = len(source.train_labels)
-    rest = np.setdiff1d(np.arange(total), meta_index)
+def _draw_meta(source: Source, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of `per_class` images of each class, int64, rising."""
+    members = (np.flatnonzero(source.train_labels == c) for c in range(len(source.class_names)))
+    chosen = [rng.choice(positions, per_class, replace=False) for positions in members]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *chosen])).astype(np.int64)
+
+
+def _limited(
+    source: Source, meta_index: np.ndarray, rest: np.ndarray, limit: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Those of the positions `rest` that the limit leaves, int64, rising."""
     if rest.size == 0:
+        total = len(source.train_labels)
         raise errors.InputError(
             f"the meta set of {len(meta_index)} images takes all {total} training images of {source.name}, expected a "
             "smaller one"

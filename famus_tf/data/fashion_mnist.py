@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-from collections.abc import Iterator
 
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, idx
+from famus_tf.data import bundle, idx, prepared
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASS_NAMES = (
@@ -55,7 +52,7 @@ def load(data_dir: str | None = None) -> bundle.Source:
         errors.InputError: the set is nowhere, a folder holds only some of the four files, or a file is broken.
     """
     files = _find_files(data_dir)
-    splits = _read_files(files) if files else _read_prepared(data_dir)
+    splits = _read_files(files) if files else prepared.read("fashion_mnist", data_dir)
     if splits is None:
         looked_in = f"{data_dir} or {DEBIAN_FOLDER}" if data_dir else DEBIAN_FOLDER
         raise errors.InputError(
@@ -107,39 +104,3 @@ def _read_files(files: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
             )
         splits.append((images, labels))
     return splits
-
-
-@contextlib.contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Switches the logger called `name` off."""
-    logger = logging.getLogger(name)
-
-    def refuse(record: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(refuse)  # absl's logger does not heed `disabled`
-    try:
-        yield
-    finally:
-        logger.removeFilter(refuse)
-
-
-def _read_prepared(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Both splits from TensorFlow Datasets, or None where it is not installed or has not prepared the set."""
-    try:
-        # An optional package, and one that only this place needs.
-        import tensorflow_datasets as tfds
-    except ImportError:
-        return None
-    for folder in dict.fromkeys([data_dir or None, None]):
-        with _silent("absl"):  # it warns of every folder that holds no prepared set, which is what we ask
-            builder = tfds.builder("fashion_mnist", data_dir=folder)
-            prepared = builder.is_prepared()
-        if prepared:
-            splits = []
-            for split in ("train", "test"):
-                chunks = list(tfds.as_numpy(builder.as_dataset(split=split, batch_size=4096, shuffle_files=False)))
-                images = np.concatenate([chunk["image"] for chunk in chunks])
-                splits.append((images, np.concatenate([chunk["label"] for chunk in chunks]).astype(np.int32)))
-            return splits
-    return None

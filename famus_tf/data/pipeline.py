@@ -7,13 +7,14 @@ the uninterrupted run would have had.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import augment, streams
+from famus_tf.data import augment, image_files, streams
 
 # Batches made side by side, and kept ready.
 _AHEAD = 4
@@ -47,7 +48,7 @@ def epoch_order(num_examples: int, seed: int, stream: str, epoch: int) -> np.nda
 
 
 def batches(
-    images: np.ndarray,
+    images: np.ndarray | image_files.ImageFiles,
     labels: np.ndarray,
     *,
     batch_size: int,
@@ -57,13 +58,14 @@ def batches(
     stream: str,
     crop_padding: int,
     flip: bool,
+    padding_mode: str = "zero",
 ) -> tf.data.Dataset:
     """The training batches of the global steps `first_step` to `last_step - 1`, augmented.
 
     Step t belongs to epoch t // steps_per_epoch. The batch of a step does not depend on `first_step`.
 
     Args:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or files, whose own transform crops them.
         labels: class ids [N].
         batch_size: n, the global batch size.
         first_step: the first global step.
@@ -72,6 +74,7 @@ def batches(
         stream: what the batches are for, such as "train" or "meta"; another stream has another order.
         crop_padding: see `augment.crop_and_flip`.
         flip: see `augment.crop_and_flip`.
+        padding_mode: see `augment.crop_and_flip`.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], index int64 [n])`, all shapes static, where index
@@ -81,38 +84,31 @@ def batches(
         errors.InputError: images and labels differ in number, the batch size is larger than it, the steps are
             negative or fall, or the padding or the seed is negative.
     """
-    _check_arrays(images, labels, stream)
-    try:
-        steps_per_epoch(len(images), batch_size)
-    except errors.InputError as error:
-        raise errors.InputError(f"{stream}: {error}") from error
-    if not 0 <= first_step <= last_step:
-        raise errors.InputError(f"the steps go from {first_step} to {last_step}, expected 0 <= first <= last")
-
-    streams.sequence(seed, stream)  # Inside the generator, a bad seed would surface as an error of TensorFlow.
-
+    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream)
+    if isinstance(images, image_files.ImageFiles):
+        return _distributable(_load_batches(dataset, images, labels, batch_size, flip)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
 
     # Converted by AutoGraph, an InputError would reach the user as another exception.
     @tf.autograph.experimental.do_not_convert
     def assemble(index: tf.Tensor, augment_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         chosen = tf.gather(all_images, index)
-        chosen = augment.crop_and_flip(chosen, padding=crop_padding, flip=flip, seed=augment_seed)
+        chosen = augment.crop_and_flip(
+            chosen, padding=crop_padding, flip=flip, seed=augment_seed, padding_mode=padding_mode
+        )
         return chosen, tf.gather(all_labels, index), index
 
-    positions = functools.partial(_positions, len(images), batch_size, range(first_step, last_step), seed, stream)
-    signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
-    dataset = tf.data.Dataset.from_generator(positions, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step))
     dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
     return _distributable(dataset).prefetch(_AHEAD)
 
 
-def evaluation_batches(images: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(
+    images: np.ndarray | image_files.ImageFiles, labels: np.ndarray, *, batch_size: int
+) -> tf.data.Dataset:
     """All examples once, in order, not augmented, in batches of one static size.
 
     Args:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or files.
         labels: class ids [N].
         batch_size: n.
 
@@ -126,6 +122,8 @@ def evaluation_batches(images: np.ndarray, labels: np.ndarray, *, batch_size: in
     _check_arrays(images, labels, "evaluation")
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
+    if isinstance(images, image_files.ImageFiles):
+        return _distributable(_load_in_order(images, labels, batch_size)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
 
     @tf.autograph.experimental.do_not_convert
@@ -154,6 +152,80 @@ def pairs(training: tf.data.Dataset, meta: tf.data.Dataset) -> tf.data.Dataset:
         A dataset of `((images, labels, index), (meta_images, meta_labels, meta_index))`.
     """
     return tf.data.Dataset.zip((training, meta))
+
+
+def _steps(
+    images: np.ndarray | image_files.ImageFiles,
+    labels: np.ndarray,
+    batch_size: int,
+    steps: range,
+    seed: int,
+    stream: str,
+) -> tf.data.Dataset:
+    """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `batches` says."""
+    _check_arrays(images, labels, stream)
+    try:
+        steps_per_epoch(len(images), batch_size)
+    except errors.InputError as error:
+        raise errors.InputError(f"{stream}: {error}") from error
+    if not 0 <= steps.start <= steps.stop:
+        raise errors.InputError(f"the steps go from {steps.start} to {steps.stop}, expected 0 <= first <= last")
+    streams.sequence(seed, stream)  # Inside the generator, a bad seed would surface as an error of TensorFlow.
+    generator = functools.partial(_positions, len(images), batch_size, steps, seed, stream)
+    signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
+    dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps.stop - steps.start))
+
+
+def _load_batches(
+    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, batch_size: int, flip: bool
+) -> tf.data.Dataset:
+    """Batches of files at the positions and with the seeds of `dataset`, decoded side by side."""
+    paths, all_labels = _on_host(images.paths, labels)
+
+    def spread(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        own = tf.stack([tf.zeros_like(index), tf.range(batch_size, dtype=tf.int64)], axis=1)
+        return tf.gather(paths, index), tf.gather(all_labels, index), index, seed + own
+
+    def load(path: tf.Tensor, label: tf.Tensor, index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return image_files.load_for_training(path, seed, images.transform, flip), label, index
+
+    dataset = dataset.map(spread).unbatch()
+    dataset = dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _load_in_order(images: image_files.ImageFiles, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """All files once, and zeros with weight 0 up to whole batches."""
+    paths, all_labels = _on_host(images.paths, labels)
+    count, shape = len(images), images.shape[1:]
+
+    def load(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        present = position < count
+        image = tf.cond(
+            present,
+            lambda: image_files.load_for_evaluation(paths[position], images.transform),
+            lambda: tf.zeros(shape, tf.uint8),
+        )
+        label = tf.cond(present, lambda: all_labels[position], lambda: 0)
+        return tf.ensure_shape(image, shape), label, tf.cast(present, tf.float32)
+
+    dataset = tf.data.Dataset.range(count + -count % batch_size)
+    dataset = dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use; the tuner, which would choose, is off."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def positions(
+    num_examples: int, batch_size: int, first_step: int, last_step: int, seed: int, stream: str
+) -> Iterator[np.ndarray]:
+    """The examples' positions in the batches of those steps, int64 [n] each; arguments as in `batches`."""
+    for index, _ in _positions(num_examples, batch_size, range(first_step, last_step), seed, stream):
+        yield index
 
 
 def _positions(

@@ -14,34 +14,39 @@ def _images(n, height=5, width=4, channels=3, seed=0):
     return np.random.default_rng(seed).integers(1, 256, (n, height, width, channels), np.uint8)
 
 
-def _crop(image, padding, top, left, mirrored):
+def _crop(image, padding, top, left, mirrored, mode="zero"):
     """One crop, in plain NumPy."""
-    height, width, channels = image.shape
-    padded = np.zeros((height + 2 * padding, width + 2 * padding, channels), np.uint8)
-    padded[padding : padding + height, padding : padding + width] = image
+    height, width, _ = image.shape
+    around = [(padding, padding), (padding, padding), (0, 0)]
+    padded = np.pad(image, around, mode={"zero": "constant", "reflect": "reflect"}[mode])
     out = padded[top : top + height, left : left + width]
     return out[:, ::-1] if mirrored else out
 
 
-def _explain(image, result, padding, flip):
+def _explain(image, result, padding, flip, mode="zero"):
     """The only offsets and mirroring that turn the image into the result."""
     offsets = range(2 * padding + 1)
     found = [
         choice
         for choice in itertools.product(offsets, offsets, (False, True) if flip else (False,))
-        if np.array_equal(_crop(image, padding, *choice), result)
+        if np.array_equal(_crop(image, padding, *choice, mode), result)
     ]
     assert len(found) == 1, "the result is no crop of its image"
     return found[0]
 
 
 @pytest.mark.parametrize(("padding", "flip"), [(0, True), (1, False), (1, True), (2, True)])
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_result_is_a_crop_and_all_crops_are_equally_likely(padding, flip, channels):
-    images = _images(1500, channels=channels)
-    results = augment.crop_and_flip(tf.constant(images), padding=padding, flip=flip, seed=tf.constant([3, 4])).numpy()
+def test_every_result_is_a_crop_and_all_crops_are_equally_likely(padding, flip, channels, mode):
+    # Reflected at both sides, a narrow image has windows that are mirror images of others.
+    size = {"height": 6, "width": 7} if mode == "reflect" else {}
+    images = _images(1500, channels=channels, **size)
+    results = augment.crop_and_flip(
+        tf.constant(images), padding=padding, flip=flip, seed=tf.constant([3, 4]), padding_mode=mode
+    ).numpy()
     assert results.dtype == np.uint8
-    choices = [_explain(image, result, padding, flip) for image, result in zip(images, results, strict=True)]
+    choices = [_explain(image, result, padding, flip, mode) for image, result in zip(images, results, strict=True)]
     for values, draws in zip((2 * padding + 1, 2 * padding + 1, 1 + flip), zip(*choices, strict=True), strict=True):
         share = np.bincount(np.array(draws, int), minlength=values) / len(images)
         np.testing.assert_allclose(share, 1 / values, atol=5 * np.sqrt(0.25 / len(images)))
@@ -93,3 +98,11 @@ def test_the_seed_decides():
 def test_negative_padding():
     with pytest.raises(errors.InputError, match="padding is -1"):
         augment.crop_and_flip(tf.constant(_images(1)), padding=-1, flip=False, seed=tf.constant([0, 0]))
+
+
+def test_padding_that_cannot_be():
+    arguments = {"flip": True, "seed": tf.constant([0, 0])}
+    with pytest.raises(errors.InputError, match="no padding 'wrap', expected one of zero, reflect"):
+        augment.crop_and_flip(_images(2), padding=1, padding_mode="wrap", **arguments)
+    with pytest.raises(errors.InputError, match="crop padding of 4 by reflection with images of 5x4"):
+        augment.crop_and_flip(_images(2), padding=4, padding_mode="reflect", **arguments)

@@ -30,16 +30,13 @@ def _source(counts=_COUNTS):
     )
 
 
+_PLAN_FIELDS = {field.name for field in dataclasses.fields(bundle.LabelPlan)}
+
+
 def _make(source, **changes):
-    arguments = {
-        "meta_per_class": 5,
-        "noise": "none",
-        "noise_rate": 0.4,
-        "noise_includes_true_label": True,
-        "train_limit": 0,
-        "seed": 0,
-    }
-    return bundle.make_bundle(source, **(arguments | changes))
+    arguments = {"meta_per_class": 5, "noise_rate": 0.4, "train_limit": 0, "seed": 0} | changes
+    plan = {name: arguments.pop(name) for name in _PLAN_FIELDS & arguments.keys()}
+    return bundle.make_bundle(source, plan=bundle.LabelPlan(**plan), **arguments)
 
 
 def test_channel_statistics_against_numpy():
@@ -152,7 +149,7 @@ def test_no_limit():
         ({"meta_per_class": -1}, "meta_per_class is -1, expected 0 or more"),
         ({"train_limit": -2}, "train_limit is -2, expected 0 or more"),
         ({"train_limit": 88}, "train_limit is 88, expected at most the 87 training images"),
-        ({"noise": "pepper"}, "no label noise 'pepper', expected one of none, symmetric"),
+        ({"noise": "pepper"}, "no label noise 'pepper', expected one of none, symmetric, asymmetric"),
         ({"noise": "symmetric", "noise_rate": 1.5}, "noise rate is 1.5"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
@@ -166,3 +163,41 @@ def test_mistakes(changes, message):
 def test_meta_set_of_all_images():
     with pytest.raises(errors.InputError, match="meta set of 12 images takes all 12 training images of toy"):
         _make(_source((4, 4, 4)), meta_per_class=4)
+
+
+def test_actual_noise_rate_and_description():
+    made = _make(_source((300, 300, 300)), noise="symmetric", noise_rate=0.6)
+    wrong = np.mean(made.train_labels != made.train_true_labels)
+    assert made.actual_noise_rate == wrong
+    text = "toy: 885 training images of 2x3x3 in 3 classes of"
+    assert made.describe().startswith(text) and f"{wrong:.2%} of the labels wrong; 15 meta" in made.describe()
+    unknown = dataclasses.replace(made, train_true_labels=None)
+    assert unknown.actual_noise_rate is None and "true labels not known" in unknown.describe()
+
+
+def test_long_tail_comes_before_noise_and_after_the_meta_set():
+    source = _source((205, 205, 205))
+    plain = _make(source, imbalance=10)
+    np.testing.assert_array_equal(np.bincount(plain.train_true_labels), [200, 63, 20])
+    np.testing.assert_array_equal(plain.meta_index, _make(source).meta_index)
+    assert not set(plain.train_index) & set(plain.meta_index)
+    noisy = _make(source, imbalance=10, noise="symmetric", noise_rate=0.5)
+    np.testing.assert_array_equal(noisy.train_index, plain.train_index)
+    assert noisy.actual_noise_rate > 0.2
+    # The whole class counts, but what the meta set has is gone.
+    whole = _make(source, imbalance=10, imbalance_head="whole")
+    np.testing.assert_array_equal(np.bincount(whole.train_true_labels), [200, 64, 20])
+    without = _make(source, imbalance=10, imbalance_head="whole", meta_per_class=0)
+    np.testing.assert_array_equal(np.bincount(without.train_true_labels), [205, 64, 20])
+    step = _make(source, imbalance=10, imbalance_shape="step")
+    np.testing.assert_array_equal(np.bincount(step.train_true_labels), [200, 20, 20])
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("protocol", ["independent", "mw_net"])
+def test_no_meta_image_in_training(protocol, seed):
+    made = _make(_source((300, 300, 300)), noise="symmetric", noise_protocol=protocol, seed=seed)
+    assert not set(made.train_index) & set(made.meta_index)
+    assert len(made.train_index) + len(made.meta_index) == 900
+    np.testing.assert_array_equal(np.bincount(made.meta_labels), [5] * 3)
+    assert 0.1 < made.actual_noise_rate < 0.45

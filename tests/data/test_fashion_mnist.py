@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import fashion_mnist, idx
+from famus_tf.data import fashion_mnist, idx, prepared
 
 _DEBIAN = fashion_mnist.DEBIAN_FOLDER
 
@@ -17,7 +17,7 @@ _DEBIAN = fashion_mnist.DEBIAN_FOLDER
 def isolated(monkeypatch, tmp_path):
     """Hides the machine's own copies of the set."""
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", str(tmp_path / "debian"))
-    monkeypatch.setattr(fashion_mnist, "_read_prepared", lambda data_dir: None)
+    monkeypatch.setattr(prepared, "read", lambda name, data_dir: None)
 
 
 def _encode(array):
@@ -161,7 +161,7 @@ def test_pair_that_does_not_fit(tmp_path):
 def test_real_tensorflow_datasets(monkeypatch, tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", str(tmp_path / "debian"))
-    assert fashion_mnist._read_prepared(str(tmp_path)) is None or tfds.builder("fashion_mnist").is_prepared()
+    assert prepared.read("fashion_mnist", str(tmp_path)) is None or tfds.builder("fashion_mnist").is_prepared()
     with tfds.testing.mock_data(num_examples=7, policy=tfds.testing.MockPolicy.USE_CODE):
         monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
         source = fashion_mnist.load(str(tmp_path))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import noise
+from famus_tf.data import cifar, noise
 
 
 def _matrix(rate, num_classes, includes_true_label):
@@ -79,3 +79,112 @@ def test_labels_that_are_no_class_ids():
         noise.symmetric(np.array([0.0, 1.0]), 0.1, 10, True, rng)
     with pytest.raises(errors.InputError, match="1 classes"):
         noise.symmetric(np.array([0, 0]), 0.1, 1, False, rng)
+
+
+_CIFAR10 = noise.Classes(10, (0, 1, 0, 5, 7, 3, 6, 7, 8, 1))
+_CIFAR100 = noise.Classes(100, None, cifar.CIFAR100_SUPERCLASSES)
+
+
+def _expected_matrix(kind, rate, classes, superclasses):
+    """Entry by entry, from the words of the papers."""
+    matrix = np.zeros((classes.count, classes.count))
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    mistakes = {"truck": "automobile", "bird": "airplane", "cat": "dog", "dog": "cat", "deer": "horse"}
+    for i in range(classes.count):
+        if classes.superclasses is None:
+            family = []
+        elif superclasses == "true":
+            family = [j for j in range(classes.count) if classes.superclasses[j] == classes.superclasses[i]]
+        else:
+            family = [j for j in range(classes.count) if j // 5 == i // 5]
+        if kind == "pairflip":
+            wrong = [(i + 1) % classes.count]
+        elif kind == "hierarchical":
+            wrong = [j for j in family if j != i]
+        elif family:
+            wrong = [family[(family.index(i) + 1) % len(family)]]
+        else:
+            wrong = [names.index(mistakes.get(names[i], names[i]))]
+        for j in wrong:
+            matrix[i, j] += rate / len(wrong)
+        matrix[i, i] += 1 - rate
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "superclasses"),
+    [
+        ("pairflip", _CIFAR10, "true"),
+        ("pairflip", _CIFAR100, "true"),
+        ("asymmetric", _CIFAR10, "true"),
+        ("asymmetric", _CIFAR100, "true"),
+        ("asymmetric", _CIFAR100, "consecutive"),
+        ("hierarchical", _CIFAR100, "true"),
+        ("hierarchical", _CIFAR100, "consecutive"),
+    ],
+)
+def test_matrices_are_those_of_the_papers(kind, classes, superclasses):
+    for rate in (0.0, 0.2, 0.4, 0.6, 1.0):
+        matrix = noise.transition_matrix(kind, rate, classes, superclasses, np.random.default_rng(0))
+        np.testing.assert_allclose(matrix, _expected_matrix(kind, rate, classes, superclasses), atol=1e-15)
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("flip", 1), ("flip2", 2)])
+@pytest.mark.parametrize("classes", [_CIFAR10, _CIFAR100])
+def test_flip_draws_other_classes(kind, targets, classes):
+    matrices = [noise.transition_matrix(kind, 0.4, classes, "true", np.random.default_rng(seed)) for seed in (0, 1)]
+    for matrix in matrices:
+        np.testing.assert_allclose(np.diag(matrix), 0.6)
+        off = matrix - np.diag(np.diag(matrix))
+        assert np.all((off > 0).sum(1) == targets)
+        np.testing.assert_allclose(off[off > 0], 0.4 / targets)
+    assert not np.array_equal(*matrices)
+
+
+# Of `reference` conventions: the share of wrong labels among K classes at rate r.
+@pytest.mark.parametrize("rate", [0.2, 0.4, 0.6])
+@pytest.mark.parametrize("classes", [_CIFAR10, _CIFAR100])
+@pytest.mark.parametrize("kind", ["symmetric", "excluded", "flip", "flip2", "pairflip", "asymmetric", "hierarchical"])
+def test_actual_rates(kind, classes, rate):
+    if kind == "hierarchical" and classes is _CIFAR10:
+        pytest.skip("no superclasses")
+    count, n = classes.count, 200_000
+    labels, rng = np.arange(n) % count, np.random.default_rng(5)
+    if kind in ("symmetric", "excluded"):
+        noisy = noise.symmetric(labels, rate, count, kind == "symmetric", rng)
+        expected = rate * (count - 1) / count if kind == "symmetric" else rate
+    else:
+        noisy = noise.draw(labels, noise.transition_matrix(kind, rate, classes, "true", rng), rng)
+        expected = rate / 2 if (kind, count) == ("asymmetric", 10) else rate
+    assert np.mean(noisy != labels) == pytest.approx(expected, abs=5 * np.sqrt(rate * (1 - rate) / n))
+
+
+def test_drawing_is_numpys_choice_one_by_one():
+    matrix = noise.transition_matrix("flip2", 0.3, _CIFAR10, "true", np.random.default_rng(0))
+    labels = np.random.default_rng(1).integers(0, 10, 500)
+    expected, state = [], np.random.RandomState(7)
+    for label in labels:
+        expected.append(state.choice(10, p=matrix[label]))
+    np.testing.assert_array_equal(noise.draw(labels, matrix, np.random.RandomState(7)), expected)
+
+
+def test_no_block_of_five_consecutive_classes_is_a_superclass():
+    """Why `consecutive` is not the default."""
+    groups = np.array(cifar.CIFAR100_SUPERCLASSES)
+    np.testing.assert_array_equal(np.bincount(groups), [5] * 20)
+    assert not any(len(set(groups[start : start + 5])) == 1 for start in range(0, 100, 5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "message"),
+    [
+        ("asymmetric", noise.Classes(4), "no customary map of mistakes and no superclasses; expected cifar10"),
+        ("hierarchical", _CIFAR10, "no superclasses; expected cifar100"),
+        ("flip", noise.Classes(1), "1 classes"),
+        ("flip2", noise.Classes(2), "flip2 with 2 classes: expected 3 or more"),
+        ("pepper", _CIFAR10, "no label noise 'pepper'"),
+    ],
+)
+def test_noise_that_the_classes_do_not_allow(kind, classes, message):
+    with pytest.raises(errors.InputError, match=message):
+        noise.transition_matrix(kind, 0.2, classes, "true", np.random.default_rng(0))

@@ -1,0 +1,81 @@
+"""List files: one image's path and its label in each line."""
+
+from __future__ import annotations
+
+import os
+
+from famus_tf import errors
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+SEPARATORS = {"auto": "", "tab": "\t", "space": " ", "comma": ",", "colon": ":"}
+
+
+def is_image(name: str) -> bool:
+    """Whether the file's name ends as an image's does."""
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def read(path: str, root: str | None, separator: str = "auto") -> tuple[list[str], list[str]]:
+    """Reads a list file.
+
+    Args:
+        path: the file; empty lines and a first line without an image in it, a header, are passed over.
+        root: the folder that relative paths start at; None for the file's own.
+        separator: a key of `SEPARATORS`; what stands between a path, which may contain it, and its label. "auto" takes
+            the one that leaves the name of an image before it in every line.
+
+    Returns:
+        The images' paths, and their labels as they are written.
+
+    Raises:
+        errors.InputError: it cannot be read, holds no image, a line is not a path and a label, or an image is missing.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.InputError(f"{path}: not a readable list ({error})") from error
+    if lines and not any(ending in lines[0][1].lower() for ending in IMAGE_ENDINGS):
+        del lines[0]
+    if not lines:
+        raise errors.InputError(f"{path}: names no images, expected a path and a label in each line")
+    mark = SEPARATORS[separator] or _detect(path, lines)
+    pairs = [_parse(path, number, line, mark) for number, line in lines]
+    base = root or os.path.dirname(path)
+    paths = [os.path.join(base, name) for name, _ in pairs]
+    _check_present(path, [number for number, _ in lines], paths)
+    return paths, [label for _, label in pairs]
+
+
+def _detect(path: str, lines: list[tuple[int, str]]) -> str:
+    marks = [mark for mark in SEPARATORS.values() if mark]
+    # A label may be missing here and there, which is told line by line below; the name before it must be an image's.
+    for mark in marks:
+        if all(is_image(line.rpartition(mark)[0].strip()) for _, line in lines):
+            return mark
+    best = max(marks, key=lambda mark: sum(is_image(line.rpartition(mark)[0].strip()) for _, line in lines))
+    number, line = next((n, text) for n, text in lines if not is_image(text.rpartition(best)[0].strip()))
+    raise errors.InputError(
+        f"{path}, line {number}: found {line!r}, expected an image's path, a tab, space, comma or colon, and a label"
+    )
+
+
+def _parse(path: str, number: int, line: str, mark: str) -> tuple[str, str]:
+    name, _, label = line.rpartition(mark)
+    name, label = name.strip(), label.strip()
+    if not is_image(name) or not label:
+        raise errors.InputError(
+            f"{path}, line {number}: found {line!r}, expected an image's path, {mark!r}, and a label"
+        )
+    return name, label
+
+
+def _check_present(path: str, numbers: list[int], paths: list[str]) -> None:
+    """Folder by folder: a million questions for single files take long on a network's disk."""
+    present = {}
+    for number, name in zip(numbers, paths, strict=True):
+        folder, _, file = name.rpartition(os.sep)
+        if folder not in present:
+            present[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
+        if file not in present[folder]:
+            raise errors.InputError(f"{path}, line {number}: there is no image {name}; see --data_dir")

@@ -1,0 +1,121 @@
+"""The flags of the data: which images, which labels are made wrong, what is trusted."""
+
+import dataclasses
+
+from famus_tf import flag_group
+from famus_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(flag_group.FlagGroup):
+    """Which images, which labels are made wrong, and what is held out as the trusted meta set."""
+
+    dataset: str = flag_group.flag(
+        "digits", "The data set.", ("digits", "fashion_mnist", "cifar10", "cifar100", "folder", "list")
+    )
+    data_dir: str = flag_group.flag("", "The folder of the data set's files. Empty: the data set's own default.")
+    image_size: int = flag_group.flag(
+        0,
+        "Of folder and list: side of the square that the network sees; 0: the images' own size where they are small, "
+        "else 224.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
+    resize: int = flag_group.flag(
+        0,
+        "Of folder and list: pixels of the shorter side before the crop; 0: 8/7 of image_size, 256 for 224.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
+    train_list: str = flag_group.flag("", "Of list: the training set, a path and a label in each line.")
+    test_list: str = flag_group.flag("", "Of list: the test set.")
+    meta_list: str = flag_group.flag("", "Of list: trusted labels; empty: taken out of the training set.")
+    list_separator: str = flag_group.flag(
+        "auto",
+        "Of list: what stands between path and label.",
+        ("auto", "tab", "space", "comma", "colon"),
+    )
+    noise: str = flag_group.flag(
+        "none",
+        "How training labels are made wrong: none; symmetric (replaced by a class drawn uniformly); asymmetric "
+        "(classes that resemble each other); flip, flip2 (one, two other classes drawn for each class); hierarchical "
+        "(another class of the same superclass); pairflip (the next class); or file (--noise_file).",
+        ("none", "symmetric", "asymmetric", "flip", "flip2", "hierarchical", "pairflip", "file"),
+    )
+    noise_rate: float = flag_group.flag(
+        0.0,
+        "The fraction of training labels that is redrawn, in [0, 1]; the actual share of wrong ones is printed and "
+        "kept in results.json.",
+        bounds=flag_group.FRACTION,
+    )
+    noise_includes_true_label: bool = flag_group.flag(
+        True,
+        "Symmetric noise redraws from all classes, the true one included, so that fewer labels than noise_rate end up "
+        "wrong; without it, from the other classes only.",
+    )
+    superclasses: str = flag_group.flag(
+        "true",
+        "Of asymmetric and hierarchical noise on cifar100: its true superclasses, or consecutive: blocks of five class "
+        "ids, as in much of the literature's code, none of which is a superclass.",
+        ("true", "consecutive"),
+    )
+    noise_file: str = flag_group.flag(
+        "",
+        "With --noise=file: a label for each training image by its position: a JSON list, a .npy vector, or CIFAR-N's "
+        ".pt.",
+    )
+    noise_key: str = flag_group.flag("", "Which labels of CIFAR-N's file, such as worse_label.")
+    noise_protocol: str = flag_group.flag(
+        "independent",
+        "How meta set and noise are drawn: independent (of each other), or mw_net: label by label as by "
+        "Meta-Weight-Net's code, which with --seed=1 is its published set.",
+        ("independent", "mw_net"),
+    )
+    imbalance: float = flag_group.flag(
+        1.0,
+        "Images of the largest class over those of the smallest, of a long-tailed training set; 1: classes as they "
+        "are.",
+        bounds=flag_group.AT_LEAST_ONE,
+    )
+    imbalance_shape: str = flag_group.flag(
+        "exponential",
+        "Of the long tail: exponential, or step (the second half of the classes is small).",
+        ("exponential", "step"),
+    )
+    imbalance_head: str = flag_group.flag(
+        "after_meta",
+        "The largest class's count: after_meta (what the meta set leaves of it; Meta-Weight-Net and FaMUS), or whole "
+        "(all of it, as far as the meta set leaves that; Cui et al. and LDAM).",
+        ("after_meta", "whole"),
+    )
+    meta_per_class: int = flag_group.flag(
+        10,
+        "Images per class with trusted labels, taken from the training set: the meta set; 0 for cross_entropy alone.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
+    train_limit: int = flag_group.flag(
+        0,
+        "Train on a class-balanced subset of so many images, for quick studies; 0: on all.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
+    augment: str = flag_group.flag(
+        "auto",
+        "Random changes to training images: none, crop (padded, then cropped), crop_flip (and mirrored), or auto: the "
+        "data set's own.",
+        ("auto", "none", "crop", "crop_flip"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A rate without a kind of noise would train on clean labels and report it as robustness.
+        if self.noise == "none" and self.noise_rate > 0:
+            raise InputError(
+                f"--noise_rate={self.noise_rate!r}: expected 0 with --noise=none; give --noise=symmetric or "
+                "--noise_rate=0"
+            )
+        if self.noise == "file" and self.noise_rate > 0:
+            raise InputError(f"--noise_rate={self.noise_rate!r}: expected 0 with --noise=file, whose labels are given")
+        if (self.noise == "file") != bool(self.noise_file):
+            raise InputError(f"--noise={self.noise} with --noise_file={self.noise_file!r}: expected both or neither")
+        if self.noise_key and not self.noise_file:
+            raise InputError(f"--noise_key={self.noise_key}: expected --noise=file and --noise_file")
+        if self.noise_protocol == "mw_net" and self.imbalance > 1:
+            raise InputError(f"--noise_protocol=mw_net with --imbalance={self.imbalance!r}: expected independent")

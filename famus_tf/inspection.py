@@ -1,0 +1,191 @@
+"""A look at the data before a run: counts, noise and imbalance as text, examples with their labels as a picture."""
+
+import json
+import pathlib
+
+import keras
+import matplotlib.figure
+import numpy as np
+
+from famus_tf import errors
+from famus_tf.data import image_files
+
+_SHEET_ROWS, _SHEET_COLUMNS = 5, 10
+_CLASSES_SHOWN = 40
+_PER_ROW_CONFUSIONS = 5
+_BROKEN_SHOWN = 10
+
+
+def describe(bundle):
+    """What is in a bundle.
+
+    Args:
+      bundle: `data.bundle.Bundle`.
+
+    Returns:
+      Several lines of text: the whole, a table of the classes, and the commonest mistakes where the truth is known.
+    """
+    lines = [bundle.describe()]
+    counts = {
+        "training": np.bincount(bundle.train_labels, minlength=bundle.num_classes),
+        "meta": np.bincount(bundle.meta_labels, minlength=bundle.num_classes),
+        "test": np.bincount(bundle.test_labels, minlength=bundle.num_classes),
+    }
+    smallest = counts["training"].min()
+    ratio = f"{counts['training'].max() / smallest:.2f}" if smallest else "infinite: a class has none"
+    lines.append(f"largest class over smallest, by the given labels: {ratio}")
+    wrong = None
+    if bundle.train_true_labels is not None:
+        wrong = _wrong_shares(bundle)
+        true = np.bincount(bundle.train_true_labels, minlength=bundle.num_classes)
+        ratio = f"{true.max() / true.min():.2f}" if true.min() else "infinite: a class has none"
+        lines.append(f"largest class over smallest, by the true labels: {ratio}")
+    width = max(len(name) for name in (*bundle.class_names, "class"))
+    header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>10}" for name in counts)
+    lines.append(header + ("" if wrong is None else f"{'wrong':>9}  taken for"))
+    for c, name in enumerate(bundle.class_names[:_CLASSES_SHOWN]):
+        row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>10,}" for column in counts.values())
+        lines.append(row if wrong is None else f"{row}{wrong[c]:>9.1%}  {_mistakes(bundle, c)}".rstrip())
+    if bundle.num_classes > _CLASSES_SHOWN:
+        lines.append(f"... and {bundle.num_classes - _CLASSES_SHOWN} classes more, all in inspection.json")
+    return "\n".join(lines)
+
+
+def scan_files(bundle):
+    """Decodes all files of a bundle, with a progress bar.
+
+    Args:
+      bundle: `data.bundle.Bundle`.
+
+    Returns:
+      {"training" | "meta" | "test": {"files", "height", "width", "broken"}}: their number, [least, median, largest] of
+      the sizes, and {path: what is wrong}; empty where the images are no files.
+    """
+    found = {}
+    for name, images in (
+        ("training", bundle.train_images),
+        ("meta", bundle.meta_images),
+        ("test", bundle.test_images),
+    ):
+        if isinstance(images, image_files.ImageFiles) and len(images):
+            print(f"{name} images:", flush=True)
+            sizes, broken = image_files.scan(images, keras.utils.Progbar(len(images), unit_name="image").update)
+            ranges = [[int(least), float(median), int(largest)] for least, median, largest in _ranges(sizes)]
+            found[name] = {"files": len(images), "height": ranges[0], "width": ranges[1], "broken": broken}
+    return found
+
+
+def describe_files(found):
+    """Lines of text about what `scan_files` found."""
+    lines = []
+    for name, part in found.items():
+        height, width = part["height"], part["width"]
+        lines.append(
+            f"{name} files: {part['files']:,}, heights {height[0]} to {height[2]} (median {height[1]:g}), widths "
+            f"{width[0]} to {width[2]} (median {width[1]:g}), {len(part['broken']):,} broken or missing"
+        )
+        lines += [f"  {path}: {reason}" for path, reason in list(part["broken"].items())[:_BROKEN_SHOWN]]
+        if len(part["broken"]) > _BROKEN_SHOWN:
+            lines.append(f"  ... and {len(part['broken']) - _BROKEN_SHOWN:,} more, all in inspection.json")
+    return "\n".join(lines)
+
+
+def write(workdir, bundle, seed, files=None):
+    """Writes `inspection.json` and the picture `examples.png`.
+
+    Args:
+      workdir: the run directory, made where it is not there.
+      bundle: `data.bundle.Bundle`.
+      seed: int, of the choice of examples.
+      files: what `scan_files` found; broken ones are not drawn.
+
+    Returns:
+      The picture's path.
+
+    Raises:
+      InputError: nothing can be written there.
+    """
+    workdir = pathlib.Path(workdir)
+    summary = {
+        "dataset": bundle.name,
+        "actual_noise_rate": bundle.actual_noise_rate,
+        "image_shape": list(bundle.image_shape),
+        "class_names": list(bundle.class_names),
+        "training": np.bincount(bundle.train_labels, minlength=bundle.num_classes).tolist(),
+        "meta": np.bincount(bundle.meta_labels, minlength=bundle.num_classes).tolist(),
+        "test": np.bincount(bundle.test_labels, minlength=bundle.num_classes).tolist(),
+        "wrong": None if bundle.train_true_labels is None else _wrong_shares(bundle).tolist(),
+        "files": files or {},
+    }
+    broken = set((files or {}).get("training", {}).get("broken", ()))
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "inspection.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        draw_examples(workdir / "examples.png", bundle, seed, broken)
+    except OSError as error:
+        raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
+    return workdir / "examples.png"
+
+
+def draw_examples(path, bundle, seed, broken=()):
+    """Draws training images, as equally many of each class as there is room for, with their labels.
+
+    Args:
+      path: PNG file to write.
+      bundle: `data.bundle.Bundle`.
+      seed: int, of the choice.
+      broken: paths of files that cannot be drawn.
+    """
+    usable = np.arange(len(bundle.train_labels))
+    if broken:
+        usable = np.array([k for k in usable if bundle.train_images.paths[k].decode() not in broken], np.int64)
+    count = _SHEET_ROWS * _SHEET_COLUMNS
+    chosen = usable[_choose(bundle.train_labels[usable], count, np.random.default_rng(seed))]
+    figure = matplotlib.figure.Figure(figsize=(1.5 * _SHEET_COLUMNS, 1.75 * _SHEET_ROWS), layout="constrained")
+    axes = figure.subplots(_SHEET_ROWS, _SHEET_COLUMNS).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, position, image in zip(axes, chosen, image_files.as_array(bundle.train_images, chosen), strict=False):
+        axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+        given = bundle.class_names[bundle.train_labels[position]]
+        title, color = given, "black"
+        if bundle.train_true_labels is not None:
+            true = bundle.class_names[bundle.train_true_labels[position]]
+            title, color = (given, "tab:green") if true == given else (f"{given}\n(true: {true})", "tab:red")
+        axis.set_title(title, fontsize=8, color=color)
+    legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
+    figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
+    figure.savefig(path, dpi=100)
+
+
+def _ranges(sizes):
+    """(least, median, largest) of heights and of widths; zeros where there are none."""
+    if not len(sizes):
+        return [(0, 0, 0)] * 2
+    return list(zip(sizes.min(0), np.median(sizes, axis=0), sizes.max(0), strict=True))
+
+
+def _choose(labels, count, rng):
+    """Positions of up to `count` examples: one of each class in turn, classes in order."""
+    order = rng.permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)
+    for c in np.unique(labels):
+        members = order[labels[order] == c]
+        rank[members] = np.arange(len(members))
+    by_rank = np.lexsort((rng.permutation(len(labels)), rank))[:count]
+    return by_rank[np.argsort(labels[by_rank], kind="stable")]
+
+
+def _wrong_shares(bundle):
+    """For each true class the share of its training images whose label is another; 0 where it has none."""
+    true, wrong = bundle.train_true_labels, bundle.train_labels != bundle.train_true_labels
+    totals = np.bincount(true, minlength=bundle.num_classes)
+    return np.bincount(true, weights=wrong, minlength=bundle.num_classes) / np.maximum(totals, 1)
+
+
+def _mistakes(bundle, c):
+    """The commonest wrong labels of true class `c`, as text."""
+    given = bundle.train_labels[(bundle.train_true_labels == c) & (bundle.train_labels != c)]
+    counts = np.bincount(given, minlength=bundle.num_classes)
+    common = [d for d in np.argsort(-counts, kind="stable")[:_PER_ROW_CONFUSIONS] if counts[d]]
+    return ", ".join(f"{bundle.class_names[d]} ({counts[d]:,})" for d in common)

@@ -1,0 +1,129 @@
+"""Class folders and lists as sources, and the bundles that are made of them."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from famus_tf import errors
+from famus_tf.data import bundle, image_files, own_images
+
+_OPTIONS = own_images.Options()
+
+
+def _write(path, size=(40, 48), grey=False, colour=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = size if grey else (*size, 3)
+    PIL.Image.fromarray(np.full(shape, colour, np.uint8)).save(path)
+
+
+def _tree(root, counts, **options):
+    """`counts`: {folder below root: images}."""
+    for folder, count in counts.items():
+        for number in range(count):
+            _write(root / folder / f"{number}.png", **options)
+    return str(root)
+
+
+def test_folders_with_splits(tmp_path):
+    counts = {"train/cat": 5, "train/dog": 3, "test/dog": 2, "test/cat": 1, "meta/cat": 2, "meta/dog": 2}
+    source = own_images.load_folder(_tree(tmp_path, counts), _OPTIONS)
+    assert source.class_names == ("cat", "dog") and not source.labels_are_true
+    np.testing.assert_array_equal(source.train_labels, [0] * 5 + [1] * 3)
+    np.testing.assert_array_equal(source.test_labels, [0, 1, 1])
+    np.testing.assert_array_equal(source.meta_labels, [0, 0, 1, 1])
+    assert source.train_images.paths[0].decode() == str(tmp_path / "train" / "cat" / "0.png")
+    assert source.train_images.shape == (8, 40, 40, 3)
+    made = bundle.make_bundle(source, meta_per_class=10, plan=bundle.LabelPlan(), seed=0)
+    assert len(made.train_labels) == 8 and made.train_true_labels is None and made.actual_noise_rate is None
+    np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
+    assert not set(made.meta_index) & set(made.train_index)
+    assert made.mean == (100.0,) * 3 and all(value > 0 for value in made.std)
+
+
+def test_folders_without_meta_and_with_val(tmp_path):
+    source = own_images.load_folder(_tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}), _OPTIONS)
+    assert source.meta_images is None and len(source.test_labels) == 4
+    plan = bundle.LabelPlan(noise="symmetric", noise_rate=0.5)
+    made = bundle.make_bundle(source, meta_per_class=2, plan=plan, seed=0)
+    np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        made.train_true_labels, [0] * 4 + [1] * 4
+    )  # noise was added: these were taken for true
+    assert not set(made.train_images.paths) & set(made.meta_images.paths)
+
+
+def test_one_folder_is_split_alike_every_time(tmp_path):
+    root = _tree(tmp_path, {"a": 10, "b": 5, "c": 2})
+    sources = [own_images.load_folder(root, _OPTIONS) for _ in range(2)]
+    for source in sources:
+        np.testing.assert_array_equal(np.bincount(source.test_labels), [2, 1, 1])
+        np.testing.assert_array_equal(np.bincount(source.train_labels), [8, 4, 1])
+        assert not set(source.test_images.paths) & set(source.train_images.paths)
+    np.testing.assert_array_equal(sources[0].test_images.paths, sources[1].test_images.paths)
+
+
+@pytest.mark.parametrize(
+    ("size", "grey", "options", "expected"),
+    [
+        ((28, 28), True, {}, (28, 28, 3, 1)),
+        ((32, 40), False, {}, (32, 32, 4, 3)),
+        ((300, 400), False, {}, (256, 224, 0, 3)),
+        ((300, 400), False, {"image_size": 160}, (183, 160, 0, 3)),
+        ((300, 400), False, {"image_size": 160, "resize": 160}, (160, 160, 0, 3)),
+        ((28, 28), True, {"image_size": 24}, (27, 24, 0, 1)),
+    ],
+)
+def test_sizes(size, grey, options, expected, tmp_path):
+    root = _tree(tmp_path, {"train/a": 2, "test/a": 1}, size=size, grey=grey)
+    transform = own_images.load_folder(root, own_images.Options(**options)).train_images.transform
+    assert (transform.resize, transform.size, transform.padding, transform.channels) == expected
+
+
+def test_lists(tmp_path):
+    _tree(tmp_path, {"images": 6})
+    (tmp_path / "train.txt").write_text("".join(f"images/{k}.png {k % 3}\n" for k in range(4)))
+    (tmp_path / "test.txt").write_text("images/4.png 1\nimages/5.png 0\n")
+    options = own_images.Options(train_list=str(tmp_path / "train.txt"), test_list=str(tmp_path / "test.txt"))
+    source = own_images.load_list(None, options)
+    np.testing.assert_array_equal(source.train_labels, [0, 1, 2, 0])
+    np.testing.assert_array_equal(source.test_labels, [1, 0])
+    assert source.class_names == ("0", "1", "2")
+    (tmp_path / "test.txt").write_text("images/4.png 7\n")
+    with pytest.raises(errors.InputError, match=r"4\.png: class '7' of the test set is not among the training set's"):
+        own_images.load_list(None, options)
+    with pytest.raises(errors.InputError, match="--dataset=list: expected --train_list and --test_list"):
+        own_images.load_list(None, _OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, r"expected a folder with train/<class>/<image> and test"),
+        ({"train/a": 2}, r"has train/ but no test/ or val/"),
+        ({"train/a": 2, "test/b": 1}, "class 'b' of the test set is not among the training set's classes"),
+        ({"a": 1}, "class a: has 1 image, expected 2 or more"),
+    ],
+)
+def test_wrong_layouts(counts, message, tmp_path):
+    root = tmp_path / "data"
+    with pytest.raises(errors.InputError, match=message):
+        own_images.load_folder(_tree(root, counts), _OPTIONS)
+    for folder in ("train/empty", "test/empty"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(errors.InputError, match=r"empty: holds no images \(\.jpg"):
+        own_images.load_folder(str(root), _OPTIONS)
+
+
+def test_broken_image(tmp_path):
+    root = _tree(tmp_path, {"train/a": 2, "test/a": 1})
+    (tmp_path / "train" / "a" / "0.png").write_bytes(b"no image")
+    assert own_images.load_folder(root, _OPTIONS).mean == (100.0,) * 3
+    (tmp_path / "train" / "a" / "1.png").write_bytes(b"no image")
+    with pytest.raises(
+        errors.InputError,
+        match=r"0\.png: not a readable image \(Unknown image file format\. One of .* required\.\)$",
+    ):
+        own_images.load_folder(root, _OPTIONS)
+    files = image_files.ImageFiles(np.array([str(tmp_path / "gone.png")]), image_files.Transform(8, 8))
+    with pytest.raises(errors.InputError, match=r"gone\.png: not a readable image"):
+        image_files.as_array(files, np.array([0]))

@@ -1,0 +1,128 @@
+"""Each data set's flag file through the real command line, on a small tree in the set's own layout."""
+
+import json
+import pathlib
+import pickle
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from famus_tf import main
+from famus_tf.data import cifar
+
+FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
+
+
+def _cifar(root, name, per_class):
+    """The Python form; colours go by class, so that there is something to learn."""
+    count = 10 if name == "cifar10" else 100
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 200, (count, 3, 1), np.uint8)
+    folder = root / ("cifar-10-batches-py" if name == "cifar10" else "cifar-100-python")
+    folder.mkdir(parents=True)
+    files = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"] if name == "cifar10" else ["train", "test"]
+    for file in files:
+        labels = rng.permutation(np.repeat(np.arange(count), 4 if "test" in file else per_class))
+        noise = rng.integers(0, 56, (len(labels), 3, 1024), np.uint8)
+        content = {b"data": (colours[labels] + noise).reshape(-1, 3072)}
+        if name == "cifar10":
+            content[b"labels"] = labels.tolist()
+        else:
+            coarse = np.array(cifar.CIFAR100_SUPERCLASSES)[labels]
+            content |= {b"fine_labels": labels.tolist(), b"coarse_labels": coarse.tolist()}
+        (folder / file).write_bytes(pickle.dumps(content, 2))
+
+
+def _folders(root, counts):
+    """PNG and JPEG files of several sizes; colours go by class."""
+    rng = np.random.default_rng(0)
+    for number, (folder, count) in enumerate(counts.items()):
+        (root / folder).mkdir(parents=True)
+        for k in range(count):
+            size = rng.integers(150, 300, 2)
+            picture = rng.integers(0, 56, (*size, 3)) + 50 * (number % 3)
+            PIL.Image.fromarray(picture.astype(np.uint8)).save(root / folder / f"{k}.{('png', 'jpg')[k % 2]}")
+
+
+_FOLDERS = {f"{split}/{name}": count for split, count in (("train", 12), ("test", 3)) for name in ("cat", "dog", "owl")}
+
+
+@pytest.mark.parametrize(
+    ("flag_file", "make_tree", "changes", "expected"),
+    [
+        (
+            "cifar10_noisy.cfg",
+            lambda root: _cifar(root, "cifar10", per_class=12),
+            ["--meta_per_class=20"],
+            {"dataset": "cifar10", "classes": 10, "rate": 0.54},
+        ),
+        (
+            "cifar100_noisy.cfg",
+            lambda root: _cifar(root, "cifar100", per_class=12),
+            [],
+            {"dataset": "cifar100", "classes": 100, "rate": 0.594},
+        ),
+        (
+            "folder.cfg",
+            lambda root: _folders(root, _FOLDERS),
+            ["--meta_per_class=6", "--image_size=64"],
+            {"dataset": "folder", "classes": 3, "rate": None},
+        ),
+    ],
+)
+def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_path, capsys):
+    make_tree(tmp_path / "data")
+    command = [*_debug(flag_file), *changes]
+    assert main.main([*command, *_places(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{expected['dataset']}: " in said and f"in {expected['classes']} classes" in said
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["dataset"] == expected["dataset"] and results["steps"] == 12
+    if expected["rate"] is None:
+        assert results["actual_noise_rate"] is None and "true labels not known" in said
+    else:
+        assert results["actual_noise_rate"] == pytest.approx(expected["rate"], abs=0.08)
+        assert f"{results['actual_noise_rate']:.2%} of the labels wrong" in said
+    assert main.main([*command, *_places(tmp_path), "--mode=inspect"]) == 0
+    assert (tmp_path / "run" / "examples.png").exists()
+
+
+def _places(root):
+    return f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}"
+
+
+def _debug(flag_file):
+    return ["main.py", f"--flagfile={FLAGS / flag_file}", f"--flagfile={FLAGS / 'debug.cfg'}"]
+
+
+@pytest.mark.parametrize("broken", ["train/cat/1.jpg", "test/owl/2.png"])
+def test_broken_image_is_named(broken, tmp_path, capsys):
+    _folders(tmp_path / "data", _FOLDERS)
+    path = tmp_path / "data" / broken
+    options = ["--image_size=64", "--meta_per_class=6"]
+    # Its head is whole, so that nobody notices before it is decoded.
+    path.write_bytes(path.read_bytes()[:3000])
+    assert main.main([*_debug("folder.cfg"), *options, *_places(tmp_path), "--mode=inspect"]) == 0
+    said = capsys.readouterr().out
+    assert "1 broken or missing" in said and f"{path}: not a readable image" in said
+    found = json.loads((tmp_path / "run" / "inspection.json").read_text())["files"]
+    assert [file for part in found.values() for file in part["broken"]] == [str(path)]
+    assert main.main([*_debug("folder.cfg"), *options, *_places(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}: not a readable image" in said and "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("famus_tf: error: ")
+
+
+@pytest.mark.parametrize("flag_file", ["cifar10_noisy.cfg", "cifar100_noisy.cfg"])
+def test_layout_that_is_not_there(flag_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    command = ["main.py", f"--flagfile={FLAGS / flag_file}", f"--data_dir={tmp_path / 'data'}"]
+    assert main.main([*command, f"--workdir={tmp_path / 'run'}"]) == 2
+    said = capsys.readouterr().err
+    name = flag_file.partition("_")[0]
+    assert f"{name} was not found in {tmp_path / 'data'}" in said
+    assert "expected in --data_dir cifar-" in said and said.count("\n") == 1
+    assert not (tmp_path / "run" / "results.json").exists()

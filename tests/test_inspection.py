@@ -1,0 +1,99 @@
+"""The look at the data before a run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from famus_tf import config, errors, experiment, inspection, main
+from famus_tf.data import bundle
+
+
+def _bundle(**changes):
+    labels = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    made = bundle.Bundle(
+        name="toy",
+        train_images=np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4, 1),
+        train_labels=labels,
+        train_true_labels=np.array([0, 0, 1, 1, 1, 2], np.int32),
+        train_index=np.arange(6),
+        meta_images=np.zeros((3, 4, 4, 1), np.uint8),
+        meta_labels=np.arange(3, dtype=np.int32),
+        meta_index=np.arange(3),
+        test_images=np.zeros((2, 4, 4, 1), np.uint8),
+        test_labels=np.array([0, 2], np.int32),
+        class_names=("cat", "dog", "whale"),
+        mean=(1.0,),
+        std=(1.0,),
+        crop_padding=0,
+        flip=False,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_text():
+    lines = inspection.describe(_bundle()).splitlines()
+    assert lines[0].startswith("toy: 6 training images of 4x4x1 in 3 classes of 1 to 3, 16.67% of the labels wrong")
+    assert lines[1:3] == [
+        "largest class over smallest, by the given labels: 3.00",
+        "largest class over smallest, by the true labels: 3.00",
+    ]
+    assert [line.split() for line in lines[4:]] == [
+        ["0", "cat", "3", "1", "1", "0.0%"],
+        ["1", "dog", "2", "1", "0", "33.3%", "cat", "(1)"],
+        ["2", "whale", "1", "1", "1", "0.0%"],
+    ]
+
+
+def test_truth_that_nobody_knows():
+    text = inspection.describe(_bundle(train_true_labels=None))
+    assert "true labels not known" in text and "wrong" not in text
+
+
+def test_class_without_an_example():
+    labels = np.array([0, 0, 0, 1, 1, 1], np.int32)
+    text = inspection.describe(_bundle(train_labels=labels))
+    assert "by the given labels: infinite: a class has none" in text
+
+
+def test_many_classes():
+    names = tuple(f"c{number}" for number in range(60))
+    text = inspection.describe(_bundle(class_names=names))
+    assert "... and 20 classes more" in text and "c39" in text and "c40" not in text
+
+
+def test_examples_are_of_all_classes():
+    labels = np.repeat([0, 1, 2], [100, 50, 3])
+    chosen = inspection._choose(labels, 12, np.random.default_rng(0))
+    assert sorted(np.bincount(labels[chosen])) == [3, 4, 5] and np.all(np.diff(labels[chosen]) >= 0)
+    assert len(set(chosen.tolist())) == 12
+    assert len(inspection._choose(labels[:4], 12, np.random.default_rng(0))) == 4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files(channels, tmp_path):
+    images = np.zeros((6, 4, 4, channels), np.uint8)
+    path = inspection.write(tmp_path / "run", _bundle(train_images=images), 0)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    found = json.loads((tmp_path / "run" / "inspection.json").read_text())
+    assert found["training"] == [3, 2, 1] and found["wrong"] == [0, pytest.approx(1 / 3), 0]
+    assert found["actual_noise_rate"] == pytest.approx(1 / 6)
+
+
+def test_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.InputError, match="cannot write there"):
+        inspection.write(tmp_path / "file" / "run", _bundle(), 0)
+
+
+def test_mode(tmp_path, capsys):
+    flags = ["--dataset=digits", "--noise=symmetric", "--noise_rate=0.4", "--epochs=1", f"--workdir={tmp_path / 'run'}"]
+    assert main.main(["main.py", "--mode=inspect", *flags]) == 0
+    said = capsys.readouterr().out
+    values = {"mode": "inspect", "noise": "symmetric", "noise_rate": 0.4, "epochs": 1}
+    assert experiment.make_bundle(config.from_values(values)).describe() in said
+    assert str(tmp_path / "run" / "examples.png") in said
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["examples.png", "inspection.json"]
+    # The same directory can be trained in afterwards.
+    assert main.main(["main.py", *flags, "--train_limit=64", "--batch_size=64", "--method=cross_entropy"]) == 0
