@@ -21,7 +21,7 @@ _NO_EFFECT_ON_RESULT = frozenset(
 
 
 # The names of `famus_tf.networks.BUILDERS`, which loads TensorFlow; a test holds them equal.
-NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet50", "inception_resnet_v2")
+NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet32", "resnet50", "inception_resnet_v2")
 _NETWORK = flag_group.Bounds(
     f"one of {', '.join(NETWORKS)}, or a path ending in .keras",
     lambda value: value in NETWORKS or value.endswith(".keras"),

@@ -64,6 +64,18 @@ _FOLDERS = {f"{split}/{name}": count for split, count in (("train", 12), ("test"
             {"dataset": "cifar100", "classes": 100, "rate": 0.594},
         ),
         (
+            "cifar10_longtail.cfg",
+            lambda root: _cifar(root, "cifar10", per_class=12),
+            ["--imbalance=10"],
+            {"dataset": "cifar10", "classes": 10, "rate": 0.0, "counts": "5 to 50"},
+        ),
+        (
+            "cifar100_longtail.cfg",
+            lambda root: _cifar(root, "cifar100", per_class=30),
+            ["--imbalance=10"],
+            {"dataset": "cifar100", "classes": 100, "rate": 0.0, "counts": "2 to 20"},
+        ),
+        (
             "folder.cfg",
             lambda root: _folders(root, _FOLDERS),
             ["--meta_per_class=6", "--image_size=64"],
@@ -77,6 +89,8 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_
     assert main.main([*command, *_places(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert f"{expected['dataset']}: " in said and f"in {expected['classes']} classes" in said
+    if "counts" in expected:
+        assert f"in {expected['classes']} classes of {expected['counts']}," in said
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["dataset"] == expected["dataset"] and results["steps"] == 12
     if expected["rate"] is None:

@@ -12,6 +12,7 @@ BUILDERS = {
     "preact_resnet18": preact_resnet.preact_resnet18,
     "wrn40_2": wide_resnet.wrn40_2,
     "wrn28_10": wide_resnet.wrn28_10,
+    "resnet32": resnet.resnet32,
     "resnet50": resnet.resnet50,
     "inception_resnet_v2": inception_resnet.inception_resnet_v2,
 }

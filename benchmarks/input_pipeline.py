@@ -1,0 +1,129 @@
+"""How many images each pipeline makes ready in a second of one core.
+
+    python -m benchmarks.input_pipeline --json=benchmarks/results/input_pipeline.json
+
+CPU time of all threads counts, not the clock's, which on a shared machine says little. The images are made up: smooth,
+with noise, and as JPEGs of about the size that photographs have.
+"""
+
+import argparse
+import itertools
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+import PIL.Image
+
+from benchmarks import record, table
+from famus_tf.data import image_files, pipeline
+
+_BATCH = 128
+_WARM_BATCHES = 10
+_FILES = 300
+
+
+def _arrays(size, count):
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    return images, {"crop_padding": 4, "padding_mode": "zero"}
+
+
+def _files(folder, shape, transform):
+    """JPEGs of one shape; `_FILES` of them, each many times in the list, so that the order is that of a large set."""
+    rng = np.random.default_rng(0)
+    for number in range(_FILES):
+        coarse = PIL.Image.fromarray(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8))
+        smooth = np.asarray(coarse.resize(shape[::-1], PIL.Image.Resampling.BICUBIC)).astype(int)
+        picture = np.clip(smooth + rng.integers(-12, 13, smooth.shape), 0, 255).astype(np.uint8)
+        PIL.Image.fromarray(picture).save(folder / f"{number}.jpg", quality=90)
+    paths = [str(folder / f"{number}.jpg") for number in range(_FILES)] * 40
+    return image_files.ImageFiles(np.array(paths), transform), {"crop_padding": 0}
+
+
+def _make(name, folder):
+    """Images, and the pipeline's arguments for them."""
+    makers = {
+        "32x32 in memory, crop and flip": lambda: _arrays(32, 50_000),
+        "JPEG 256x341, crop 224 and flip": lambda: _files(folder, (256, 341), image_files.Transform(256, 224)),
+        "JPEG 300x400, scaled to 256, crop 224 and flip": lambda: _files(
+            folder, (300, 400), image_files.Transform(256, 224)
+        ),
+    }
+    return makers[name]()
+
+
+PIPELINES = (
+    "32x32 in memory, crop and flip",
+    "JPEG 256x341, crop 224 and flip",
+    "JPEG 300x400, scaled to 256, crop 224 and flip",
+)
+
+
+def measure(name, seconds):
+    """Images per second of CPU time and of the clock.
+
+    Args:
+      name: one of `PIPELINES`.
+      seconds: for how long, by the clock.
+
+    Returns:
+      Dict of `images`, `cpu_seconds`, `seconds`, `per_cpu_second`, `per_second`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        images, options = _make(name, pathlib.Path(folder))
+        labels = np.zeros(len(images), np.int32)
+        batches = iter(
+            pipeline.batches(
+                images,
+                labels,
+                batch_size=_BATCH,
+                first_step=0,
+                last_step=1_000_000,
+                seed=0,
+                stream="train",
+                flip=True,
+                **options,
+            )
+        )
+        for _ in itertools.islice(batches, _WARM_BATCHES):
+            pass
+        start, start_cpu, count = time.perf_counter(), time.process_time(), 0
+        while time.perf_counter() - start < seconds:
+            next(batches)
+            count += _BATCH
+        elapsed, cpu = time.perf_counter() - start, time.process_time() - start_cpu
+    return {
+        "images": count,
+        "cpu_seconds": cpu,
+        "seconds": elapsed,
+        "per_cpu_second": count / cpu,
+        "per_second": count / elapsed,
+    }
+
+
+def main(argv=None):
+    """Runs one command line and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each is measured")
+    parser.add_argument("--json", help="file to write the figures to")
+    arguments = parser.parse_args(argv)
+    if arguments.seconds <= 0:
+        print(f"benchmarks.input_pipeline: error: --seconds={arguments.seconds}: expected more than 0", file=sys.stderr)
+        return 2
+    kept = record.Record(arguments)
+    results = {name: measure(name, arguments.seconds) for name in PIPELINES}
+    header = ("pipeline", "images per CPU-second", "images per second")
+    rows = [(name, f"{found['per_cpu_second']:,.0f}", f"{found['per_second']:,.0f}") for name, found in results.items()]
+    print(table.format_table([header, *rows], markdown=True))
+    if arguments.json:
+        try:
+            kept.write(arguments.json, results=results)
+        except OSError as error:
+            print(f"benchmarks.input_pipeline: error: --json={arguments.json}: {error.strerror}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
