@@ -2,8 +2,8 @@
 
     python -m benchmarks.input_pipeline --json=benchmarks/results/input_pipeline.json
 
-CPU time of all threads counts, not the clock's, which on a shared machine says little. The images are made up: smooth,
-with noise, and as JPEGs of about the size that photographs have.
+CPU time of all threads counts, not the clock's, which on a shared machine says little. The JPEGs are parts of real
+photographs.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import PIL.Image
+from sklearn.datasets import load_sample_images
 
 from benchmarks import record, table
 from famus_tf.data import image_files, pipeline
@@ -30,13 +31,15 @@ def _arrays(size, count):
 
 
 def _files(folder, shape, transform):
-    """JPEGs of one shape; `_FILES` of them, each many times in the list, so that the order is that of a large set."""
-    rng = np.random.default_rng(0)
+    """JPEGs of one shape, parts of scikit-learn's two photographs; each is in the list many times."""
+    rng, photographs = np.random.default_rng(0), [PIL.Image.fromarray(image) for image in load_sample_images().images]
     for number in range(_FILES):
-        coarse = PIL.Image.fromarray(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8))
-        smooth = np.asarray(coarse.resize(shape[::-1], PIL.Image.Resampling.BICUBIC)).astype(int)
-        picture = np.clip(smooth + rng.integers(-12, 13, smooth.shape), 0, 255).astype(np.uint8)
-        PIL.Image.fromarray(picture).save(folder / f"{number}.jpg", quality=90)
+        photograph = photographs[number % len(photographs)]
+        width = int(photograph.width * rng.uniform(0.6, 0.85))
+        height = width * shape[0] // shape[1]
+        left, top = (int(rng.integers(0, room + 1)) for room in (photograph.width - width, photograph.height - height))
+        part = photograph.crop((left, top, left + width, top + height))
+        part.resize(shape[::-1], PIL.Image.Resampling.BILINEAR).save(folder / f"{number}.jpg", quality=90)
     paths = [str(folder / f"{number}.jpg") for number in range(_FILES)] * 40
     return image_files.ImageFiles(np.array(paths), transform), {"crop_padding": 0}
 
