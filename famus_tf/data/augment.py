@@ -56,16 +56,14 @@ def crop_and_flip(
                 f"a crop padding of {padding} by reflection with images of {height}x{width}: expected less than either"
             )
         rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
-        line = tf.range(n)[:, tf.newaxis] * height + rows
-        index = line[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :]
-        return tf.ensure_shape(tf.gather(tf.reshape(images, [-1, channels]), index), shape)
-    padded_height, padded_width = height + 2 * padding, width + 2 * padding
-    line = tf.range(n)[:, tf.newaxis] * padded_height + rows
-    index = line[:, :, tf.newaxis] * padded_width + columns[:, tf.newaxis, :]
-    # Padding lines of width * channels numbers is more than twice as fast as padding in four dimensions.
-    lines = tf.reshape(images, [-1, height, width * channels])
-    padded = tf.pad(lines, [[0, 0], [padding, padding], [padding * channels, padding * channels]])
-    return tf.ensure_shape(tf.gather(tf.reshape(padded, [-1, channels]), index), shape)
+    else:
+        # Padding lines of width * channels numbers is more than twice as fast as padding in four dimensions.
+        lines = tf.reshape(images, [-1, height, width * channels])
+        images = tf.pad(lines, [[0, 0], [padding, padding], [padding * channels, padding * channels]])
+        height, width = height + 2 * padding, width + 2 * padding
+    line = tf.range(n)[:, tf.newaxis] * height + rows
+    index = line[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :]
+    return tf.ensure_shape(tf.gather(tf.reshape(images, [-1, channels]), index), shape)
 
 
 def _reflected(position: tf.Tensor, size: int) -> tf.Tensor:
