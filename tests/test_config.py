@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from famus_tf import config
+from famus_tf.data import listing, long_tail, noise
 from famus_tf.errors import InputError
 
 
@@ -123,3 +124,16 @@ def test_what_does_not_change_the_result_is_no_difference(name):
 def test_needs_no_tensorflow():
     code = "import sys, famus_tf.main, famus_tf.config; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_flags_of_the_data_name_what_the_data_know():
+    """Lists that stand twice, because the flags are read before NumPy is loaded."""
+    for name, known in (
+        ("noise", noise.KINDS),
+        ("superclasses", noise.SUPERCLASSES),
+        ("imbalance_shape", long_tail.SHAPES),
+        ("imbalance_head", long_tail.HEADS),
+        ("list_separator", tuple(listing.SEPARATORS)),
+    ):
+        (field,) = (field for _, field in config.flag_fields() if field.name == name)
+        assert field.metadata["choices"] == known
