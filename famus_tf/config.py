@@ -178,6 +178,17 @@ class OptimizationConfig(flag_group.FlagGroup):
     train_steps: int = flag_group.flag(
         0, "Length of the run in training steps; give this or epochs, not both.", bounds=flag_group.COUNT_OR_ZERO
     )
+    batches_per_epoch: int = flag_group.flag(
+        0,
+        "Batches in an epoch; 0: as many as the training images fill. An epoch of fewer draws its images anew.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
+    sampling: str = flag_group.flag(
+        "natural",
+        "How an epoch's training images are drawn: natural (at random), or balanced (equally many of each class, by "
+        "the given labels, drawn anew for every epoch).",
+        ("natural", "balanced"),
+    )
     batch_size: int = flag_group.flag(100, "n: training images per step, over all devices.", bounds=flag_group.COUNT)
     meta_batch_size: int = flag_group.flag(100, "m: meta images per step, over all devices.", bounds=flag_group.COUNT)
     base_learning_rate: float = flag_group.flag(
@@ -231,6 +242,8 @@ class OptimizationConfig(flag_group.FlagGroup):
             raise InputError(
                 f"--epochs={self.epochs} with --train_steps={self.train_steps}: expected exactly one of them above 0"
             )
+        if self.sampling == "balanced" and not self.batches_per_epoch:
+            raise InputError("--sampling=balanced: expected --batches_per_epoch above 0")
         if self.nesterov and self.momentum == 0:
             raise InputError("--nesterov: expected --momentum above 0, found --momentum=0.0")
         if self.lr_boundaries:

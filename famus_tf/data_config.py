@@ -11,27 +11,57 @@ class DataConfig(flag_group.FlagGroup):
     """Which images, which labels are made wrong, and what is held out as the trusted meta set."""
 
     dataset: str = flag_group.flag(
-        "digits", "The data set.", ("digits", "fashion_mnist", "cifar10", "cifar100", "folder", "list")
+        "digits",
+        "The data set.",
+        ("digits", "fashion_mnist", "cifar10", "cifar100", "webvision", "clothing1m", "cnwl", "folder", "list"),
     )
     data_dir: str = flag_group.flag("", "The folder of the data set's files. Empty: the data set's own default.")
     image_size: int = flag_group.flag(
         0,
-        "Of folder and list: side of the square that the network sees; 0: the images' own size where they are small, "
-        "else 224.",
+        "Of image files: side of the square that the network sees; 0: the data set's own; of folder and list the "
+        "images' where they are small, else 224.",
         bounds=flag_group.COUNT_OR_ZERO,
     )
     resize: int = flag_group.flag(
         0,
-        "Of folder and list: pixels of the shorter side before the crop; 0: 8/7 of image_size, 256 for 224.",
+        "Of image files: pixels of the shorter side before the crop; 0: the data set's own; of folder and list 8/7 of "
+        "image_size, 256 for 224.",
         bounds=flag_group.COUNT_OR_ZERO,
+    )
+    on_bad_image: str = flag_group.flag(
+        "fail",
+        "At an image file that is missing or broken: fail; or skip: another of its class stands in for it, and it is "
+        "listed in the run directory; more than 1% of them stop the run.",
+        ("fail", "skip"),
     )
     train_list: str = flag_group.flag("", "Of list: the training set, a path and a label in each line.")
     test_list: str = flag_group.flag("", "Of list: the test set.")
     meta_list: str = flag_group.flag("", "Of list: trusted labels; empty: taken out of the training set.")
+    validation_list: str = flag_group.flag("", "Of list: the examples to choose the best epoch by, if any.")
     list_separator: str = flag_group.flag(
         "auto",
         "Of list: what stands between path and label.",
         ("auto", "tab", "space", "comma", "colon"),
+    )
+    ilsvrc_dir: str = flag_group.flag(
+        "", "Of webvision: the folder of ILSVRC12's validation images, to test on them too; empty: not tested on."
+    )
+    webvision_classes: int = flag_group.flag(
+        50, "Of webvision: the first so many classes; 50: mini WebVision.", bounds=flag_group.COUNT
+    )
+    web_noise: str = flag_group.flag(
+        "red", "Of cnwl: red (images from the web) or blue (labels flipped).", ("red", "blue")
+    )
+    web_noise_rate: str = flag_group.flag(
+        "0.4",
+        "Of cnwl: the nominal rate, as in its split files' names.",
+        ("0.0", "0.05", "0.1", "0.15", "0.2", "0.3", "0.4", "0.5", "0.6", "0.8"),
+    )
+    clean_by: str = flag_group.flag(
+        "origin",
+        "Of cnwl: which labels count as right: origin (those of Mini-ImageNet's own images with their own class), or "
+        "annotation (also images from the web whose label the annotators found right).",
+        ("origin", "annotation"),
     )
     noise: str = flag_group.flag(
         "none",

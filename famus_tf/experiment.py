@@ -23,7 +23,7 @@ from famus_tf import (
     summaries,
     training,
 )
-from famus_tf.data import bad_images, image_files, own_images, pipeline, sources
+from famus_tf.data import bad_images, image_files, options, pipeline, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.meta import learners, segment_times, selectors
 
@@ -142,7 +142,7 @@ def make_bundle(config):
     """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
     data = config.data
     bundle = bundles.make_bundle(
-        sources.load_source(data.dataset, data.data_dir, _of_the_same_names(own_images.Options, data)),
+        sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data)),
         meta_per_class=data.meta_per_class,
         plan=_of_the_same_names(bundles.LabelPlan, data),
         train_limit=data.train_limit,

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import image_files, long_tail, mw_net_protocol, noise_file, streams
+from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, noise_file, streams
 from famus_tf.data import noise as noise_lib
 
 Images = np.ndarray | image_files.ImageFiles
+# The true label of an image that is known to be of another class than the given one, while nobody knows of which.
+UNKNOWN = -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Images with labels that are not trained on.
+
+    Attributes:
+        images: uint8 [n, H, W, C], or files.
+        labels: int32 [n].
+    """
+
+    images: Images
+    labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,9 +47,12 @@ class Source:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         classes: what label noise needs to know of them; None for their number alone.
         labels_are_true: whether the training labels are known to be right.
-        meta_images: images of a meta set of its own, uint8 [m, H, W, C] or files; None where it is taken out of the
-            training set.
-        meta_labels: their labels, int32 [m].
+        train_is_clean: which of the training labels are right, bool [N], where that is known but not the true labels.
+        meta: trusted examples; None where the meta set is taken out of the training set.
+        meta_is_pool: whether the meta set is drawn from `meta`, as it would be from the training set, or is all of it.
+        validation: examples to choose the epoch by; None where there are none.
+        other_tests: further test sets of the same classes, by name.
+        in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
     """
 
     name: str
@@ -49,8 +68,12 @@ class Source:
     padding_mode: str = "zero"
     classes: noise_lib.Classes | None = None
     labels_are_true: bool = True
-    meta_images: Images | None = None
-    meta_labels: np.ndarray | None = None
+    train_is_clean: np.ndarray | None = None
+    meta: Examples | None = None
+    meta_is_pool: bool = False
+    validation: Examples | None = None
+    other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
+    in_memory: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +84,8 @@ class Bundle:
         name: the source's name.
         train_images: uint8 [N, H, W, C], or files.
         train_labels: the given labels, perhaps wrong, int32 [N].
-        train_true_labels: int32 [N], or None where nobody knows them.
+        train_true_labels: int32 [N], `UNKNOWN` where only so much is known that the given one is wrong; None where
+            nobody knows any.
         train_index: the position in the source's training set, int64 [N], rising.
         meta_images: uint8 [m, H, W, C], or files; disjoint from the training images.
         meta_labels: true labels, int32 [m].
@@ -75,6 +99,8 @@ class Bundle:
         crop_padding: pixels of padding for the random crop.
         flip: whether to mirror images at random.
         padding_mode: of the crop; see `augment.crop_and_flip`.
+        validation: examples to choose the epoch by, or None.
+        other_tests: further test sets, by name.
     """
 
     name: str
@@ -93,6 +119,8 @@ class Bundle:
     crop_padding: int
     flip: bool
     padding_mode: str = "zero"
+    validation: Examples | None = None
+    other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -114,9 +142,17 @@ class Bundle:
         wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
         return (
             f"{self.name}: {len(self.train_labels):,} training images of {size} in {self.num_classes} classes of "
-            f"{counts.min():,} to {counts.max():,}, {wrong}; {len(self.meta_labels):,} meta and "
-            f"{len(self.test_labels):,} test images"
+            f"{counts.min():,} to {counts.max():,}, {wrong}; "
+            + ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.held_out.items())
+            + " images"
         )
+
+    @property
+    def held_out(self) -> dict[str, Examples]:
+        """All examples that are not trained on, by what they are for: "meta", "validation", "test" and others."""
+        named = {"meta": Examples(self.meta_images, self.meta_labels), "validation": self.validation}
+        named |= {"test": Examples(self.test_images, self.test_labels), **self.other_tests}
+        return {name: examples for name, examples in named.items() if examples is not None}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -207,20 +243,20 @@ def make_bundle(
             raise errors.InputError(f"{name} is {value}, expected 0 or more")
     if plan.noise not in noise_lib.KINDS:
         raise errors.InputError(f"there is no label noise {plan.noise!r}, expected one of {', '.join(noise_lib.KINDS)}")
-    if source.meta_images is not None:
+    meta = _own_meta_set(source, meta_per_class, seed)
+    if meta is not None:
         meta_per_class = 0
-    _check_meta(source, meta_per_class)
+    _check_meta(source.train_labels, meta_per_class, source, "training")
     published = None
     if plan.noise_protocol == "mw_net":
         published = _published_labels(source, plan, meta_per_class, seed)
         meta_index = published[0]
     else:
-        meta_index = _draw_meta(source, meta_per_class, streams.generator(seed, "meta set"))
+        meta_index = balance.draw(source.train_labels, meta_per_class, streams.generator(seed, "meta set"))
     rest = np.setdiff1d(np.arange(len(source.train_labels)), meta_index)
     if plan.imbalance != 1:
         rest = _long_tail(source, plan, rest, streams.generator(seed, "long tail"))
     train_index = _limited(source, meta_index, rest, limit, streams.generator(seed, "train limit"))
-    true_labels = source.train_labels[train_index].astype(np.int32)
     if published is not None:
         labels = published[1][train_index]
     else:
@@ -229,21 +265,48 @@ def make_bundle(
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
-        # Noise that is added to labels takes them for the truth.
-        train_true_labels=true_labels if source.labels_are_true or plan.noise != "none" else None,
+        train_true_labels=_true_labels(source, plan, train_index),
         train_index=train_index,
-        **_meta_set(source, meta_index),
+        **_meta_set(source, meta, meta_index),
         padding_mode=source.padding_mode,
+        validation=source.validation,
+        other_tests=source.other_tests,
         **{field: getattr(source, field) for field in inherited},
     )
 
 
-def _meta_set(source: Source, meta_index: np.ndarray) -> dict[str, Images | np.ndarray]:
-    if source.meta_images is None:
+def _true_labels(source: Source, plan: LabelPlan, train_index: np.ndarray) -> np.ndarray | None:
+    labels = source.train_labels[train_index].astype(np.int32)
+    if source.labels_are_true or plan.noise != "none":  # noise that is added to labels takes them for the truth
+        return labels
+    if source.train_is_clean is None:
+        return None
+    return np.where(source.train_is_clean[train_index], labels, np.int32(UNKNOWN))
+
+
+def _own_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, np.ndarray] | None:
+    """A meta set that the source brings along, and its positions there."""
+    if source.meta is None:
+        return None
+    if not source.meta_is_pool:
+        return source.meta, np.arange(len(source.meta.labels), dtype=np.int64)
+    _check_meta(source.meta.labels, per_class, source, "trusted")
+    chosen = balance.draw(source.meta.labels, per_class, streams.generator(seed, "meta set"))
+    return Examples(source.meta.images[chosen], source.meta.labels[chosen]), chosen
+
+
+def _meta_set(
+    source: Source, own: tuple[Examples, np.ndarray] | None, meta_index: np.ndarray
+) -> dict[str, Images | np.ndarray]:
+    if own is None:
         labels = source.train_labels[meta_index].astype(np.int32)
         return {"meta_images": source.train_images[meta_index], "meta_labels": labels, "meta_index": meta_index}
-    beyond = len(source.train_labels) + np.arange(len(source.meta_labels), dtype=np.int64)
-    return {"meta_images": source.meta_images, "meta_labels": source.meta_labels, "meta_index": beyond}
+    meta, positions = own
+    return {
+        "meta_images": meta.images,
+        "meta_labels": meta.labels,
+        "meta_index": len(source.train_labels) + positions,
+    }
 
 
 def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -292,21 +355,14 @@ def _long_tail(source: Source, plan: LabelPlan, rest: np.ndarray, rng: np.random
     return rest[long_tail.keep(labels, counts, rng)]
 
 
-def _check_meta(source: Source, per_class: int) -> None:
-    counts = np.bincount(source.train_labels, minlength=len(source.class_names))
+def _check_meta(labels: np.ndarray, per_class: int, source: Source, what: str) -> None:
+    counts = np.bincount(labels, minlength=len(source.class_names))
     for c, class_name in enumerate(source.class_names):
         if counts[c] < per_class:
             raise errors.InputError(
-                f"class {c} ({class_name}) of {source.name} has {counts[c]} training images, expected at least the "
+                f"class {c} ({class_name}) of {source.name} has {counts[c]} {what} images, expected at least the "
                 f"{per_class} that the meta set asks of each class"
             )
-
-
-def _draw_meta(source: Source, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions of `per_class` images of each class, int64, rising."""
-    members = (np.flatnonzero(source.train_labels == c) for c in range(len(source.class_names)))
-    chosen = [rng.choice(positions, per_class, replace=False) for positions in members]
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *chosen])).astype(np.int64)
 
 
 def _limited(
@@ -325,26 +381,5 @@ def _limited(
             "set leaves"
         )
     if limit:
-        rest = rest[_balanced_subset(source.train_labels[rest], limit, rng)]
+        rest = rest[balance.subset(source.train_labels[rest], limit, rng)]
     return rest.astype(np.int64)
-
-
-def _balanced_subset(labels: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions in `labels` of `limit` examples, as equally many of each class as possible, rising."""
-    classes, counts = np.unique(labels, return_counts=True)
-    shares = np.zeros_like(counts)
-    unsettled = np.ones(len(classes), bool)
-    # A class with less than an equal share gives all it has, which raises the share of the others.
-    while True:
-        remaining = limit - shares[~unsettled].sum()
-        share = remaining // max(unsettled.sum(), 1)
-        small = unsettled & (counts <= share)
-        if not small.any():
-            break
-        shares[small] = counts[small]
-        unsettled &= ~small
-    shares[unsettled] = share
-    extra = rng.permutation(np.flatnonzero(unsettled))[: limit - shares.sum()]
-    shares[extra] += 1
-    chosen = [rng.choice(np.flatnonzero(labels == c), n, replace=False) for c, n in zip(classes, shares, strict=True)]
-    return np.sort(np.concatenate(chosen))

@@ -15,7 +15,9 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
-def read(path: str, root: str | None, separator: str = "auto") -> tuple[list[str], list[str]]:
+def read(
+    path: str, root: str | None, separator: str = "auto", *, check_present: bool = True
+) -> tuple[list[str], list[str]]:
     """Reads a list file.
 
     Args:
@@ -23,6 +25,7 @@ def read(path: str, root: str | None, separator: str = "auto") -> tuple[list[str
         root: the folder that relative paths start at; None for the file's own.
         separator: a key of `SEPARATORS`; what stands between a path, which may contain it, and its label. "auto" takes
             the one that leaves the name of an image before it in every line.
+        check_present: whether a missing image is an error.
 
     Returns:
         The images' paths, and their labels as they are written.
@@ -43,7 +46,8 @@ def read(path: str, root: str | None, separator: str = "auto") -> tuple[list[str
     pairs = [_parse(path, number, line, mark) for number, line in lines]
     base = root or os.path.dirname(path)
     paths = [os.path.join(base, name) for name, _ in pairs]
-    _check_present(path, [number for number, _ in lines], paths)
+    if check_present:
+        _check_present(path, [number for number, _ in lines], paths)
     return paths, [label for _, label in pairs]
 
 

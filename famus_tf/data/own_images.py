@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise
+from famus_tf.data.options import Options
 
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
@@ -18,34 +18,15 @@ _SMALL = 96
 _CROP, _RESIZE = 224, 256
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How own images are found and made alike.
-
-    Attributes:
-        image_size: side of the square that the network sees; 0: the images' own where they are small, else 224.
-        resize: pixels of the shorter side before the crop; 0: the images' own where they are small, else 8/7 of
-            `image_size`.
-        train_list, test_list, meta_list: files of paths and labels, for `load_list`; the last may be empty.
-        list_separator: see `listing.read`.
-    """
-
-    image_size: int = 0
-    resize: int = 0
-    train_list: str = ""
-    test_list: str = ""
-    meta_list: str = ""
-    list_separator: str = "auto"
-
-
 _Examples = tuple[list[str], list[str]]
 
 
 def load_folder(data_dir: str | None, options: Options) -> bundle.Source:
     """Images in class folders.
 
-    Either `train/`, `test/` (or `val/`) and, if there are trusted labels, `meta/`, each with one folder for each class;
-    or the class folders themselves, of which a fifth of each class, the same in every run, becomes the test set.
+    Either `train/`, `test/`, perhaps `val/`, and, if there are trusted labels, `meta/`, each with one folder for each
+    class; or the class folders themselves, of which a fifth of each class, the same in every run, becomes the test set.
+    The epoch is chosen by `val/` where there is `test/` as well; alone it is the test set.
 
     Args:
         data_dir: the folder.
@@ -61,15 +42,15 @@ def load_folder(data_dir: str | None, options: Options) -> bundle.Source:
     if not data_dir or not os.path.isdir(data_dir):
         raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder with {expected}")
     if not os.path.isdir(os.path.join(data_dir, "train")):
-        return _make("folder", *_split(_class_folders(data_dir, expected)), None, options)
-    splits = {}
-    for name, folders in (("train", ("train",)), ("test", ("test", "val")), ("meta", ("meta",))):
-        found = [folder for folder in folders if os.path.isdir(os.path.join(data_dir, folder))]
-        if found:
-            splits[name] = _class_folders(os.path.join(data_dir, found[0]), expected)
+        train, test = _split(_class_folders(data_dir, expected))
+        return _make("folder", {"train": train, "test": test}, options)
+    found = [name for name in ("train", "test", "val", "meta") if os.path.isdir(os.path.join(data_dir, name))]
+    splits = {name: _class_folders(os.path.join(data_dir, name), expected) for name in found}
     if "test" not in splits:
-        raise errors.InputError(f"{data_dir}: has train/ but no test/ or val/, expected {expected}")
-    return _make("folder", splits["train"], splits["test"], splits.get("meta"), options)
+        if "val" not in splits:
+            raise errors.InputError(f"{data_dir}: has train/ but no test/ or val/, expected {expected}")
+        splits["test"] = splits.pop("val")
+    return _make("folder", splits, options)
 
 
 def load_list(data_dir: str | None, options: Options) -> bundle.Source:
@@ -88,11 +69,19 @@ def load_list(data_dir: str | None, options: Options) -> bundle.Source:
     """
     if not options.train_list or not options.test_list:
         raise errors.InputError("--dataset=list: expected --train_list and --test_list")
-    train, test = (
-        listing.read(path, data_dir, options.list_separator) for path in (options.train_list, options.test_list)
-    )
-    meta = listing.read(options.meta_list, data_dir, options.list_separator) if options.meta_list else None
-    return _make("list", train, test, meta, options)
+    lists = {
+        "train": options.train_list,
+        "test": options.test_list,
+        "val": options.validation_list,
+        "meta": options.meta_list,
+    }
+    check = options.on_bad_image == "fail"
+    splits = {
+        name: listing.read(path, data_dir, options.list_separator, check_present=check)
+        for name, path in lists.items()
+        if path
+    }
+    return _make("list", splits, options)
 
 
 def _class_folders(root: str, expected: str) -> _Examples:
@@ -124,20 +113,21 @@ def _split(examples: _Examples) -> tuple[_Examples, _Examples]:
     return tuple((paths[part].tolist(), names[part].tolist()) for part in (~in_test, in_test))
 
 
-def _make(name: str, train: _Examples, test: _Examples, meta: _Examples | None, options: Options) -> bundle.Source:
-    to_id, class_names = _class_ids(train[1])
-    test = _with_ids(test, to_id, "test")
-    meta = None if meta is None else _with_ids(meta, to_id, "meta")
-    sample, shapes = _probe(train[0])
+def _make(name: str, splits: dict[str, _Examples], options: Options) -> bundle.Source:
+    """`splits`: "train", "test" and perhaps "val" and "meta"."""
+    paths, labels = splits.pop("train")
+    to_id, class_names = _class_ids(labels)
+    sample, shapes = _probe(paths)
     transform = _transform(shapes, options)
-    images = image_files.ImageFiles(np.array(train[0]), transform)
+    images = image_files.ImageFiles(np.array(paths), transform)
     mean, std = bundle.channel_statistics(image_files.as_array(images, sample))
+    held_out = {split: _with_ids(examples, to_id, split, transform) for split, examples in splits.items()}
     return bundle.Source(
         name=name,
         train_images=images,
-        train_labels=np.array([to_id[label] for label in train[1]], np.int32),
-        test_images=image_files.ImageFiles(np.array(test[0]), transform),
-        test_labels=test[1],
+        train_labels=np.array([to_id[label] for label in labels], np.int32),
+        test_images=held_out["test"].images,
+        test_labels=held_out["test"].labels,
         class_names=class_names,
         mean=mean,
         std=tuple(max(value, 1.0) for value in std),
@@ -145,8 +135,9 @@ def _make(name: str, train: _Examples, test: _Examples, meta: _Examples | None, 
         flip=True,
         classes=noise.Classes(len(class_names)),
         labels_are_true=False,
-        meta_images=None if meta is None else image_files.ImageFiles(np.array(meta[0]), transform),
-        meta_labels=None if meta is None else meta[1],
+        meta=held_out.get("meta"),
+        validation=held_out.get("val"),
+        in_memory=transform.padding > 0,
     )
 
 
@@ -159,14 +150,17 @@ def _class_ids(labels: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     return {label: number for number, label in enumerate(distinct)}, tuple(distinct)
 
 
-def _with_ids(examples: _Examples, to_id: dict[str, int], what: str) -> tuple[list[str], np.ndarray]:
+def _with_ids(
+    examples: _Examples, to_id: dict[str, int], what: str, transform: image_files.Transform
+) -> bundle.Examples:
     paths, labels = examples
     for path, label in zip(paths, labels, strict=True):
         if label not in to_id:
             raise errors.InputError(
                 f"{path}: class {label!r} of the {what} set is not among the training set's classes"
             )
-    return paths, np.array([to_id[label] for label in labels], np.int32)
+    ids = np.array([to_id[label] for label in labels], np.int32)
+    return bundle.Examples(image_files.ImageFiles(np.array(paths), transform), ids)
 
 
 def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:

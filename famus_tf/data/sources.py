@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from famus_tf import errors
 from famus_tf.data import bundle, cifar, digits, fashion_mnist, own_images
+from famus_tf.data.options import Options
 
 SOURCES = {
     "cifar10": cifar.load_cifar10,
@@ -12,20 +13,20 @@ SOURCES = {
     "fashion_mnist": fashion_mnist.load,
 }
 
-# Those of which nothing is known beforehand.
-OWN = {
+# Those of image files, which take options.
+OF_FILES = {
     "folder": own_images.load_folder,
     "list": own_images.load_list,
 }
 
 
-def load_source(name: str, data_dir: str | None = None, options: own_images.Options | None = None) -> bundle.Source:
+def load_source(name: str, data_dir: str | None = None, options: Options | None = None) -> bundle.Source:
     """Loads a data set by its name.
 
     Args:
-        name: a key of `SOURCES` or `OWN`.
+        name: a key of `SOURCES` or `OF_FILES`.
         data_dir: where the set's files may lie; None or empty for the set's own places.
-        options: of one's own images.
+        options: of image files.
 
     Returns:
         The source.
@@ -33,8 +34,10 @@ def load_source(name: str, data_dir: str | None = None, options: own_images.Opti
     Raises:
         errors.InputError: there is no such name, or the set cannot be loaded.
     """
-    if name in OWN:
-        return OWN[name](data_dir or None, options or own_images.Options())
+    if name in OF_FILES:
+        return OF_FILES[name](data_dir or None, options or Options())
     if name not in SOURCES:
-        raise errors.InputError(f"there is no data set {name!r}, expected one of {', '.join(sorted(SOURCES | OWN))}")
+        raise errors.InputError(
+            f"there is no data set {name!r}, expected one of {', '.join(sorted(SOURCES | OF_FILES))}"
+        )
     return SOURCES[name](data_dir or None)
