@@ -22,8 +22,7 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
-from famus_tf import distribution, experiment, flag_defs, training
-from famus_tf.data import pipeline
+from famus_tf import distribution, experiment_parts, flag_defs, training
 from famus_tf.errors import InputError
 from famus_tf.meta import batches, layers, meta_gradient, objectives
 
@@ -109,12 +108,12 @@ def measure(config, steps, count):
       List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
     """
     strategy = distribution.make_strategy("one_device")
-    bundle = experiment.make_bundle(config)
-    per_epoch = pipeline.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size)
+    bundle = experiment_parts.make_bundle(config)
+    per_epoch = experiment_parts.steps_per_epoch(config, bundle)
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    trainer = experiment.make_trainer(config, bundle, total)
+    trainer = experiment_parts.make_trainer(config, bundle, total)
     selectors = {name: make() if make else trainer.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
         if selector is not trainer.selector:
@@ -133,7 +132,8 @@ def measure(config, steps, count):
 
 
 def _pairs(config, bundle, first, last):
-    return zip(*(experiment.batches(config, bundle, stream, first, last) for stream in ("train", "meta")), strict=True)
+    feed = experiment_parts.make_feed(config, bundle, distribution.make_strategy("one_device"))
+    return zip(feed.training(first, last), feed.meta(first, last), strict=True)
 
 
 def _compare_all(selectors, probed, step):

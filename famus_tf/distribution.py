@@ -96,31 +96,40 @@ def num_workers(strategy):
 
 def is_chief(strategy):
     """Whether this process is the one that writes the run directory (always, where there is one process)."""
-    return _cluster(strategy).position == 0
+    return position(strategy) == 0
 
 
-def batches(strategy, dataset):
+def position(strategy):
+    """This process's place among the workers; 0 is the chief."""
+    return _cluster(strategy).position
+
+
+def batches(strategy, batches, *, whole=True):
     """Iterates over global batches, of which each replica of each worker gets an equal share.
 
     Args:
       strategy: a `tf.distribute.Strategy`.
-      dataset: `tf.data.Dataset` of batches of one static size, a multiple of the number of replicas; the same on every
-        worker, which makes each batch whole and keeps the shares of its own replicas.
+      batches: iterable of batches of one size, as a `tf.data.Dataset` is.
+      whole: whether they are global ones, of a multiple of the number of replicas and the same on every worker, which
+        keeps the shares of its own replicas; or each worker's are its share of the global ones already.
 
     Returns:
       Iterator of batches that `strategy.run` takes apart.
     """
     # Not `experimental_distribute_dataset`: its iterators have a tuner that cannot be turned off, and to delete one
     # takes up to a minute (TensorFlow 2.21).
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return iter(dataset)
-    return (_share_out(strategy, replicas, batch) for batch in dataset)
+    if strategy.num_replicas_in_sync == 1:
+        return iter(batches)
+    replicas, first = strategy.num_replicas_in_sync, 0
+    if not whole:
+        replicas //= num_workers(strategy)
+        first = position(strategy) * replicas
+    return (_share_out(strategy, first, replicas, batch) for batch in batches)
 
 
-def _share_out(strategy, replicas, batch):
+def _share_out(strategy, first, replicas, batch):
     def share(context):
-        number = context.replica_id_in_sync_group
+        number = context.replica_id_in_sync_group - first
         size = len(tf.nest.flatten(batch)[0]) // replicas
         return tf.nest.map_structure(lambda rows: rows[number * size : (number + 1) * size], batch)
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from famus_tf import distribution, errors
+from famus_tf import errors
 from famus_tf.meta import objectives
 
 
@@ -15,8 +15,9 @@ def make_evaluator(strategy, predict):
       predict: function uint8 images [n, h, w, ch] -> logits [n, c], without side effects.
 
     Returns:
-      A function of a `tf.data.Dataset` of `(images, labels, weight)` with static batch sizes (weight 0 marks padding),
-      that returns a dict of floats: `accuracy`, `top5` (fractions), `loss` (mean cross-entropy) and `examples`.
+      A function of batches `(images, labels, weight)` that `strategy.run` takes apart, all of one size (weight 0 marks
+      what does not count), that returns a dict of floats: `accuracy`, `top5` (fractions), `loss` (mean cross-entropy)
+      and `examples`.
     """
 
     @tf.function(autograph=False)
@@ -24,8 +25,8 @@ def make_evaluator(strategy, predict):
         totals = strategy.run(lambda *batch: _count(predict, *batch), args=(images, labels, weight))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)
 
-    def evaluate(dataset):
-        totals = sum(count(*batch).numpy() for batch in distribution.batches(strategy, dataset))
+    def evaluate(batches):
+        totals = sum(count(*batch).numpy() for batch in batches)
         examples = float(totals[3])
         return {
             "accuracy": float(totals[0]) / examples,

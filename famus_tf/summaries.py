@@ -8,6 +8,8 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
+from famus_tf import selection
+
 
 def split_example_weights(weights, given_labels, true_labels):
     """Weights of the examples with a right and with a wrong label.
@@ -31,20 +33,22 @@ class TensorBoard(keras.callbacks.Callback):
     """Writes a run's scalars and histograms for TensorBoard.
 
     Every `every` steps: `train/*` (running means of the epoch), `learning_rate/*`, `time/step_seconds` and, with a
-    meta step, `meta/*`. After every epoch: `test/*`, `example_weight/{clean,noisy}` as mean and as histogram,
-    `gates/<layer>` (how often it was on in this epoch). The step axis is the number of training steps.
+    meta step, `meta/*`. After every epoch: `test/*` and the same of further sets, `example_weight/{clean,noisy}` as
+    mean and as histogram, `gates/<layer>` (how often it was on in this epoch). The step axis is the number of training
+    steps.
 
     Args:
       directory: folder of the event files.
       progress: `training.Progress`, which the training loop keeps up to date.
       given_labels, true_labels: int [N]; the latter None where nobody knows them.
       every: steps between two writings of the scalars.
+      sets: names of the sets that are evaluated.
     """
 
-    def __init__(self, directory, progress, given_labels, true_labels, every):
+    def __init__(self, directory, progress, given_labels, true_labels, every, sets=("test",)):
         super().__init__()
         self._directory, self._progress, self._every = str(directory), progress, every
-        self._given_labels, self._true_labels = given_labels, true_labels
+        self._given_labels, self._true_labels, self._sets = given_labels, true_labels, sets
         self.writer = None
 
     def on_train_begin(self, logs=None):
@@ -70,8 +74,9 @@ class TensorBoard(keras.callbacks.Callback):
         """Test results, example weights and gates of the epoch."""
         with self.writer.as_default(step=self._progress.step):
             for name, value in (logs or {}).items():
-                if name.startswith("test_"):
-                    tf.summary.scalar(f"test/{name.removeprefix('test_')}", value)
+                evaluated, _, key = name.rpartition("_")
+                if evaluated in self._sets:
+                    tf.summary.scalar(f"{evaluated}/{key}", value)
             weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
             for name, values in weights.items():
                 if len(values):
@@ -107,11 +112,16 @@ def results(progress, bundle, *, method, selector, seed):
       seed: int.
 
     Returns:
-      Dict that JSON can hold; accuracies are fractions, layers are numbered 1..L, what does not apply is None.
+      Dict that JSON can hold; accuracies are fractions, layers are numbered 1..L, what does not apply is None. With
+      a validation set `test_accuracy` has `selected` too, that of the epoch which it chooses, and `selected_epoch` is
+      that epoch's entry of the history. `test_top5`, and `accuracy` and `top5` of `other_tests`, further test sets, are
+      of that epoch, else of the last.
     """
     accuracies = [epoch["test_accuracy"] for epoch in progress.history]
     weights = split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
     gated = progress.gate_steps > 0
+    selected = selection.best_epoch(progress.history)
+    final = selected or progress.history[-1]
     return {
         "dataset": bundle.name,
         "actual_noise_rate": bundle.actual_noise_rate,
@@ -119,8 +129,13 @@ def results(progress, bundle, *, method, selector, seed):
         "selector": selector if gated else None,
         "seed": seed,
         "steps": progress.step,
-        "test_accuracy": {"peak": max(accuracies), "last": accuracies[-1]},
-        "test_top5": progress.history[-1]["test_top5"],
+        "test_accuracy": {"peak": max(accuracies), "last": accuracies[-1]}
+        | ({"selected": selected["test_accuracy"]} if selected else {}),
+        "test_top5": final["test_top5"],
+        "selected_epoch": selected,
+        "other_tests": {
+            name: {key: final[f"{name}_{key}"] for key in ("accuracy", "top5")} for name in bundle.other_tests
+        },
         "train_seconds_per_step": progress.seconds_per_step(),
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
@@ -152,7 +167,10 @@ def draw(path, summary, progress, bundle):
     figure = matplotlib.figure.Figure(figsize=(10, 3.6), layout="constrained")
     curve, weights = figure.subplots(1, 2)
     steps = [epoch["step"] for epoch in progress.history]
-    curve.plot(steps, [100 * epoch["test_accuracy"] for epoch in progress.history], color="tab:blue", label="test")
+    for name in bundle.held_out:
+        if name != "meta":
+            values = [100 * epoch[f"{name}_accuracy"] for epoch in progress.history]
+            curve.plot(steps, values, color="tab:blue" if name == "test" else None, label=name)
     curve.plot(
         steps, [100 * epoch["accuracy"] for epoch in progress.history], color="tab:gray", label="training, given labels"
     )
@@ -190,6 +208,16 @@ def describe(summary, workdir):
         f"{summary['dataset']}, {summary['method']}: test accuracy {accuracy['last']:.2%} "
         f"(peak {accuracy['peak']:.2%}) after {summary['steps']:,} steps",
     ]
+    selected = summary["selected_epoch"]
+    if selected:
+        lines.append(
+            f"  {accuracy['selected']:.2%} after epoch {selected['epoch']}, the best on the validation set "
+            f"({selected['validation_accuracy']:.2%}); its weights are exported"
+        )
+    for name, found in summary["other_tests"].items():
+        lines.append(f"  {name}: accuracy {found['accuracy']:.2%}, top-5 {found['top5']:.2%}")
+    if summary["skipped_images"]:
+        lines.append(f"  {summary['skipped_images']:,} image files that cannot be read were skipped: bad_images.csv")
     if summary["train_seconds_per_step"]:
         lines.append(f"  {1000 * summary['train_seconds_per_step']:.0f} ms per training step")
     weight = summary["example_weight"]

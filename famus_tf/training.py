@@ -195,15 +195,16 @@ class TrainingLoop:
     Args:
       strategy: a `tf.distribute.Strategy`.
       trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
-      training_batches, meta_batches: functions first_step -> `tf.data.Dataset` of the batches from that step on, each
-        batch global; for `meta_batches` the meta steps are counted. Data is a function of the step, never of an
+      training_batches, meta_batches: functions first_step -> iterator of the batches from that step on, shared out over
+        the replicas; for `meta_batches` the meta steps are counted. Data is a function of the step, never of an
         iterator's state: this is what makes resuming exact.
       steps_per_epoch: whole batches in an epoch.
       total_steps: number of steps of the whole run.
       progress: `Progress`, perhaps restored.
       checkpoints: `Checkpoints`.
       checkpoint_every: steps between checkpoints; one is written at the end of the run too.
-      evaluate: function () -> dict of test logs, after every epoch.
+      evaluate: function () -> dict of test and validation logs, after every epoch.
+      best_weights: `selection.BestWeights`, which the epochs' logs decide on.
       jit_compile: as in `compile_step`.
     """
 
@@ -220,13 +221,14 @@ class TrainingLoop:
         checkpoints,
         checkpoint_every,
         evaluate,
+        best_weights,
         jit_compile=False,
     ):
         self._strategy, self._trainer = strategy, trainer
         self._training_batches, self._meta_batches = training_batches, meta_batches
         self._steps_per_epoch, self._total_steps = steps_per_epoch, total_steps
         self._progress, self._checkpoints, self._checkpoint_every = progress, checkpoints, checkpoint_every
-        self._evaluate = evaluate
+        self._evaluate, self._best_weights = evaluate, best_weights
         self._step = compile_step(strategy, trainer, jit_compile)
         # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
         statistics = [v.value for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
@@ -238,7 +240,8 @@ class TrainingLoop:
         """Trains to the last step.
 
         Args:
-          callbacks: Keras callbacks; they get the epoch's logs with `test_accuracy`, `test_top5` and `test_loss`.
+          callbacks: Keras callbacks; they get the epoch's logs with `test_accuracy`, `test_top5` and `test_loss`, and
+            the same of further sets.
           verbose: 0 silent, 1 a progress bar, 2 a line for each epoch; None: a bar on a terminal, else lines.
         """
         progress, per_epoch = self._progress, self._steps_per_epoch
@@ -284,6 +287,7 @@ class TrainingLoop:
         logs |= self._evaluate()
         statistics = progress.epoch_statistics.close()
         progress.history.append({"epoch": epoch + 1, "step": progress.step, **logs, **statistics})
+        self._best_weights.keep_if_best(progress.history)
         callbacks.on_epoch_end(epoch, logs)
         if progress.step // self._checkpoint_every > (epoch * per_epoch) // self._checkpoint_every:
             self._checkpoints.save()
@@ -315,11 +319,11 @@ class TrainingLoop:
         is_meta_step = self._trainer.is_meta_step
         meta_steps_before = sum(map(is_meta_step, range(first_step)))
         meta = None
-        training = distribution.batches(self._strategy, self._training_batches(first_step))
+        training = self._training_batches(first_step)
         for step, batch in enumerate(training, start=first_step):
             if is_meta_step(step):
                 if meta is None:
-                    meta = distribution.batches(self._strategy, self._meta_batches(meta_steps_before))
+                    meta = self._meta_batches(meta_steps_before)
                 yield batch, next(meta)
             else:
                 yield batch, None

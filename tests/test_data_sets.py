@@ -128,6 +128,32 @@ def test_broken_image_is_named(broken, tmp_path, capsys):
     assert said.strip().splitlines()[-1].startswith("famus_tf: error: ")
 
 
+def test_broken_images_are_skipped_and_listed(tmp_path, capsys):
+    counts = {
+        f"{split}/{name}": count for split, count in (("train", 52), ("test", 20)) for name in ("cat", "dog", "owl")
+    }
+    _folders(tmp_path / "data", counts)
+    broken = [tmp_path / "data" / name for name in ("train/cat/1.jpg", "test/owl/2.png")]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:3000])
+    options = ["--image_size=32", "--meta_per_class=6", "--on_bad_image=skip", *_places(tmp_path)]
+    assert main.main([*_debug("folder.cfg"), *options]) == 0
+    said = capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["steps"] == 12 and results["skipped_images"] == 2
+    assert "2 image files that cannot be read were skipped: bad_images.csv" in said
+    listed = (tmp_path / "run" / "bad_images.csv").read_text()
+    assert all(f"{path}," in listed for path in broken)
+    assert main.main([*_debug("folder.cfg"), *options, "--mode=evaluate"]) == 0
+    said = capsys.readouterr().out
+    assert f"test accuracy {results['test_accuracy']['last']:.4f}" in said and "59 images" in said
+    for number in (3, 5):
+        (tmp_path / "data" / "train" / "dog" / f"{number}.jpg").write_bytes(b"")
+    assert main.main([*_debug("folder.cfg"), *options, f"--workdir={tmp_path / 'again'}"]) == 2
+    said = capsys.readouterr().err
+    assert "expected at most 1%" in said and "Traceback" not in said
+
+
 @pytest.mark.parametrize("flag_file", ["cifar10_noisy.cfg", "cifar100_noisy.cfg"])
 def test_layout_that_is_not_there(flag_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))

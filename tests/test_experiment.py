@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, errors, experiment, main, training
+from famus_tf import config, errors, experiment, experiment_parts, main, training
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHORT = {
@@ -136,9 +136,10 @@ VARIANTS = {
 def test_the_loop_is_fit(tmp_path, name):
     settings = config.from_values(SHORT | VARIANTS[name] | {"workdir": str(tmp_path / "loop")})
     experiment.run(settings)
-    bundle = experiment.make_bundle(settings)
-    trainer = experiment.make_trainer(settings, bundle, 10)
-    train, meta = (list(experiment.batches(settings, bundle, stream, 0, 10)) for stream in ("train", "meta"))
+    bundle = experiment_parts.make_bundle(settings)
+    trainer = experiment_parts.make_trainer(settings, bundle, 10)
+    feed = experiment_parts.make_feed(settings, bundle, tf.distribute.get_strategy())
+    train, meta = list(feed.training(0, 10)), list(feed.meta(0, 10))
     # The loop takes a meta batch in meta steps only; `fit` is given one in every step.
     both = [(batch, meta[-(-step // settings.method.meta_every)]) for step, batch in enumerate(train)]
     signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, both[0])
@@ -203,9 +204,9 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
     monkeypatch.setattr(experiment.famus.FaMUS, "step", watched)
     results = run(tmp_path / "run", meta_every=4)
     settings = config.from_values(SHORT)
-    batches = experiment.batches(settings, experiment.make_bundle(settings), "meta", 0, 3)
+    feed = experiment_parts.make_feed(settings, experiment_parts.make_bundle(settings), tf.distribute.get_strategy())
     assert len(seen) == 3  # steps 0, 4 and 8 of 10
-    for found, (_, _, index) in zip(seen, batches, strict=True):
+    for found, (_, _, index) in zip(seen, feed.meta(0, 3), strict=True):
         np.testing.assert_array_equal(found, index)
     assert 0 <= results["selected_layers"] <= results["layers"]
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from famus_tf import config, errors, experiment, inspection, main
+from famus_tf import config, errors, experiment_parts, inspection, main
 from famus_tf.data import bundle
 
 
@@ -92,7 +92,7 @@ def test_mode(tmp_path, capsys):
     assert main.main(["main.py", "--mode=inspect", *flags]) == 0
     said = capsys.readouterr().out
     values = {"mode": "inspect", "noise": "symmetric", "noise_rate": 0.4, "epochs": 1}
-    assert experiment.make_bundle(config.from_values(values)).describe() in said
+    assert experiment_parts.make_bundle(config.from_values(values)).describe() in said
     assert str(tmp_path / "run" / "examples.png") in said
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["examples.png", "inspection.json"]
     # The same directory can be trained in afterwards.

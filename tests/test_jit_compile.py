@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import config, errors, experiment, training
+from famus_tf import config, errors, experiment_parts, training
 from famus_tf.meta import gumbel
 from tests import small_networks
 
@@ -54,4 +54,4 @@ def test_compiled_step_equals_the_plain_one(monkeypatch, name):
 def test_several_devices_are_refused(two_replicas):
     made = config.from_values({"epochs": 1, "jit_compile": True})
     with pytest.raises(errors.InputError, match="--jit_compile on 2 devices: expected one"):
-        experiment._check_replicas(made, two_replicas)
+        experiment_parts.check_replicas(made, two_replicas)

@@ -18,6 +18,7 @@ FORBIDDEN = {
     "famus_tf.training": ("config", "data", "experiment", "flag_defs", "main", "networks"),
     "famus_tf.distribution": ("config", "data", "experiment", "famus", "flag_defs", "main", "networks", "training"),
     "famus_tf.config": ("data", "experiment", "famus", "flag_defs", "main", "meta", "networks", "training"),
+    "famus_tf.feed": ("config", "experiment", "famus", "flag_defs", "main", "meta", "networks", "training"),
     "famus_tf.flag_defs": ("data", "experiment", "famus", "main", "meta", "networks", "training"),
 }
 

@@ -1,50 +1,187 @@
-"""Names the file behind an error of a pipeline, which TensorFlow's message does not."""
+"""Image files that are missing or broken: named behind TensorFlow's error, which does not, or passed over."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import csv
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data import bundle as bundles
-from famus_tf.data import image_files, pipeline
+from famus_tf.data import image_files, listing
 
-# Batches that may have been read ahead of the step that fails.
-_STEPS = 32
+# What reading and decoding can end with.
+_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.DataLossError,
+    tf.errors.UnknownError,
+)
+# Files that may have been read ahead of the batch that fails, and are looked at together.
+_LOOKED_AT = 4096
+_LARGEST_SHARE = 0.01
+_HEADER = ("image", "reason")
+_STEM = "bad_images"
 
 
-@contextlib.contextmanager
-def named(bundle: bundles.Bundle, sizes: dict[str, int], seed: int, step: Callable[[], int]) -> Iterator[None]:
-    """Turns an error from a missing or broken image into one that names it.
+def list_file(folder: pathlib.Path, worker: int) -> pathlib.Path:
+    """Where a worker, counted from 0, lists the images that it has skipped."""
+    return folder / (f"{_STEM}.{worker}.csv" if worker else f"{_STEM}.csv")
 
-    Args:
-        bundle: what is trained on.
-        sizes: batch size of each stream, "train" and "meta".
-        seed: the seed of the run.
-        step: function that gives the number of the next step.
+
+def all_listed(folder: pathlib.Path) -> dict[str, str]:
+    """{path: what is wrong} of the images that any worker of a run has skipped.
 
     Raises:
-        errors.InputError: an image that was about to be read is missing or broken. Other errors stay as they are.
+        errors.InputError: a list is not as a run writes it.
     """
-    try:
-        yield
-    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError):
-        first = step()
-        for stream, images in (("train", bundle.train_images), ("meta", bundle.meta_images)):
-            if isinstance(images, image_files.ImageFiles) and len(images) >= sizes[stream]:
-                for positions in pipeline.positions(len(images), sizes[stream], first, first + _STEPS, seed, stream):
-                    _check(images, positions)
-        if isinstance(bundle.test_images, image_files.ImageFiles):
-            _check(bundle.test_images, np.arange(len(bundle.test_images)))
-        raise
+    listed = {}
+    for path in sorted(folder.glob(f"{_STEM}*.csv")):
+        listed |= _read(path)
+    return listed
 
 
-def _check(images: image_files.ImageFiles, positions: np.ndarray) -> None:
-    for path in images.paths[positions]:
+class BadImages:
+    """The image files of a run that cannot be read.
+
+    Where they are skipped, another image of the class stands in for a bad one in training (`sampling.stand_ins`), and
+    an evaluation goes without it. Each is found once: it is looked at when a batch fails, and then kept in a list.
+
+    Args:
+        bundle: what is trained and tested on. Of the files that it has left out already nothing is read.
+        skip: whether bad ones are passed over; else the first one is an error.
+        list_file: CSV file of `image` and `reason`, read now if it is there and kept up to date; None for no file.
+
+    Attributes:
+        reasons: {path: what is wrong}, in the order in which they were found.
+
+    Raises:
+        errors.InputError: more than 1% of the images are bad, the list cannot be written; or, unless they are skipped,
+            any is bad, as soon as it is read.
+    """
+
+    def __init__(self, bundle: bundles.Bundle, *, skip: bool, list_file: pathlib.Path | None = None) -> None:
+        held_out = [examples.images for examples in bundle.held_out.values()]
+        files = [images for images in (bundle.train_images, *held_out) if isinstance(images, image_files.ImageFiles)]
+        self._total = sum(map(len, files)) + len(bundle.left_out)
+        self._skip, self._list_file = skip, list_file
+        self.reasons: dict[str, str] = dict(bundle.left_out)
+        self._positions: dict[int, np.ndarray] = {}
+        if not skip:
+            return
+        listed = _read(list_file) if list_file and list_file.exists() else {}
+        found = {path: reason for path, reason in listed.items() if _is_bad(path)}
+        for images in files:
+            absent = listing.missing(path.decode() for path in images.paths)
+            found |= {images.paths[position].decode(): "there is no such file" for position in absent}
+        self._add(found)
+
+    def positions(self, images: bundles.Images) -> np.ndarray:
+        """Where the known bad ones are among `images`, which are of the bundle, int64, rising."""
+        if not isinstance(images, image_files.ImageFiles):
+            return np.zeros(0, np.int64)
+        # Once for each set of images: to look for many among a million takes seconds.
+        if id(images) not in self._positions:
+            self._positions[id(images)] = _among(self.reasons, images)
+        return self._positions[id(images)]
+
+    def batches(
+        self,
+        images: bundles.Images,
+        make: Callable[[int, np.ndarray], Iterable[Any]],
+        read: Callable[[int], Iterable[np.ndarray]],
+        first: int = 0,
+    ) -> Iterator[Any]:
+        """Iterates over batches; where one cannot be made, finds out why, and goes on with what stands in.
+
+        Args:
+            images: what the batches are made of.
+            make: function of the number of a batch and the positions of bad images -> the batches from that one on.
+            read: function of the number of a batch -> for it and those after it the positions of the images in it.
+            first: number of the first batch.
+        """
+        number, batches = first, iter(make(first, self.positions(images)))
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except _ERRORS:
+                if not self._find(images, read(number)):
+                    raise
+                batches = iter(make(number, self.positions(images)))
+                continue
+            yield batch
+            number += 1
+
+    def _find(self, images: bundles.Images, batches: Iterable[np.ndarray]) -> bool:
+        """Whether an image that was not known as bad is so, among the next that are read."""
+        if not isinstance(images, image_files.ImageFiles):
+            return False
+        positions = np.zeros(0, np.int64)
+        for batch in batches:
+            positions = np.union1d(positions, batch)
+            if len(positions) >= _LOOKED_AT:
+                break
+        looked_at = images[positions]
+        _, broken = image_files.scan(looked_at)
+        new = {path: reason for path, reason in broken.items() if path not in self.reasons}
+        if new and not self._skip:
+            path, reason = next(iter(new.items()))
+            raise errors.InputError(
+                f"{path}: {reason}; expected every image of the set to be readable, or --on_bad_image=skip"
+            )
+        self._positions[id(images)] = np.union1d(self.positions(images), positions[_among(broken, looked_at)])
+        self._add(new)
+        return bool(new)
+
+    def _add(self, found: Mapping[str, str]) -> None:
+        self.reasons |= found
+        if found:
+            path, reason = next(iter(found.items()))
+            print(f"{len(self.reasons):,} image files are skipped so far; the last: {path}: {reason}", flush=True)
+        if self._list_file and (self.reasons or self._list_file.exists()):
+            self._write()
+        if len(self.reasons) > _LARGEST_SHARE * self._total:
+            path, reason = next(iter(self.reasons.items()))
+            where = f", all that were found in {self._list_file}" if self._list_file else ""
+            raise errors.InputError(
+                f"{len(self.reasons):,} of {self._total:,} images cannot be read, such as {path}: {reason}{where}; "
+                f"expected at most {_LARGEST_SHARE:.0%}"
+            )
+
+    def _write(self) -> None:
+        fresh = self._list_file.with_name(self._list_file.name + ".partial")
         try:
-            image_files.decode(path.decode())
-        except errors.InputError as error:
-            raise errors.InputError(f"{error}; expected every image of the set to be readable") from error
+            with open(fresh, "w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([_HEADER, *self.reasons.items()])
+            fresh.replace(self._list_file)
+        except OSError as error:
+            raise errors.InputError(f"{self._list_file}: cannot write there ({error.strerror})") from error
+
+
+def _read(path: pathlib.Path) -> dict[str, str]:
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    if not rows or tuple(rows[0]) != _HEADER or any(len(row) != 2 for row in rows):
+        raise errors.InputError(f"{path}: expected the columns {' and '.join(_HEADER)}, as a run writes them")
+    return dict(rows[1:])
+
+
+def _among(paths: Iterable[str], images: image_files.ImageFiles) -> np.ndarray:
+    wanted = np.array([path.encode() for path in paths], "S") if paths else np.zeros(0, "S1")
+    return np.flatnonzero(np.isin(images.paths, wanted))
+
+
+def _is_bad(path: str) -> bool:
+    try:
+        image_files.decode(path)
+    except errors.InputError:
+        return True
+    return False

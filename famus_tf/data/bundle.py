@@ -53,6 +53,7 @@ class Source:
         validation: examples to choose the epoch by; None where there are none.
         other_tests: further test sets of the same classes, by name.
         in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
+        left_out: image files that are no longer in it because they cannot be read, {path: what is wrong}.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Source:
     validation: Examples | None = None
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     in_memory: bool = False
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,6 +103,7 @@ class Bundle:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
+        left_out: as in `Source`.
     """
 
     name: str
@@ -121,6 +124,7 @@ class Bundle:
     padding_mode: str = "zero"
     validation: Examples | None = None
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -213,6 +217,20 @@ class LabelPlan:
     imbalance_head: str = "after_meta"
 
 
+_INHERITED = (
+    "name",
+    "test_images",
+    "test_labels",
+    "class_names",
+    "mean",
+    "std",
+    "crop_padding",
+    "flip",
+    "padding_mode",
+)
+_INHERITED += ("validation", "other_tests", "left_out")
+
+
 def make_bundle(
     source: Source, *, meta_per_class: int, plan: LabelPlan, train_limit: int | None = 0, seed: int
 ) -> Bundle:
@@ -261,17 +279,13 @@ def make_bundle(
         labels = published[1][train_index]
     else:
         labels = _noisy_labels(source, plan, train_index, streams.generator(seed, "label noise"))
-    inherited = ("name", "test_images", "test_labels", "class_names", "mean", "std", "crop_padding", "flip")
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
         train_true_labels=_true_labels(source, plan, train_index),
         train_index=train_index,
         **_meta_set(source, meta, meta_index),
-        padding_mode=source.padding_mode,
-        validation=source.validation,
-        other_tests=source.other_tests,
-        **{field: getattr(source, field) for field in inherited},
+        **{name: getattr(source, name) for name in _INHERITED},
     )
 
 

@@ -8,43 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import augment, image_files, streams
+from famus_tf.data import augment, image_files, sampling, streams
 
 # Batches made side by side, and kept ready.
 _AHEAD = 4
-
-
-def steps_per_epoch(num_examples: int, batch_size: int) -> int:
-    """The number of full batches in an epoch; the remainder is left out, and differs from epoch to epoch.
-
-    Args:
-        num_examples: how many examples there are.
-        batch_size: how many make a batch.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        errors.InputError: the batch size is not positive, or larger than the number of examples.
-    """
-    if batch_size < 1:
-        raise errors.InputError(f"the batch size is {batch_size}, expected 1 or more")
-    if batch_size > num_examples:
-        raise errors.InputError(
-            f"the batch size is {batch_size}, expected at most the {num_examples} examples there are"
-        )
-    return num_examples // batch_size
-
-
-def epoch_order(num_examples: int, seed: int, stream: str, epoch: int) -> np.ndarray:
-    """The order of the examples in one epoch: a permutation [num_examples], int64, pure in all arguments."""
-    return streams.generator(seed, stream, "order", epoch).permutation(num_examples)
 
 
 def batches(
@@ -59,10 +31,13 @@ def batches(
     crop_padding: int,
     flip: bool,
     padding_mode: str = "zero",
+    drawn: sampling.Sampling = sampling.NATURAL,
+    bad: np.ndarray | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """The training batches of the global steps `first_step` to `last_step - 1`, augmented.
 
-    Step t belongs to epoch t // steps_per_epoch. The batch of a step does not depend on `first_step`.
+    Step t belongs to epoch t // `sampling.steps_per_epoch`. The batch of a step does not depend on `first_step`.
 
     Args:
         images: uint8 [N, H, W, C], or files, whose own transform crops them.
@@ -72,21 +47,23 @@ def batches(
         last_step: the global step before which to stop.
         seed: the seed of the run.
         stream: what the batches are for, such as "train" or "meta"; another stream has another order.
-        crop_padding: see `augment.crop_and_flip`.
-        flip: see `augment.crop_and_flip`.
-        padding_mode: see `augment.crop_and_flip`.
+        crop_padding, flip, padding_mode: see `augment.crop_and_flip`.
+        drawn: how an epoch's examples are drawn.
+        bad: positions of examples in whose place others stand; see `sampling.stand_ins`.
+        share: (k, count): of each batch only the k-th of `count` equal parts, counted from 0; `count` divides n.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], index int64 [n])`, all shapes static, where index
-        is the position in `images`.
+        is the position in `images`; n is the share of the batch.
 
     Raises:
         errors.InputError: images and labels differ in number, the batch size is larger than it, the steps are
             negative or fall, or the padding or the seed is negative.
     """
-    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream)
+    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream, drawn, bad)
+    own = part(batch_size, share)
     if isinstance(images, image_files.ImageFiles):
-        return _distributable(_load_batches(dataset, images, labels, batch_size, flip)).prefetch(_AHEAD)
+        return _distributable(_load_batches(dataset, images, labels, own, flip)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
 
     # Converted by AutoGraph, an InputError would reach the user as another exception.
@@ -96,14 +73,21 @@ def batches(
         chosen = augment.crop_and_flip(
             chosen, padding=crop_padding, flip=flip, seed=augment_seed, padding_mode=padding_mode
         )
-        return chosen, tf.gather(all_labels, index), index
+        # Cut after the augmentation, whose random numbers are drawn for the whole batch.
+        return tuple(rows[own] for rows in (chosen, tf.gather(all_labels, index), index))
 
     dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
     return _distributable(dataset).prefetch(_AHEAD)
 
 
 def evaluation_batches(
-    images: np.ndarray | image_files.ImageFiles, labels: np.ndarray, *, batch_size: int
+    images: np.ndarray | image_files.ImageFiles,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    first_batch: int = 0,
+    bad: np.ndarray | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """All examples once, in order, not augmented, in batches of one static size.
 
@@ -111,10 +95,13 @@ def evaluation_batches(
         images: uint8 [N, H, W, C], or files.
         labels: class ids [N].
         batch_size: n.
+        first_batch: the first batch, counted from 0.
+        bad: positions of examples that are not read.
+        share: as in `batches`.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], weight float32 [n])`; weight is 1, and 0 for the
-        zeros that fill up the last batch.
+        zeros that stand for bad examples and fill up the last batch. n is the share of the batch.
 
     Raises:
         errors.InputError: images and labels differ in number, or the batch size is not positive.
@@ -122,21 +109,27 @@ def evaluation_batches(
     _check_arrays(images, labels, "evaluation")
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
+    own = part(batch_size, share)
+    count = len(images)
+    total = count + -count % batch_size
+    is_read = np.arange(total) < count
+    if bad is not None:
+        is_read[bad] = False
+    rows = np.arange(total).reshape(-1, batch_size)[first_batch:, own]
     if isinstance(images, image_files.ImageFiles):
-        return _distributable(_load_in_order(images, labels, batch_size)).prefetch(_AHEAD)
+        loaded = _load_in_order(images, labels, rows.ravel(), is_read[rows.ravel()])
+        return _distributable(loaded.batch(rows.shape[1], drop_remainder=True)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
 
     @tf.autograph.experimental.do_not_convert
-    def assemble(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        batch_labels = all_labels[start : start + batch_size]
-        present = tf.ones_like(batch_labels, tf.float32)
-        filled = []
-        for rows in (all_images[start : start + batch_size], batch_labels, present):
-            padding = [[0, batch_size - tf.shape(rows)[0]]] + [[0, 0]] * (rows.shape.rank - 1)
-            filled.append(tf.ensure_shape(tf.pad(rows, padding), [batch_size, *rows.shape[1:]]))
-        return tuple(filled)
+    def assemble(index: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(all_images, tf.minimum(index, count - 1))
+        present = tf.reshape(weight > 0, [-1, 1, 1, 1])
+        chosen_labels = tf.gather(all_labels, tf.minimum(index, count - 1))
+        zero = tf.zeros([], tf.uint8)
+        return tf.where(present, chosen, zero), tf.where(weight > 0, chosen_labels, 0), weight
 
-    dataset = tf.data.Dataset.range(0, len(images), batch_size)
+    dataset = tf.data.Dataset.from_tensor_slices((rows, is_read[rows].astype(np.float32)))
     dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
     return _distributable(dataset).prefetch(_AHEAD)
 
@@ -161,47 +154,51 @@ def _steps(
     steps: range,
     seed: int,
     stream: str,
+    drawn: sampling.Sampling,
+    bad: np.ndarray | None,
 ) -> tf.data.Dataset:
     """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `batches` says."""
     _check_arrays(images, labels, stream)
     try:
-        steps_per_epoch(len(images), batch_size)
+        sampling.steps_per_epoch(len(images), batch_size, drawn)
     except errors.InputError as error:
         raise errors.InputError(f"{stream}: {error}") from error
     if not 0 <= steps.start <= steps.stop:
         raise errors.InputError(f"the steps go from {steps.start} to {steps.stop}, expected 0 <= first <= last")
     streams.sequence(seed, stream)  # Inside the generator, a bad seed would surface as an error of TensorFlow.
-    generator = functools.partial(_positions, len(images), batch_size, steps, seed, stream)
+    generator = functools.partial(sampling.batches, labels, batch_size, steps, seed, stream, drawn, bad)
     signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
     dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(steps.stop - steps.start))
 
 
 def _load_batches(
-    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, batch_size: int, flip: bool
+    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, rows: slice, flip: bool
 ) -> tf.data.Dataset:
-    """Batches of files at the positions and with the seeds of `dataset`, decoded side by side."""
+    """Batches of files at the positions and with the seeds of `dataset`, of each those rows, decoded side by side."""
     paths, all_labels = _on_host(images.paths, labels)
 
     def spread(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        own = tf.stack([tf.zeros_like(index), tf.range(batch_size, dtype=tf.int64)], axis=1)
-        return tf.gather(paths, index), tf.gather(all_labels, index), index, seed + own
+        index = index[rows]
+        row = tf.stack([tf.zeros_like(index), tf.range(rows.start, rows.stop, dtype=tf.int64)], axis=1)
+        return tf.gather(paths, index), tf.gather(all_labels, index), index, seed + row
 
     def load(path: tf.Tensor, label: tf.Tensor, index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return image_files.load_for_training(path, seed, images.transform, flip), label, index
 
     dataset = dataset.map(spread).unbatch()
     dataset = dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
-    return dataset.batch(batch_size, drop_remainder=True)
+    return dataset.batch(rows.stop - rows.start, drop_remainder=True)
 
 
-def _load_in_order(images: image_files.ImageFiles, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """All files once, and zeros with weight 0 up to whole batches."""
+def _load_in_order(
+    images: image_files.ImageFiles, labels: np.ndarray, positions: np.ndarray, is_read: np.ndarray
+) -> tf.data.Dataset:
+    """The files at those positions, one by one, and zeros with weight 0 in place of those that are not read."""
     paths, all_labels = _on_host(images.paths, labels)
-    count, shape = len(images), images.shape[1:]
+    shape = images.shape[1:]
 
-    def load(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        present = position < count
+    def load(position: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image = tf.cond(
             present,
             lambda: image_files.load_for_evaluation(paths[position], images.transform),
@@ -210,36 +207,25 @@ def _load_in_order(images: image_files.ImageFiles, labels: np.ndarray, batch_siz
         label = tf.cond(present, lambda: all_labels[position], lambda: 0)
         return tf.ensure_shape(image, shape), label, tf.cast(present, tf.float32)
 
-    dataset = tf.data.Dataset.range(count + -count % batch_size)
-    dataset = dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
-    return dataset.batch(batch_size, drop_remainder=True)
+    dataset = tf.data.Dataset.from_tensor_slices((positions, is_read))
+    return dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
+
+
+def part(batch_size: int, share: tuple[int, int]) -> slice:
+    """The rows of a batch that are the k-th of `count` equal parts, `share` being (k, count).
+
+    Raises:
+        errors.InputError: the parts would not be equal.
+    """
+    number, count = share
+    if batch_size % count or not 0 <= number < count:
+        raise errors.InputError(f"part {number} of {count} of a batch of {batch_size}, expected equal parts")
+    return slice(batch_size // count * number, batch_size // count * (number + 1))
 
 
 def _cores() -> int:
     """Cores that this process may use; the tuner, which would choose, is off."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def positions(
-    num_examples: int, batch_size: int, first_step: int, last_step: int, seed: int, stream: str
-) -> Iterator[np.ndarray]:
-    """The examples' positions in the batches of those steps, int64 [n] each; arguments as in `batches`."""
-    for index, _ in _positions(num_examples, batch_size, range(first_step, last_step), seed, stream):
-        yield index
-
-
-def _positions(
-    num_examples: int, batch_size: int, steps: range, seed: int, stream: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each step the positions of its examples, int64 [n], and its augmentation seed, int64 [2]."""
-    per_epoch = steps_per_epoch(num_examples, batch_size)
-    order = None
-    for step in steps:
-        epoch, batch = divmod(step, per_epoch)
-        if order is None or batch == 0:
-            order = epoch_order(num_examples, seed, stream, epoch)
-        augment_seed = streams.sequence(seed, stream, "augment", step).generate_state(2)
-        yield order[batch * batch_size : (batch + 1) * batch_size], augment_seed.astype(np.int64)
 
 
 def _check_arrays(images: np.ndarray, labels: np.ndarray, stream: str) -> None:

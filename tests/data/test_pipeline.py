@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import pipeline
+from famus_tf.data import image_files, pipeline, sampling
 
 _N, _BATCH = 23, 4
 _IMAGES = np.random.default_rng(0).integers(1, 256, (_N, 6, 5, 3), np.uint8)
@@ -32,16 +32,6 @@ def _assert_equal(left, right):
 
 def _indices(batches):
     return np.concatenate([index for _, _, index in batches])
-
-
-def test_steps_per_epoch():
-    assert pipeline.steps_per_epoch(23, 4) == 5
-    assert pipeline.steps_per_epoch(24, 4) == 6
-    assert pipeline.steps_per_epoch(4, 4) == 1
-    with pytest.raises(errors.InputError, match="batch size is 5, expected at most the 4"):
-        pipeline.steps_per_epoch(4, 5)
-    with pytest.raises(errors.InputError, match="batch size is 0"):
-        pipeline.steps_per_epoch(4, 0)
 
 
 def test_labels_and_images_belong_to_the_index():
@@ -116,9 +106,9 @@ def test_augmentation_differs_from_step_to_step():
 
 
 def test_the_order_is_the_same_in_another_process():
-    code = "from famus_tf.data import pipeline; print(*pipeline.epoch_order(9, 5, 'meta', 3))"
+    code = "from famus_tf.data import sampling; print(*sampling.epoch_order(range(9), 3, 5, 'meta', 3))"
     printed = _run(code, {"PYTHONHASHSEED": "123"})
-    assert printed.split() == [str(i) for i in pipeline.epoch_order(9, 5, "meta", 3)]
+    assert printed.split() == [str(i) for i in sampling.epoch_order(range(9), 3, 5, "meta", 3)]
 
 
 def test_element_spec_is_static():
@@ -159,6 +149,35 @@ def test_evaluation_batches(batch_size):
     np.testing.assert_array_equal(weight, [1.0] * _N + [0.0] * (len(weight) - _N))
     assert not images[_N:].any()
     assert not labels[_N:].any()
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_shares_of_a_batch_are_its_rows(in_files, tmp_path):
+    images = _IMAGES
+    if in_files:
+        paths = [tmp_path / f"{number}.png" for number in range(_N)]
+        for path, pixels in zip(paths, np.random.default_rng(1).integers(0, 256, (_N, 9, 12, 3)), strict=True):
+            tf.io.write_file(str(path), tf.io.encode_png(tf.constant(pixels, tf.uint8)))
+        images = image_files.ImageFiles(np.array(paths), image_files.Transform(8, 6))
+    common = {"batch_size": 4, "seed": 3, "stream": "train", "crop_padding": 1, "flip": True}
+
+    def training(share):
+        return list(pipeline.batches(images, _LABELS, first_step=2, last_step=7, share=share, **common))
+
+    def evaluation(share):
+        bad = np.array([3, 22])
+        return list(pipeline.evaluation_batches(images, _LABELS, batch_size=4, first_batch=1, bad=bad, share=share))
+
+    for make in (training, evaluation):
+        whole, *halves = (make(share) for share in ((0, 1), (0, 2), (1, 2)))
+        for expected, parts in zip(whole, zip(*halves, strict=True), strict=True):
+            for rows, shares in zip(expected, zip(*parts, strict=True), strict=True):
+                assert {len(part) for part in shares} == {2}
+                np.testing.assert_array_equal(rows, np.concatenate(shares))
+    weight = np.concatenate([weight for _, _, weight in evaluation((0, 1))])
+    np.testing.assert_array_equal(weight, [position not in (22, 23) for position in range(4, 24)])
+    with pytest.raises(errors.InputError, match="part 0 of 3 of a batch of 4"):
+        training((0, 3))
 
 
 def test_pairs():

@@ -1,0 +1,192 @@
+"""The parts of a run, each built from the configuration: the other half of the composition root.
+
+Only this module and `experiment` take a configuration apart.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import keras
+import numpy as np
+
+from famus_tf import distribution, dtype_policy, errors, famus, feed, networks
+from famus_tf.data import bad_images, options, sampling, sources
+from famus_tf.data import bundle as bundles
+from famus_tf.meta import learners, selectors
+
+
+def make_bundle(config):
+    """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
+    data = config.data
+    bundle = bundles.make_bundle(
+        sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data)),
+        meta_per_class=data.meta_per_class,
+        plan=_of_the_same_names(bundles.LabelPlan, data),
+        train_limit=data.train_limit,
+        seed=config.run.seed,
+    )
+    if data.augment == "auto":
+        return bundle
+    padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
+    return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def _of_the_same_names(kind, flags):
+    """A dataclass from those flags that are called as its fields are."""
+    return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
+
+
+def make_trainer(config, bundle, total_steps, metrics=()):
+    """Network, meta-learner, selector and optimizers of a configuration; call it in the strategy's scope.
+
+    Args:
+      config: `config.Config`.
+      bundle: `data.bundle.Bundle`.
+      total_steps: length of the run, for the cosine schedule.
+      metrics: Keras metrics of (labels, logits).
+
+    Returns:
+      A compiled `famus.FaMUS`.
+    """
+    method, optimization, seed = config.method, config.optimization, config.run.seed
+    keras.utils.set_random_seed(seed)
+    network = _make_network(config.run.network, bundle, config.run.dtype_policy)
+    trainer = famus.FaMUS(
+        network,
+        meta_learner=_make_learner(config, bundle.num_classes),
+        selector=_make_selector(method, seed),
+        lambda_r=method.lambda_r,
+        lambda_g=method.lambda_g,
+        lambda_cost=method.lambda_cost,
+        weight_decay=optimization.weight_decay,
+        schedule=method.schedule,
+        meta_every=method.meta_every,
+    )
+    meta_optimizers = {
+        "adam": keras.optimizers.Adam,
+        "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+    }
+    trainer.compile(
+        optimizer=keras.optimizers.SGD(
+            _learning_rate(optimization, total_steps, steps_per_epoch(config, bundle)),
+            momentum=optimization.momentum,
+            nesterov=optimization.nesterov,
+        ),
+        meta_optimizer=meta_optimizers[optimization.meta_optimizer](optimization.meta_learning_rate),
+        sampler_optimizer=keras.optimizers.SGD(optimization.sampler_learning_rate, momentum=0.9),
+        metrics=list(metrics),
+    )
+    return trainer
+
+
+def _make_network(name, bundle, policy):
+    return networks.build(name, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std, policy)
+
+
+def with_dtype_policy(config, bundle=None):
+    """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the bundle's images."""
+    run = config.run
+    if run.dtype_policy != "auto":
+        return config
+    policy = dtype_policy.of_run(pathlib.Path(run.workdir, "flags.cfg"))
+    if policy is None and bundle is not None and run.network in networks.BUILDERS:
+        build = functools.partial(_make_network, run.network, bundle)
+        # Drawn, not read: a file may be broken, and the time is the same.
+        labels = bundle.train_labels[: dtype_policy.BATCH_SIZE]
+        images = np.random.default_rng(0).integers(0, 256, (len(labels), *bundle.image_shape), np.uint8)
+        policy = dtype_policy.choose(build, images, labels)
+    return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
+
+
+def _make_learner(config, num_classes):
+    method, optimization = config.method, config.optimization
+    builders = {
+        "cross_entropy": learners.CrossEntropy,
+        "mw_net": lambda: learners.MWNet(
+            normalize=method.normalize_weights, weight_decay=optimization.meta_weight_decay, seed=config.run.seed
+        ),
+        "l2r": learners.L2R,
+        "mlc": lambda: learners.MLC(num_classes, optimization.virtual_learning_rate or None),
+    }
+    return builders[method.method]()
+
+
+def _make_selector(method, seed):
+    block = int(method.block) if method.block.lstrip("-").isdecimal() else method.block
+    builders = {
+        "all": selectors.AllLayers,
+        "sampler": lambda: selectors.GradientSampler(method.expected_layers, seed=seed),
+        "random": lambda: selectors.RandomLayers(method.expected_layers, seed=seed),
+        "block": lambda: selectors.FixedBlock(block),
+    }
+    return builders[method.selector]()
+
+
+def _learning_rate(optimization, total_steps, steps_per_epoch):
+    alpha = optimization.base_learning_rate
+    if optimization.lr_schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(alpha, total_steps)
+    if optimization.lr_schedule == "step" and optimization.lr_boundaries:
+        unit = steps_per_epoch if optimization.epochs else 1
+        boundaries = [round(boundary * unit) for boundary in optimization.lr_boundaries]
+        values = [alpha * optimization.lr_decay**power for power in range(len(boundaries) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+    return alpha
+
+
+def find_bad_images(config, bundle, strategy):
+    """Those that are known or missing, kept in the run directory; each worker has a list of what it has met with."""
+    path = bad_images.list_file(pathlib.Path(config.run.workdir), distribution.position(strategy))
+    return bad_images.BadImages(bundle, skip=config.data.on_bad_image == "skip", list_file=path)
+
+
+def make_feed(config, bundle, strategy, bad=None):
+    """All batches of a configuration (`feed.Feed`); `bad` where image files that cannot be read are known."""
+    optimization = config.optimization
+    return feed.Feed(
+        bundle,
+        strategy,
+        bad or bad_images.BadImages(bundle, skip=False),
+        batch_size=optimization.batch_size,
+        meta_batch_size=optimization.meta_batch_size,
+        eval_batch_size=config.run.eval_batch_size,
+        seed=config.run.seed,
+        drawn=_sampling(config),
+    )
+
+
+def _sampling(config):
+    optimization = config.optimization
+    return sampling.Sampling(optimization.batches_per_epoch, optimization.sampling == "balanced")
+
+
+def steps_per_epoch(config, bundle):
+    """Training steps in an epoch."""
+    return sampling.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size, _sampling(config))
+
+
+def check_replicas(config, strategy):
+    """Refuses, as an InputError, what does not go with the devices in use."""
+    replicas = strategy.num_replicas_in_sync
+    if distribution.num_workers(strategy) > 1:  # each would measure something else
+        for name, found, wanted in (
+            ("dtype_policy", config.run.dtype_policy, "auto"),
+            ("layer_cost", config.method.layer_cost, "measured"),
+        ):
+            if found == wanted:
+                raise errors.InputError(f"--{name}={found} with --strategy=multi_worker: expected another value")
+    if config.run.jit_compile and replicas > 1:
+        raise errors.InputError(f"--jit_compile on {replicas} devices: expected one; give --strategy=one_device")
+    for name in ("batch_size", "meta_batch_size"):
+        size = getattr(config.optimization, name)
+        if size % replicas:
+            raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
+
+
+def check_log_meta_gradient(config):
+    """Refuses, as an InputError, to log a meta gradient that has no meaning from step to step."""
+    if config.run.log_meta_gradient and config.method.method == "l2r":
+        raise errors.InputError(
+            "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
+        )

@@ -1,0 +1,55 @@
+"""The epoch that the validation set chooses, and the network's weights after it."""
+
+import pathlib
+
+from famus_tf import distribution, errors
+
+
+def best_epoch(history):
+    """The entry of the epoch with the highest `validation_accuracy`, the first of equals; None without validation.
+
+    Args:
+      history: `training.Progress.history`.
+    """
+    judged = [epoch for epoch in history if "validation_accuracy" in epoch]
+    return max(judged, key=lambda epoch: epoch["validation_accuracy"], default=None)
+
+
+class BestWeights:
+    """Keeps the network's weights of the best epoch so far in a file.
+
+    A run that is interrupted and goes on from an earlier checkpoint comes by the same epochs again, and writes the same
+    weights again.
+
+    Args:
+      network: a Keras model.
+      path: the file, ending in `.weights.h5`.
+      strategy: the strategy of the network. Of several workers each must keep; only the chief writes.
+    """
+
+    def __init__(self, network, path, strategy):
+        self._network, self._path, self._strategy = network, pathlib.Path(path), strategy
+
+    def keep_if_best(self, history):
+        """Writes the weights if the last epoch of `history` is the best one."""
+        if not history or best_epoch(history) is not history[-1]:
+            return
+        with distribution.place_to_write(self._strategy, self._path) as place:
+            fresh = place.with_name(f"partial.{place.name}")
+            self._network.save_weights(str(fresh))
+            fresh.replace(place)
+
+    def restore(self, history):
+        """Gives the network the weights of the best epoch; without a validation set it keeps those it has.
+
+        Raises:
+          InputError: the file is not there, or not of this network.
+        """
+        if best_epoch(history) is None:
+            return
+        try:
+            self._network.load_weights(str(self._path))
+        except (OSError, ValueError) as error:
+            raise errors.InputError(
+                f"{self._path}: expected the weights of the best epoch, as the run has written them ({error})"
+            ) from error

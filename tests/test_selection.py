@@ -1,0 +1,82 @@
+"""The epoch that the validation set chooses: what is reported of it, and that its weights are exported."""
+
+import json
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from famus_tf import errors, main, selection
+
+
+def test_best_epoch():
+    history = [{"epoch": k, "validation_accuracy": v, "test_accuracy": 0.1} for k, v in enumerate((0.2, 0.5, 0.5, 0.4))]
+    assert selection.best_epoch(history) is history[1]
+    assert selection.best_epoch(history[2:]) is history[2]
+    assert selection.best_epoch([]) is None
+    assert selection.best_epoch([{"epoch": 1, "test_accuracy": 0.9}]) is None
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Three classes of grey 8x8 images, so noisy that the accuracy goes up and down."""
+    root, rng = tmp_path_factory.mktemp("tree"), np.random.default_rng(0)
+    for split, count in (("train", 20), ("val", 14), ("test", 15), ("meta", 4)):
+        for c in range(3):
+            (root / split / "abc"[c]).mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(90 + 25 * c, 60, (8, 8)), 0, 255).astype(np.uint8)
+                PIL.Image.fromarray(pixels).save(root / split / "abc"[c] / f"{number}.png")
+    return root
+
+
+def test_the_best_epochs_weights_are_exported(tree, tmp_path, capsys):
+    command = ["main.py", "--dataset=folder", f"--data_dir={tree}", f"--workdir={tmp_path / 'run'}"]
+    command += ["--train_steps=35", "--batch_size=12", "--meta_batch_size=12", "--lr_schedule=constant"]
+    command += ["--base_learning_rate=0.3"]
+    assert main.main(command) == 0
+    said = capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    best = max(results["history"], key=lambda epoch: epoch["validation_accuracy"])
+    last = results["history"][-1]
+    # Otherwise nothing would be tested.
+    assert best["test_accuracy"] != last["test_accuracy"], results["history"]
+    assert results["selected_epoch"] == best
+    assert results["test_accuracy"]["selected"] == best["test_accuracy"] and results["test_top5"] == best["test_top5"]
+    assert f"{best['test_accuracy']:.2%} after epoch {best['epoch']}, the best on the validation set" in said
+    for mode in ("evaluate", "export", "evaluate"):
+        assert main.main([*command, f"--mode={mode}"]) == 0
+        said = capsys.readouterr().out
+        if mode == "export":
+            assert f"SavedModel of step {best['step']}" in said
+        else:
+            found = dict(re.findall(r"(test|validation) accuracy ([\d.]+)", said))
+            assert float(found["test"]) == pytest.approx(best["test_accuracy"], abs=5e-5)
+            assert float(found["validation"]) == pytest.approx(best["validation_accuracy"], abs=5e-5)
+    (tmp_path / "run" / "best.weights.h5").unlink()
+    assert main.main([*command, "--mode=export"]) == 2
+    assert "expected the weights of the best epoch" in capsys.readouterr().err
+
+
+def test_only_a_better_epoch_is_kept(residual_network, tmp_path):
+    import tensorflow as tf
+
+    network, path = residual_network(), tmp_path / "best.weights.h5"
+    kept = selection.BestWeights(network, path, tf.distribute.get_strategy())
+    kept.keep_if_best([{"validation_accuracy": 0.5}])
+    first = [variable.numpy() for variable in network.variables]
+    for variable in network.variables:
+        variable.assign(variable + 1)
+    history = [{"validation_accuracy": 0.5}, {"validation_accuracy": 0.5}]
+    kept.keep_if_best(history)
+    kept.restore([])  # without a validation set nothing changes
+    assert not np.array_equal(network.variables[0].numpy(), first[0])
+    kept.restore(history)
+    for variable, value in zip(network.variables, first, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    kept.keep_if_best([*history, {"validation_accuracy": 0.6}])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.weights.h5"]
+    path.write_bytes(b"no weights")
+    with pytest.raises(errors.InputError, match=r"best\.weights\.h5: expected the weights of the best epoch"):
+        kept.restore(history)
