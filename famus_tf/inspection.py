@@ -8,6 +8,7 @@ import matplotlib.figure
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
@@ -34,18 +35,21 @@ def describe(bundle):
     smallest = counts["training"].min()
     ratio = f"{counts['training'].max() / smallest:.2f}" if smallest else "infinite: a class has none"
     lines.append(f"largest class over smallest, by the given labels: {ratio}")
-    wrong = None
-    if bundle.train_true_labels is not None:
-        wrong = _wrong_shares(bundle)
+    wrong, by_true_class = _wrong_shares(bundle)
+    if by_true_class:
         true = np.bincount(bundle.train_true_labels, minlength=bundle.num_classes)
         ratio = f"{true.max() / true.min():.2f}" if true.min() else "infinite: a class has none"
         lines.append(f"largest class over smallest, by the true labels: {ratio}")
     width = max(len(name) for name in (*bundle.class_names, "class"))
     header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>10}" for name in counts)
-    lines.append(header + ("" if wrong is None else f"{'wrong':>9}  taken for"))
+    if wrong is not None:
+        header += f"{'wrong':>9}  " + ("taken for" if by_true_class else "(of those with this given label)")
+    lines.append(header)
     for c, name in enumerate(bundle.class_names[:_CLASSES_SHOWN]):
         row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>10,}" for column in counts.values())
-        lines.append(row if wrong is None else f"{row}{wrong[c]:>9.1%}  {_mistakes(bundle, c)}".rstrip())
+        if wrong is not None:
+            row += f"{wrong[c]:>9.1%}  {_mistakes(bundle, c) if by_true_class else ''}".rstrip()
+        lines.append(row)
     if bundle.num_classes > _CLASSES_SHOWN:
         lines.append(f"... and {bundle.num_classes - _CLASSES_SHOWN} classes more, all in inspection.json")
     return "\n".join(lines)
@@ -106,6 +110,7 @@ def write(workdir, bundle, seed, files=None):
       InputError: nothing can be written there.
     """
     workdir = pathlib.Path(workdir)
+    wrong, by_true_class = _wrong_shares(bundle)
     summary = {
         "dataset": bundle.name,
         "actual_noise_rate": bundle.actual_noise_rate,
@@ -114,7 +119,8 @@ def write(workdir, bundle, seed, files=None):
         "training": np.bincount(bundle.train_labels, minlength=bundle.num_classes).tolist(),
         "meta": np.bincount(bundle.meta_labels, minlength=bundle.num_classes).tolist(),
         "test": np.bincount(bundle.test_labels, minlength=bundle.num_classes).tolist(),
-        "wrong": None if bundle.train_true_labels is None else _wrong_shares(bundle).tolist(),
+        "wrong": None if wrong is None else wrong.tolist(),
+        "wrong_by": None if wrong is None else "true class" if by_true_class else "given class",
         "files": files or {},
     }
     broken = set((files or {}).get("training", {}).get("broken", ()))
@@ -150,8 +156,10 @@ def draw_examples(path, bundle, seed, broken=()):
         given = bundle.class_names[bundle.train_labels[position]]
         title, color = given, "black"
         if bundle.train_true_labels is not None:
-            true = bundle.class_names[bundle.train_true_labels[position]]
-            title, color = (given, "tab:green") if true == given else (f"{given}\n(true: {true})", "tab:red")
+            true = bundle.train_true_labels[position]
+            note = "wrong" if true == bundles.UNKNOWN else f"true: {bundle.class_names[true]}"
+            right = true == bundle.train_labels[position]
+            title, color = (given, "tab:green") if right else (f"{given}\n({note})", "tab:red")
         axis.set_title(title, fontsize=8, color=color)
     legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
@@ -177,10 +185,18 @@ def _choose(labels, count, rng):
 
 
 def _wrong_shares(bundle):
-    """For each true class the share of its training images whose label is another; 0 where it has none."""
-    true, wrong = bundle.train_true_labels, bundle.train_labels != bundle.train_true_labels
-    totals = np.bincount(true, minlength=bundle.num_classes)
-    return np.bincount(true, weights=wrong, minlength=bundle.num_classes) / np.maximum(totals, 1)
+    """The share of wrong labels for each class, and whether for each true one or, where those are unknown, given one.
+
+    0 for a class without images; None where nobody knows which labels are wrong.
+    """
+    true, given = bundle.train_true_labels, bundle.train_labels
+    if true is None:
+        return None, False
+    by_true_class = not np.any(true == bundles.UNKNOWN)
+    classes = true if by_true_class else given
+    totals = np.bincount(classes, minlength=bundle.num_classes)
+    wrong = np.bincount(classes, weights=given != true, minlength=bundle.num_classes)
+    return wrong / np.maximum(totals, 1), by_true_class
 
 
 def _mistakes(bundle, c):

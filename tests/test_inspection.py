@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import matplotlib.axes
 import numpy as np
 import pytest
 
@@ -49,6 +50,27 @@ def test_text():
 def test_truth_that_nobody_knows():
     text = inspection.describe(_bundle(train_true_labels=None))
     assert "true labels not known" in text and "wrong" not in text
+
+
+def test_wrong_labels_whose_true_class_is_unknown(tmp_path):
+    made = _bundle(train_true_labels=np.array([0, -1, -1, 1, 1, -1], np.int32))
+    lines = inspection.describe(made).splitlines()
+    assert "50.00% of the labels wrong" in lines[0] and len(lines) == 6
+    assert lines[2].endswith("wrong  (of those with this given label)")
+    assert [line.split() for line in lines[3:]] == [
+        ["0", "cat", "3", "1", "1", "66.7%"],
+        ["1", "dog", "2", "1", "0", "0.0%"],
+        ["2", "whale", "1", "1", "1", "100.0%"],
+    ]
+    titles = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matplotlib.axes.Axes, "set_title", lambda self, text, **how: titles.append((text, how["color"])))
+        inspection.write(tmp_path, made, 0)
+    right, wrong = "tab:green", "tab:red"
+    assert sorted(titles[:3]) == [("cat", right), ("cat\n(wrong)", wrong), ("cat\n(wrong)", wrong)]
+    assert titles[3:] == [("dog", right), ("dog", right), ("whale\n(wrong)", wrong)]
+    found = json.loads((tmp_path / "inspection.json").read_text())
+    assert found["wrong"] == pytest.approx([2 / 3, 0, 1]) and found["wrong_by"] == "given class"
 
 
 def test_class_without_an_example():

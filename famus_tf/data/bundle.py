@@ -47,9 +47,11 @@ class Source:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         classes: what label noise needs to know of them; None for their number alone.
         labels_are_true: whether the training labels are known to be right.
-        train_is_clean: which of the training labels are right, bool [N], where that is known but not the true labels.
+        train_is_clean: which of the training labels are right, bool [N], where that is known but not the true labels;
+            the meta set is drawn from those.
         meta: trusted examples; None where the meta set is taken out of the training set.
         meta_is_pool: whether the meta set is drawn from `meta`, as it would be from the training set, or is all of it.
+            An empty pool says that no label can be trusted.
         validation: examples to choose the epoch by; None where there are none.
         other_tests: further test sets of the same classes, by name.
         in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
@@ -216,19 +218,14 @@ class LabelPlan:
     imbalance_shape: str = "exponential"
     imbalance_head: str = "after_meta"
 
+    def __post_init__(self) -> None:
+        if self.noise not in noise_lib.KINDS:
+            kinds = ", ".join(noise_lib.KINDS)
+            raise errors.InputError(f"there is no label noise {self.noise!r}, expected one of {kinds}")
 
-_INHERITED = (
-    "name",
-    "test_images",
-    "test_labels",
-    "class_names",
-    "mean",
-    "std",
-    "crop_padding",
-    "flip",
-    "padding_mode",
-)
-_INHERITED += ("validation", "other_tests", "left_out")
+
+_INHERITED = ("name", "test_images", "test_labels", "class_names", "mean", "std", "crop_padding", "flip")
+_INHERITED += ("padding_mode", "validation", "other_tests", "left_out")
 
 
 def make_bundle(
@@ -259,18 +256,16 @@ def make_bundle(
     for name, value in (("meta_per_class", meta_per_class), ("train_limit", limit)):
         if value < 0:
             raise errors.InputError(f"{name} is {value}, expected 0 or more")
-    if plan.noise not in noise_lib.KINDS:
-        raise errors.InputError(f"there is no label noise {plan.noise!r}, expected one of {', '.join(noise_lib.KINDS)}")
-    meta = _own_meta_set(source, meta_per_class, seed)
-    if meta is not None:
-        meta_per_class = 0
-    _check_meta(source.train_labels, meta_per_class, source, "training")
+    own = _own_meta_set(source, meta_per_class, seed)
+    meta_per_class = 0 if own else meta_per_class
+    trusted = _trusted(source, meta_per_class)
     published = None
     if plan.noise_protocol == "mw_net":
         published = _published_labels(source, plan, meta_per_class, seed)
         meta_index = published[0]
     else:
-        meta_index = balance.draw(source.train_labels, meta_per_class, streams.generator(seed, "meta set"))
+        rng = streams.generator(seed, "meta set")
+        meta_index = trusted[balance.draw(source.train_labels[trusted], meta_per_class, rng)]
     rest = np.setdiff1d(np.arange(len(source.train_labels)), meta_index)
     if plan.imbalance != 1:
         rest = _long_tail(source, plan, rest, streams.generator(seed, "long tail"))
@@ -279,48 +274,52 @@ def make_bundle(
         labels = published[1][train_index]
     else:
         labels = _noisy_labels(source, plan, train_index, streams.generator(seed, "label noise"))
+    taken_out = Examples(source.train_images[meta_index], source.train_labels[meta_index])
+    meta, meta_index = own or (taken_out, meta_index)
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
         train_true_labels=_true_labels(source, plan, train_index),
         train_index=train_index,
-        **_meta_set(source, meta, meta_index),
+        meta_images=meta.images,
+        meta_labels=meta.labels.astype(np.int32),
+        meta_index=meta_index,
         **{name: getattr(source, name) for name in _INHERITED},
     )
 
 
 def _true_labels(source: Source, plan: LabelPlan, train_index: np.ndarray) -> np.ndarray | None:
     labels = source.train_labels[train_index].astype(np.int32)
-    if source.labels_are_true or plan.noise != "none":  # noise that is added to labels takes them for the truth
-        return labels
-    if source.train_is_clean is None:
-        return None
-    return np.where(source.train_is_clean[train_index], labels, np.int32(UNKNOWN))
+    if source.train_is_clean is not None:
+        return np.where(source.train_is_clean[train_index], labels, np.int32(UNKNOWN))
+    # Noise that is added to labels takes them for the truth.
+    return labels if source.labels_are_true or plan.noise != "none" else None
+
+
+def _trusted(source: Source, per_class: int) -> np.ndarray:
+    """Positions of the training images that the meta set is drawn from."""
+    clean = source.train_is_clean
+    positions = np.arange(len(source.train_labels)) if clean is None else np.flatnonzero(clean)
+    what = "training" if clean is None else "rightly labelled training"
+    _check_meta(source.train_labels[positions], per_class, source, what)
+    return positions
 
 
 def _own_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, np.ndarray] | None:
-    """A meta set that the source brings along, and its positions there."""
+    """A meta set that the source brings along, and its positions, counted on from the end of the training set."""
     if source.meta is None:
         return None
+    first = len(source.train_labels)
     if not source.meta_is_pool:
-        return source.meta, np.arange(len(source.meta.labels), dtype=np.int64)
+        return source.meta, first + np.arange(len(source.meta.labels), dtype=np.int64)
+    if per_class and not len(source.meta.labels):
+        raise errors.InputError(
+            f"{source.name}: which labels are right is not known in this form of it, expected --meta_per_class=0 with "
+            "--method=cross_entropy"
+        )
     _check_meta(source.meta.labels, per_class, source, "trusted")
     chosen = balance.draw(source.meta.labels, per_class, streams.generator(seed, "meta set"))
-    return Examples(source.meta.images[chosen], source.meta.labels[chosen]), chosen
-
-
-def _meta_set(
-    source: Source, own: tuple[Examples, np.ndarray] | None, meta_index: np.ndarray
-) -> dict[str, Images | np.ndarray]:
-    if own is None:
-        labels = source.train_labels[meta_index].astype(np.int32)
-        return {"meta_images": source.train_images[meta_index], "meta_labels": labels, "meta_index": meta_index}
-    meta, positions = own
-    return {
-        "meta_images": meta.images,
-        "meta_labels": meta.labels,
-        "meta_index": len(source.train_labels) + positions,
-    }
+    return Examples(source.meta.images[chosen], source.meta.labels[chosen]), first + chosen
 
 
 def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -329,6 +328,10 @@ def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed
         raise errors.InputError(
             "--nonoise_includes_true_label with --noise_protocol=mw_net: expected its symmetric noise, which draws "
             "from all classes"
+        )
+    if source.train_is_clean is not None:
+        raise errors.InputError(
+            f"--noise_protocol=mw_net with {source.name}, whose labels are noisy as they come: expected independent"
         )
     meta, train, noisy = mw_net_protocol.split_and_corrupt(
         source.train_labels,

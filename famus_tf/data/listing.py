@@ -34,11 +34,7 @@ def read(
     Raises:
         errors.InputError: it cannot be read, holds no image, a line is not a path and a label, or an image is missing.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.InputError(f"{path}: not a readable list ({error})") from error
+    lines = numbered_lines(path)
     if lines and not any(ending in lines[0][1].lower() for ending in IMAGE_ENDINGS):
         del lines[0]
     if not lines:
@@ -47,10 +43,52 @@ def read(
     pairs = [_parse(path, number, line, mark) for number, line in lines]
     base = root or os.path.dirname(path)
     paths = [os.path.join(base, name) for name, _ in pairs]
-    for position in missing(paths) if check_present else ():
-        number = lines[position][0]
-        raise errors.InputError(f"{path}, line {number}: there is no image {paths[position]}; see --data_dir")
+    if check_present:
+        require_images(path, [number for number, _ in lines], paths)
     return paths, [label for _, label in pairs]
+
+
+def read_ids(path: str, num_classes: int) -> tuple[list[int], list[str], list[int]]:
+    """Reads a list of class ids, one image's name, which may contain anything, a space and its id in each line.
+
+    Args:
+        path: the file; empty lines are passed over.
+        num_classes: ids are from 0 to one less.
+
+    Returns:
+        For each image the number of its line, its name and its class id.
+
+    Raises:
+        errors.InputError: it cannot be read, holds no line, or a line is not a name and a class id.
+    """
+    lines = numbered_lines(path)
+    if not lines:
+        raise errors.InputError(f"{path}: is empty, expected an image's name, a space and a class id in each line")
+    names, ids = [], []
+    for number, line in lines:
+        name, _, text = line.strip().rpartition(" ")
+        name = name.rstrip()
+        if not name or not (text.isascii() and text.isdecimal()) or int(text) >= num_classes:
+            raise errors.InputError(
+                f"{path}, line {number}: found {line!r}, expected an image's name, a space and a class id from 0 to "
+                f"{num_classes - 1}"
+            )
+        names.append(name)
+        ids.append(int(text))
+    return [number for number, _ in lines], names, ids
+
+
+def numbered_lines(path: str) -> list[tuple[int, str]]:
+    """The lines of a text that are not empty, each with its number from 1.
+
+    Raises:
+        errors.InputError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.InputError(f"{path}: not a readable list ({error})") from error
 
 
 def _detect(path: str, lines: list[tuple[int, str]]) -> str:
@@ -74,6 +112,23 @@ def _parse(path: str, number: int, line: str, mark: str) -> tuple[str, str]:
             f"{path}, line {number}: found {line!r}, expected an image's path, {mark!r}, and a label"
         )
     return name, label
+
+
+def require_images(path: str, numbers: list[int], paths: list[str]) -> None:
+    """Checks that there are such images.
+
+    Args:
+        path: the list that names them.
+        numbers: the number of the line that names each.
+        paths: their paths.
+
+    Raises:
+        errors.InputError: one is missing.
+    """
+    for position in missing(paths):
+        raise errors.InputError(
+            f"{path}, line {numbers[position]}: there is no image {paths[position]}; see --data_dir"
+        )
 
 
 def missing(paths: Iterable[str]) -> Iterator[int]:

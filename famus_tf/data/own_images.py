@@ -42,10 +42,10 @@ def load_folder(data_dir: str | None, options: Options) -> bundle.Source:
     if not data_dir or not os.path.isdir(data_dir):
         raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder with {expected}")
     if not os.path.isdir(os.path.join(data_dir, "train")):
-        train, test = _split(_class_folders(data_dir, expected))
+        train, test = _split(class_folders(data_dir, expected))
         return _make("folder", {"train": train, "test": test}, options)
     found = [name for name in ("train", "test", "val", "meta") if os.path.isdir(os.path.join(data_dir, name))]
-    splits = {name: _class_folders(os.path.join(data_dir, name), expected) for name in found}
+    splits = {name: class_folders(os.path.join(data_dir, name), expected) for name in found}
     if "test" not in splits:
         if "val" not in splits:
             raise errors.InputError(f"{data_dir}: has train/ but no test/ or val/, expected {expected}")
@@ -84,8 +84,19 @@ def load_list(data_dir: str | None, options: Options) -> bundle.Source:
     return _make("list", splits, options)
 
 
-def _class_folders(root: str, expected: str) -> _Examples:
-    """Paths and class names of the images below `root`, in order."""
+def class_folders(root: str, expected: str) -> tuple[list[str], list[str]]:
+    """Images in class folders.
+
+    Args:
+        root: the folder that holds them.
+        expected: what errors say of the layout.
+
+    Returns:
+        The images' paths, folder by folder in the order of the names, and for each the name of its folder.
+
+    Raises:
+        errors.InputError: there are no class folders, or one holds no images.
+    """
     with os.scandir(root) as entries:
         folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     if not folders:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from famus_tf import errors
-from famus_tf.data import bundle, cifar, digits, fashion_mnist, own_images
+from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images
 from famus_tf.data.options import Options
 
 SOURCES = {
@@ -15,6 +15,8 @@ SOURCES = {
 
 # Those of image files, which take options.
 OF_FILES = {
+    "clothing1m": clothing1m.load,
+    "cnwl": cnwl.load,
     "folder": own_images.load_folder,
     "list": own_images.load_list,
 }

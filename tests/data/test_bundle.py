@@ -201,3 +201,53 @@ def test_no_meta_image_in_training(protocol, seed):
     assert len(made.train_index) + len(made.meta_index) == 900
     np.testing.assert_array_equal(np.bincount(made.meta_labels), [5] * 3)
     assert 0.1 < made.actual_noise_rate < 0.45
+
+
+def _partly_wrong(source, share=0.5):
+    clean = np.random.default_rng(1).random(len(source.train_labels)) >= share
+    return dataclasses.replace(source, labels_are_true=False, train_is_clean=clean), clean
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_meta_set_is_drawn_from_labels_known_to_be_right(seed):
+    source, clean = _partly_wrong(_source((60, 24, 90, 40)))
+    made = _make(source, seed=seed, train_limit=80)
+    np.testing.assert_array_equal(np.bincount(made.meta_labels), [5] * 4)
+    assert clean[made.meta_index].all() and not set(made.meta_index) & set(made.train_index)
+    np.testing.assert_array_equal(made.meta_images[:, 0, 0, 0], made.meta_index)
+    given = source.train_labels[made.train_index]
+    np.testing.assert_array_equal(made.train_labels, given)
+    np.testing.assert_array_equal(made.train_true_labels, np.where(clean[made.train_index], given, bundle.UNKNOWN))
+    assert made.actual_noise_rate == pytest.approx(1 - clean[made.train_index].mean())
+
+
+def test_too_few_labels_known_to_be_right():
+    source, clean = _partly_wrong(_source((60, 24, 90, 40)))
+    few = int((clean & (source.train_labels == 1)).sum())
+    with pytest.raises(
+        errors.InputError, match=rf"\(b\) of toy has {few} rightly labelled training images, expected at"
+    ):
+        _make(source, meta_per_class=few + 1)
+    with pytest.raises(errors.InputError, match="--noise_protocol=mw_net with toy, whose labels are noisy"):
+        _make(source, noise_protocol="mw_net")
+    # Labels that were wrong before remain so, whatever is added.
+    noisy = _make(source, noise="symmetric", noise_rate=0.5)
+    assert np.all((noisy.train_true_labels == bundle.UNKNOWN) == ~clean[noisy.train_index])
+
+
+def test_pool_of_trusted_examples():
+    source, pool = _source(), _source((9, 7, 8, 6))
+    trusted = bundle.Examples(pool.train_images, pool.train_labels)
+    source = dataclasses.replace(source, meta=trusted, meta_is_pool=True)
+    made = _make(source)
+    assert len(made.train_labels) == sum(_COUNTS)
+    np.testing.assert_array_equal(np.bincount(made.meta_labels), [5] * 4)
+    positions = made.meta_index - sum(_COUNTS)
+    np.testing.assert_array_equal(made.meta_labels, pool.train_labels[positions])
+    np.testing.assert_array_equal(made.meta_images[:, 0, 0, 0], positions)
+    with pytest.raises(errors.InputError, match=r"class 3 \(d\) of toy has 6 trusted images, expected at least the 7"):
+        _make(source, meta_per_class=7)
+    empty = dataclasses.replace(source, meta=bundle.Examples(pool.train_images[:0], pool.train_labels[:0]))
+    assert len(_make(empty, meta_per_class=0).meta_labels) == 0
+    with pytest.raises(errors.InputError, match=r"toy: which labels are right is not known .* --meta_per_class=0"):
+        _make(empty)

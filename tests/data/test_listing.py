@@ -71,3 +71,19 @@ def test_files_that_are_no_lists(root):
     (root / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(errors.InputError, match="not a readable list"):
         listing.read(str(root / "list.txt"), None)
+
+
+def test_class_ids(root):
+    path = _list(root, "1,2.jpg 9\r\n\na b.jpg  0\nc 13 \n")
+    assert listing.read_ids(path, 14) == ([1, 3, 4], ["1,2.jpg", "a b.jpg", "c"], [9, 0, 13])
+    for text, message in (
+        (
+            "a.jpg 1\n\na.jpg 14\n",
+            r"line 3: found 'a\.jpg 14', expected an image's name, a space and a class id from 0 to",
+        ),
+        ("a.jpg 1\na.jpg \n", r"line 2: found 'a\.jpg ', expected"),
+        ("a.jpg ²\n", "line 1: found 'a"),
+        ("\n", "is empty, expected an image's name"),
+    ):
+        with pytest.raises(errors.InputError, match=rf"list\.txt(, |: ){message}"):
+            listing.read_ids(_list(root, text), 14)
