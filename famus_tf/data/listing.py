@@ -50,7 +50,7 @@ def read(
     base = root or os.path.dirname(path)
     paths = [os.path.join(base, name) for name, _ in pairs]
     if check_present:
-        require_present(path, [number for number, _ in lines], paths)
+        require_images(path, [number for number, _ in lines], paths)
     return paths, [label for _, label in pairs]
 
 
@@ -91,7 +91,7 @@ def read_first_classes(
     except (OSError, UnicodeDecodeError) as error:
         raise errors.InputError(f"{path}: not a readable list ({error})") from error
     if check_present:
-        require_present(path, numbers, paths)
+        require_images(path, numbers, paths)
     return paths, np.array(labels, np.int32)
 
 
@@ -153,7 +153,7 @@ def _parse(path: str, number: int, line: str, mark: str) -> tuple[str, str]:
     return name, label
 
 
-def require_present(path: str, numbers: list[int], paths: list[str]) -> None:
+def require_images(path: str, numbers: list[int], paths: list[str]) -> None:
     """Raises `errors.InputError` at the first image of a list that is not there.
 
     Args:
