@@ -40,8 +40,7 @@ class Source:
         test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
         class_names: one for each class id.
-        mean: per channel, of the training images, in units of 0..255.
-        std: per channel, of the training images, in units of 0..255.
+        mean, std: per channel, of the training images, in units of 0..255.
         crop_padding: pixels of padding for the random crop.
         flip: whether a mirrored image is of the same class.
         padding_mode: of the crop; see `augment.crop_and_flip`.
@@ -98,8 +97,7 @@ class Bundle:
         test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
         class_names: one for each class id.
-        mean: per channel, in units of 0..255.
-        std: per channel, in units of 0..255.
+        mean, std: per channel, in units of 0..255.
         crop_padding: pixels of padding for the random crop.
         flip: whether to mirror images at random.
         padding_mode: of the crop; see `augment.crop_and_flip`.

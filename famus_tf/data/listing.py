@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from famus_tf import errors
 
@@ -89,6 +91,82 @@ def numbered_lines(path: str) -> list[tuple[int, str]]:
             return [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise errors.InputError(f"{path}: not a readable list ({error})") from error
+
+
+def read_first_classes(
+    path: str, root: str, classes: int, *, check_present: bool = True
+) -> tuple[list[str], np.ndarray]:
+    """Reads the images of the first classes from a list with a path and a class number in each line.
+
+    Other classes' lines are only counted, so that a list of millions takes seconds, and their images may be missing.
+
+    Args:
+        path: the file; empty lines are passed over.
+        root: the folder that the paths start at.
+        classes: how many classes are taken, from number 0 on.
+        check_present: whether a missing image is an error.
+
+    Returns:
+        The images' paths, and their classes, int32.
+
+    Raises:
+        errors.InputError: it cannot be read, a line is not a path and a number, or an image is missing.
+    """
+    numbers, paths, labels = [], [], []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                parts = line.rsplit(maxsplit=1)
+                if len(parts) == 2 and parts[1].isdecimal():
+                    label = int(parts[1])
+                    if label < classes:
+                        numbers.append(number)
+                        paths.append(os.path.join(root, parts[0].lstrip()))
+                        labels.append(label)
+                elif parts:
+                    raise errors.InputError(
+                        f"{path}, line {number}: found {line.rstrip()!r}, expected an image's path and a class number"
+                    )
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.InputError(f"{path}: not a readable list ({error})") from error
+    if check_present:
+        require_images(path, numbers, paths)
+    return paths, np.array(labels, np.int32)
+
+
+def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
+    """The images in folders below `root`, in order.
+
+    Args:
+        root: the folder of the folders.
+        classes: the class of each folder's images, by its name; a folder that is not there holds none.
+
+    Returns:
+        The images' paths, and their classes, int32.
+    """
+    paths, labels = [], []
+    for name, label in classes.items():
+        folder = os.path.join(root, name)
+        files = sorted(filter(is_image, os.listdir(folder))) if os.path.isdir(folder) else []
+        paths += [os.path.join(folder, file) for file in files]
+        labels += [label] * len(files)
+    return paths, np.array(labels, np.int32)
+
+
+def require_every_class(labels: np.ndarray, class_names: Sequence[str], where: str) -> None:
+    """Raises `errors.InputError` where a class has no image.
+
+    Args:
+        labels: class ids.
+        class_names: of all classes, by id.
+        where: what the images are, for the message.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    for name, count in zip(class_names, counts, strict=True):
+        if not count:
+            raise errors.InputError(
+                f"{where}: has no images of class {name}, expected some of each of the {len(class_names)} classes"
+            )
 
 
 def _detect(path: str, lines: list[tuple[int, str]]) -> str:

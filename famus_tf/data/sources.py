@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from famus_tf import errors
-from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images
+from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
 from famus_tf.data.options import Options
 
 SOURCES = {
@@ -19,6 +19,7 @@ OF_FILES = {
     "cnwl": cnwl.load,
     "folder": own_images.load_folder,
     "list": own_images.load_list,
+    "webvision": webvision.load,
 }
 
 

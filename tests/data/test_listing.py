@@ -1,5 +1,6 @@
 """List files as people have them."""
 
+import numpy as np
 import pytest
 
 from famus_tf import errors
@@ -87,3 +88,25 @@ def test_class_ids(root):
     ):
         with pytest.raises(errors.InputError, match=rf"list\.txt(, |: ){message}"):
             listing.read_ids(_list(root, text), 14)
+
+
+def test_first_classes(root):
+    path = _list(root, f"{_NAMES[0]} 1\r\n\n{_NAMES[1]}\t0\nnowhere.jpg 2\n {_NAMES[2]}   1")
+    paths, labels = listing.read_first_classes(path, str(root), 2)
+    assert paths == [str(root / image) for image in _NAMES]
+    np.testing.assert_array_equal(labels, np.array([1, 0, 1], np.int32), strict=True)
+    with pytest.raises(errors.InputError, match=r"list\.txt, line 4: there is no image .*nowhere\.jpg"):
+        listing.read_first_classes(path, str(root), 3)
+    assert len(listing.read_first_classes(path, str(root), 3, check_present=False)[0]) == 4
+    with pytest.raises(errors.InputError, match=r"list\.txt, line 2: found 'b\.jpg -1', expected an image's path and"):
+        listing.read_first_classes(_list(root, "a.jpg 7\nb.jpg -1\n"), str(root), 2)
+
+
+def test_folders_of_classes(root):
+    paths, labels = listing.in_folders(str(root), {"images": 4, "nowhere": 1, "images/0/00": 0})
+    assert paths == [str(root / "images" / "a b.JPEG"), str(root / _NAMES[0])]
+    np.testing.assert_array_equal(labels, np.array([4, 0], np.int32), strict=True)
+    with pytest.raises(
+        errors.InputError, match="here: has no images of class b, expected some of each of the 3 classes"
+    ):
+        listing.require_every_class(labels[1:], ["a", "b", "c"], "here")
