@@ -27,11 +27,7 @@ def describe(bundle):
       Several lines of text: the whole, a table of the classes, and the commonest mistakes where the truth is known.
     """
     lines = [bundle.describe()]
-    counts = {
-        "training": np.bincount(bundle.train_labels, minlength=bundle.num_classes),
-        "meta": np.bincount(bundle.meta_labels, minlength=bundle.num_classes),
-        "test": np.bincount(bundle.test_labels, minlength=bundle.num_classes),
-    }
+    counts = _counts(bundle)
     smallest = counts["training"].min()
     ratio = f"{counts['training'].max() / smallest:.2f}" if smallest else "infinite: a class has none"
     lines.append(f"largest class over smallest, by the given labels: {ratio}")
@@ -41,12 +37,12 @@ def describe(bundle):
         ratio = f"{true.max() / true.min():.2f}" if true.min() else "infinite: a class has none"
         lines.append(f"largest class over smallest, by the true labels: {ratio}")
     width = max(len(name) for name in (*bundle.class_names, "class"))
-    header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>10}" for name in counts)
+    header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>12}" for name in counts)
     if wrong is not None:
         header += f"{'wrong':>9}  " + ("taken for" if by_true_class else "(of those with this given label)")
     lines.append(header)
     for c, name in enumerate(bundle.class_names[:_CLASSES_SHOWN]):
-        row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>10,}" for column in counts.values())
+        row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>12,}" for column in counts.values())
         if wrong is not None:
             row += f"{wrong[c]:>9.1%}  {_mistakes(bundle, c) if by_true_class else ''}".rstrip()
         lines.append(row)
@@ -62,15 +58,12 @@ def scan_files(bundle):
       bundle: `data.bundle.Bundle`.
 
     Returns:
-      {"training" | "meta" | "test": {"files", "height", "width", "broken"}}: their number, [least, median, largest] of
-      the sizes, and {path: what is wrong}; empty where the images are no files.
+      {"training" | "meta" | "test" | ...: {"files", "height", "width", "broken"}}: their number, [least, median,
+      largest] of the sizes, and {path: what is wrong}; empty where the images are no files.
     """
     found = {}
-    for name, images in (
-        ("training", bundle.train_images),
-        ("meta", bundle.meta_images),
-        ("test", bundle.test_images),
-    ):
+    held_out = {name: examples.images for name, examples in bundle.held_out.items()}
+    for name, images in {"training": bundle.train_images, **held_out}.items():
         if isinstance(images, image_files.ImageFiles) and len(images):
             print(f"{name} images:", flush=True)
             sizes, broken = image_files.scan(images, keras.utils.Progbar(len(images), unit_name="image").update)
@@ -116,9 +109,7 @@ def write(workdir, bundle, seed, files=None):
         "actual_noise_rate": bundle.actual_noise_rate,
         "image_shape": list(bundle.image_shape),
         "class_names": list(bundle.class_names),
-        "training": np.bincount(bundle.train_labels, minlength=bundle.num_classes).tolist(),
-        "meta": np.bincount(bundle.meta_labels, minlength=bundle.num_classes).tolist(),
-        "test": np.bincount(bundle.test_labels, minlength=bundle.num_classes).tolist(),
+        **{name: column.tolist() for name, column in _counts(bundle).items()},
         "wrong": None if wrong is None else wrong.tolist(),
         "wrong_by": None if wrong is None else "true class" if by_true_class else "given class",
         "files": files or {},
@@ -164,6 +155,15 @@ def draw_examples(path, bundle, seed, broken=()):
     legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
     figure.savefig(path, dpi=100)
+
+
+def _counts(bundle):
+    """{what they are for: images of each class}."""
+    labels = {name: examples.labels for name, examples in bundle.held_out.items()}
+    return {
+        name: np.bincount(column, minlength=bundle.num_classes)
+        for name, column in {"training": bundle.train_labels, **labels}.items()
+    }
 
 
 def _ranges(sizes):

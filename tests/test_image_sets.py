@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import PIL.Image
@@ -21,12 +22,16 @@ def _write(path, label, rng, size):
 
 def _clothing1m(root):
     rng, label_files = np.random.default_rng(0), {"noisy": [], "clean": []}
-    for part, count in (("noisy_train", 42), ("clean_train", 28), ("clean_val", 14), ("clean_test", 14)):
+    for part, count in (("noisy_train", 154), ("clean_train", 28), ("clean_val", 14), ("clean_test", 14)):
         keys = [f"images/{k % 10}/{k:02d}/{part.replace('_', '')}{k},{k + 7}.jpg" for k in range(count)]
         (root / "annotations").mkdir(parents=True, exist_ok=True)
         (root / "annotations" / f"{part}_key_list.txt").write_text("\n".join(keys))
         for k, key in enumerate(keys):
             _write(root / key, k % 14, rng, rng.integers(50, 90, 2))
+            if (part, k) == ("noisy_train", 5):
+                (root / key).write_bytes((root / key).read_bytes()[:900])  # its head is whole
+            if (part, k) == ("clean_val", 3):
+                (root / key).unlink()
             label_files[part.partition("_")[0]].append(f"{key} {k % 14}\n")
     for kind, lines in label_files.items():
         (root / "annotations" / f"{kind}_label_kv.txt").write_text("".join(lines))
@@ -53,17 +58,21 @@ def _run(flag_file, root, *changes):
     return main.main(["main.py", *overlays, f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}", *changes])
 
 
+_EPOCHS = ("--sampling=balanced", "--batches_per_epoch=4")
+
+
 @pytest.mark.parametrize(
-    ("flag_file", "make_tree", "changes", "said", "rate", "shown"),
+    ("flag_file", "make_tree", "changes", "said", "rate", "shown", "bad"),
     [
         (
             "clothing1m.cfg",
             _clothing1m,
-            ["--meta_per_class=2", "--image_size=32", "--resize=36"],
-            "clothing1m: 42 training images of 32x32x3 in 14 classes of 3 to 3, true labels not known; 28 meta, 14 "
+            ["--meta_per_class=2", "--image_size=32", "--resize=36", "--on_bad_image=skip", *_EPOCHS],
+            "clothing1m: 154 training images of 32x32x3 in 14 classes of 11 to 11, true labels not known; 28 meta, 14 "
             "validation, 14 test images",
             None,
             "Down Coat",
+            2,
         ),
         (
             "cnwl.cfg",
@@ -73,20 +82,27 @@ def _run(flag_file, root, *changes):
             "test images",
             1 / 3,
             "(of those with this given label)",
+            0,
         ),
     ],
     ids=["clothing1m", "cnwl"],
 )
-def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, said, rate, shown, tmp_path, capsys):
+def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, said, rate, shown, bad, tmp_path, capsys):
     make_tree(tmp_path / "data")
     assert _run(flag_file, tmp_path, *changes) == 0
     assert said in capsys.readouterr().out
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["steps"] == 12 and results["actual_noise_rate"] == (rate and pytest.approx(rate))
+    assert results["skipped_images"] == bad
+    if flag_file == "clothing1m.cfg":
+        assert len(results["history"]) == 3  # epochs of four batches
+        assert results["test_accuracy"]["selected"] == results["selected_epoch"]["test_accuracy"]
+        assert (tmp_path / "run" / "bad_images.csv").read_text().count(".jpg") == 2
     assert all((weight is None) == (rate is None) for weight in results["example_weight"].values())
     assert _run(flag_file, tmp_path, *changes, "--mode=inspect") == 0
     text = capsys.readouterr().out
-    assert said in text and shown in text and "0 broken or missing" in text
+    assert said in text and shown in text
+    assert sum(map(int, re.findall(r"(\d+) broken or missing", text))) == bad
     assert (tmp_path / "run" / "examples.png").read_bytes().startswith(b"\x89PNG")
 
 

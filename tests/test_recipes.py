@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from famus_tf import experiment, flag_defs
+from famus_tf import experiment_parts, flag_defs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -34,7 +34,7 @@ def _run(name, folder):
     subprocess.run(["bash", "-euc", script], cwd=folder, env=environment, check=True)
     calls = [call.split("\n") for call in (folder / "calls").read_text().split("\nEND\n") if call]
     assert all(call[:2] == ["-m", "famus_tf.main"] for call in calls)
-    return [experiment.make_bundle(flag_defs.read_config(call[1:])) for call in calls]
+    return [experiment_parts.make_bundle(flag_defs.read_config(call[1:])) for call in calls]
 
 
 @pytest.fixture

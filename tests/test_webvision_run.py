@@ -49,9 +49,13 @@ def test_training_and_inspection(command, tmp_path, capsys):
     assert "9 test, 9 ilsvrc12 images" in said
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["dataset"] == "webvision" and results["steps"] == 4 and results["actual_noise_rate"] is None
+    last = results["history"][-1]
+    assert results["other_tests"] == {"ilsvrc12": {key: last[f"ilsvrc12_{key}"] for key in ("accuracy", "top5")}}
+    assert f"ilsvrc12: accuracy {last['ilsvrc12_accuracy']:.2%}, top-5 100.00%" in said
     assert main.main([*command, "--mode=inspect"]) == 0
     found = json.loads((tmp_path / "run" / "inspection.json").read_text())
     assert found["class_names"] == [f"{wnid} thing" for wnid in _WNIDS[:3]] and found["test"] == [3, 3, 3]
+    assert found["ilsvrc12"] == [3, 3, 3] and found["files"]["ilsvrc12"]["files"] == 9
     assert (tmp_path / "run" / "examples.png").exists()
 
 

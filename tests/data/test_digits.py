@@ -51,5 +51,7 @@ def test_statistics_are_of_the_training_images():
 
 def test_load_by_name():
     np.testing.assert_array_equal(sources.load_source("digits", "").train_images, digits.load().train_images)
-    with pytest.raises(errors.InputError, match="no data set 'digit', expected one of cifar10, cifar100, clothing1m, cnwl, digits"):
+    with pytest.raises(
+        errors.InputError, match="no data set 'digit', expected one of cifar10, cifar100, clothing1m, cnwl, digits"
+    ):
         sources.load_source("digit")
