@@ -118,7 +118,8 @@ class DataConfig(flag_group.FlagGroup):
     )
     meta_per_class: int = flag_group.flag(
         10,
-        "Images per class with trusted labels, taken from the training set: the meta set; 0 for cross_entropy alone.",
+        "Images per class of the meta set, with trusted labels: taken out of the training set; of cnwl out of its "
+        "rightly labelled images, of clothing1m from its clean ones; 0 for cross_entropy alone.",
         bounds=flag_group.COUNT_OR_ZERO,
     )
     train_limit: int = flag_group.flag(
