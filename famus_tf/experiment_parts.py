@@ -6,21 +6,26 @@ Only this module and `experiment` take a configuration apart.
 import dataclasses
 import functools
 import pathlib
+import sys
 
 import keras
 import numpy as np
 
 from famus_tf import distribution, dtype_policy, errors, famus, feed, networks
-from famus_tf.data import bad_images, options, sampling, sources
+from famus_tf.data import bad_images, in_memory, options, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.meta import learners, selectors
+
+_WORTH_A_BAR = 5000
 
 
 def make_bundle(config):
     """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
     data = config.data
+    source = sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data))
+    source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=_progress_bar)
     bundle = bundles.make_bundle(
-        sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data)),
+        source,
         meta_per_class=data.meta_per_class,
         plan=_of_the_same_names(bundles.LabelPlan, data),
         train_limit=data.train_limit,
@@ -30,6 +35,14 @@ def make_bundle(config):
         return bundle
     padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
     return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def _progress_bar(what, count):
+    """The `update` of a bar on a terminal, where there is enough to wait for."""
+    if count < _WORTH_A_BAR or not sys.stdout.isatty():
+        return None
+    print(f"{what} images:", flush=True)
+    return keras.utils.Progbar(count, unit_name="image").update
 
 
 def _of_the_same_names(kind, flags):
