@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import image_files, pipeline
+from famus_tf.data import image_files, parallel, pipeline
 
 
 def _picture(height, width, channels=3, seed=0):
@@ -48,7 +48,7 @@ def test_crops_are_of_the_scaled_image(form, height, width, padding, tmp_path):
         tmp_path / f"a.{form}", _picture(height, width), **({"quality": 95, "subsampling": 0} if form == "jpg" else {})
     )
     transform = image_files.Transform(resize=40, size=36, padding=padding)
-    whole = image_files.resize_short_side(tf.io.decode_image(tf.io.read_file(path)), 40).numpy()
+    whole = image_files.resize_short_side(tf.constant(image_files.decode(path)), 40).numpy()
     middle = image_files.load_for_evaluation(tf.constant(path), transform).numpy()
     top, left = (int(np.round((side - 36) / 2)) for side in whole.shape[:2])
     np.testing.assert_array_equal(middle, whole[top : top + 36, left : left + 36])
@@ -77,7 +77,7 @@ def test_crops_are_of_the_scaled_image(form, height, width, padding, tmp_path):
 def test_crops_of_subsampled_colours_differ_at_their_edge_only(tmp_path):
     """Decoding a part of a JPEG lacks the colours beyond it, from which those of the outermost columns are made."""
     path = _write(tmp_path / "a.jpg", _picture(64, 90), quality=90, subsampling=2)
-    whole = tf.io.decode_image(tf.io.read_file(path)).numpy()
+    whole = image_files.decode(path)
     crop = image_files.load_for_evaluation(tf.constant(path), image_files.Transform(64, 48)).numpy()
     expected = whole[8:56, 21:69]
     np.testing.assert_array_equal(crop[:, 2:-2], expected[:, 2:-2])
@@ -113,7 +113,7 @@ def test_sequence(tmp_path):
 
 
 def test_scan(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "_AT_A_TIME", 3)
+    monkeypatch.setattr(parallel, "_AT_A_TIME", 3)
     files, done = _files(tmp_path, 7, image_files.Transform(16, 12)), []
     (tmp_path / "2.png").write_bytes(b"no image")
     (tmp_path / "6.png").unlink()
