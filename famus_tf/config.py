@@ -16,7 +16,15 @@ from famus_tf.errors import InputError
 _NOT_WRITTEN = frozenset({"mode", "workdir"})
 # Differences that leave weights and results as they are, so that a run may go on with another value.
 _NO_EFFECT_ON_RESULT = frozenset(
-    {"data_dir", "summary_every", "checkpoint_every", "eval_batch_size", "log_meta_gradient", "log_stage_times"}
+    {
+        "data_dir",
+        "prepared_dir",
+        "summary_every",
+        "checkpoint_every",
+        "eval_batch_size",
+        "log_meta_gradient",
+        "log_stage_times",
+    }
 )
 
 
@@ -36,7 +44,7 @@ class RunConfig(flag_group.FlagGroup):
         "train",
         "What to do: train (and evaluate along the way), evaluate the trained network on the test set, export it as a "
         "SavedModel, or inspect the data: counts, noise, and a picture of examples with their labels.",
-        ("train", "evaluate", "export", "inspect"),
+        ("train", "evaluate", "export", "inspect", "prepare"),
     )
     workdir: str = flag_group.flag(
         "",

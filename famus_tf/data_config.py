@@ -16,6 +16,11 @@ class DataConfig(flag_group.FlagGroup):
         ("digits", "fashion_mnist", "cifar10", "cifar100", "webvision", "clothing1m", "cnwl", "folder", "list"),
     )
     data_dir: str = flag_group.flag("", "The folder of the data set's files. Empty: the data set's own default.")
+    prepared_dir: str = flag_group.flag(
+        "",
+        "Where --mode=prepare writes scaled images to, and where they are read from; empty: beside data_dir, as "
+        "data/clothing1m_short256.",
+    )
     image_size: int = flag_group.flag(
         0,
         "Of image files: side of the square that the network sees; 0: the data set's own; of folder and list the "

@@ -22,7 +22,7 @@ from famus_tf import (
     summaries,
     training,
 )
-from famus_tf.data import bad_images
+from famus_tf.data import bad_images, resized_copy
 from famus_tf.data import bundle as bundles
 from famus_tf.meta import segment_times
 
@@ -38,6 +38,7 @@ def run(config):
     """
     with distribution.lost_workers_explained(config.run.strategy):
         modes = {"train": train, "evaluate": evaluate, "export": export_checkpoint, "inspect": inspect}
+        modes["prepare"] = prepare
         modes[config.run.mode](config)
 
 
@@ -140,6 +141,24 @@ def inspect(config):
     if files:
         print(inspection.describe_files(files))
     print(f"examples with their labels: {inspection.write(config.run.workdir, bundle, config.run.seed, files)}")
+
+
+def prepare(config):
+    """Writes a copy of the data set's images, scaled down, which training reads by itself."""
+    source, data = experiment_parts.load_source(config), config.data
+    report = resized_copy.make(
+        source,
+        data.data_dir,
+        data.prepared_dir,
+        skip_bad=data.on_bad_image == "skip",
+        progress=experiment_parts.progress_bar,
+    )
+    place = data.prepared_dir or resized_copy.default_folder(data.data_dir, source.train_images.transform.resize)
+    print(
+        f"{place}: {report.scaled:,} images scaled, {report.copied:,} that are not larger copied, {report.there:,} "
+        f"were there; {report.outside:,} lie outside of {data.data_dir} and stay as they are, {len(report.broken):,} "
+        "cannot be read and are left out"
+    )
 
 
 def find_gpus():

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from famus_tf import distribution, dtype_policy, errors, famus, feed, networks
-from famus_tf.data import bad_images, in_memory, options, sampling, sources
+from famus_tf.data import bad_images, in_memory, options, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.meta import learners, selectors
 
@@ -22,8 +22,10 @@ _WORTH_A_BAR = 5000
 def make_bundle(config):
     """The training, meta and test images and labels of a configuration (`data.bundle.Bundle`)."""
     data = config.data
-    source = sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data))
-    source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=_progress_bar)
+    source, said = resized_copy.take_up(load_source(config), data.data_dir, data.prepared_dir)
+    if said:
+        print(said, flush=True)
+    source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     bundle = bundles.make_bundle(
         source,
         meta_per_class=data.meta_per_class,
@@ -37,7 +39,13 @@ def make_bundle(config):
     return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
 
 
-def _progress_bar(what, count):
+def load_source(config):
+    """The data set as it comes (`data.bundle.Source`)."""
+    data = config.data
+    return sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data))
+
+
+def progress_bar(what, count):
     """The `update` of a bar on a terminal, where there is enough to wait for."""
     if count < _WORTH_A_BAR or not sys.stdout.isatty():
         return None

@@ -98,7 +98,12 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_
     else:
         assert results["actual_noise_rate"] == pytest.approx(expected["rate"], abs=0.08)
         assert f"{results['actual_noise_rate']:.2%} of the labels wrong" in said
+    if expected["dataset"] == "folder":
+        assert main.main([*command, *_places(tmp_path), "--mode=prepare"]) == 0
+        assert f"{tmp_path / 'data'}_short73: 45 images scaled, 0 that are not larger" in capsys.readouterr().out
     assert main.main([*command, *_places(tmp_path), "--mode=inspect"]) == 0
+    read_from_copy = f"{tmp_path / 'data'}_short73: its scaled images are read" in capsys.readouterr().out
+    assert read_from_copy == (expected["dataset"] == "folder")
     assert (tmp_path / "run" / "examples.png").exists()
 
 

@@ -1,0 +1,250 @@
+"""A copy of a data set's image files, scaled down once, which training decodes several times as fast."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.data import bundle, image_files, in_memory, listing, parallel
+
+JPEG_QUALITY = 95
+_MANIFEST = "prepared.json"
+_PARTIAL = ".partial"
+_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `make` has done.
+
+    Attributes:
+        scaled: images written in a smaller size.
+        copied: images that are not larger, copied byte by byte.
+        there: images that an earlier call has written.
+        outside: images of the set that lie elsewhere, and are left as they are.
+        broken: {path: what is wrong} of images left out.
+    """
+
+    scaled: int
+    copied: int
+    there: int
+    outside: int
+    broken: dict[str, str]
+
+
+def default_folder(data_dir: str, resize: int) -> str:
+    """Beside the data: where a copy is looked for, and made, unless another place is given."""
+    return f"{data_dir.rstrip(os.sep)}_short{resize}"
+
+
+def make(
+    source: bundle.Source,
+    data_dir: str,
+    folder: str = "",
+    *,
+    skip_bad: bool = False,
+    progress: in_memory.Progress | None = None,
+) -> Report:
+    """Writes the copy, or the rest of it; the original is only read.
+
+    Each image whose shorter side has more pixels than the source's `Transform.resize` is scaled to that, as training
+    would scale it; a JPEG is written as one of quality 95, all else as PNG. Names stay, and a file has its name only
+    when it is whole, so that an interrupted call can be made again.
+
+    Args:
+        source: all its images of one `resize`.
+        data_dir: the folder of the original; images elsewhere are left as they are.
+        folder: where to; empty for `default_folder`.
+        skip_bad: whether images that cannot be read are left out; else they are an error, when all others are done.
+        progress: as in `in_memory.load`.
+
+    Raises:
+        errors.InputError: the images are no files, the folder is part of the original or holds another copy, nothing
+            can be written there, or images cannot be read.
+    """
+    resize = _resize(source)
+    if resize is None:
+        raise errors.InputError(f"{source.name} has no image files to prepare; expected a data set that has")
+    if not data_dir:
+        raise errors.InputError("--mode=prepare: expected --data_dir, the folder whose images are to be copied")
+    folder = folder or default_folder(data_dir, resize)
+    _check_apart(data_dir, folder)
+    found = _manifest(folder)
+    if found is not None and found["resize"] != resize:
+        raise errors.InputError(
+            f"{folder}: holds images of {found['resize']} pixels, expected {resize}; give another --prepared_dir"
+        )
+    names, outside = _names(source, data_dir)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        one = functools.partial(_make_one, data_dir, folder, resize)
+        outcomes = list(parallel.in_order(one, names, progress(source.name, len(names)) if progress else None))
+        broken = {
+            os.path.join(data_dir, name): outcome
+            for name, outcome in zip(names, outcomes, strict=True)
+            if outcome not in ("scaled", "copied", "there")
+        }
+        if broken and not skip_bad:
+            some = "; ".join(f"{path}: {reason}" for path, reason in list(broken.items())[:_NAMED])
+            raise errors.InputError(
+                f"{len(broken):,} of {len(names):,} images cannot be read, all others are done: {some}; mend them, or "
+                "leave them out with --on_bad_image=skip"
+            )
+        _write(folder, _MANIFEST, json.dumps({"resize": resize, "quality": JPEG_QUALITY, "files": len(names)}).encode())
+    except OSError as error:
+        raise errors.InputError(f"{folder}: cannot write there ({error.strerror or error})") from error
+    counts = {kind: outcomes.count(kind) for kind in ("scaled", "copied", "there")}
+    return Report(**counts, outside=outside, broken=broken)
+
+
+def take_up(source: bundle.Source, data_dir: str, folder: str = "") -> tuple[bundle.Source, str]:
+    """Lets the source read a finished copy where there is one of its size; an image that is not in it stays as it is.
+
+    Args:
+        source: any.
+        data_dir: the folder of the original.
+        folder: the copy's; empty for `default_folder`.
+
+    Returns:
+        The source, and a sentence about what is read; empty where there is no copy.
+
+    Raises:
+        errors.InputError: `folder` is given and is not there.
+    """
+    resize = _resize(source)
+    if resize is None or not data_dir:
+        return source, ""
+    place = folder or default_folder(data_dir, resize)
+    if not os.path.isdir(place):
+        if folder:
+            raise errors.InputError(f"--prepared_dir={folder}: expected a folder that --mode=prepare has written")
+        return source, ""
+    found = _manifest(place)
+    if found is None:
+        return source, f"{place}: not finished, so the original images are read; --mode=prepare goes on with it"
+    if found["resize"] != resize:
+        return source, f"{place}: of {found['resize']} pixels, so the original images are read, scaled to {resize}"
+    swap = functools.partial(_swapped, data_dir=data_dir, folder=place)
+    changed = {name: bundle.Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
+    parts = {name: getattr(source, name) for name in ("meta", "validation")}
+    return (
+        dataclasses.replace(
+            source,
+            train_images=swap(source.train_images),
+            test_images=swap(source.test_images),
+            other_tests=changed,
+            **{name: part and bundle.Examples(swap(part.images), part.labels) for name, part in parts.items()},
+        ),
+        f"{place}: its scaled images are read",
+    )
+
+
+def _files(source: bundle.Source) -> list[image_files.ImageFiles]:
+    held_out = [part.images for part in (source.meta, source.validation, *source.other_tests.values()) if part]
+    images = [source.train_images, source.test_images, *held_out]
+    return [part for part in images if isinstance(part, image_files.ImageFiles)]
+
+
+def _resize(source: bundle.Source) -> int | None:
+    """The one size of the shorter side, or None where there are no files."""
+    sizes = {part.transform.resize for part in _files(source)}
+    if len(sizes) > 1:
+        raise errors.InputError(f"{source.name} has images scaled to {sorted(sizes)}, expected one size")
+    return next(iter(sizes), None)
+
+
+def _check_apart(data_dir: str, folder: str) -> None:
+    original, copy = (os.path.join(os.path.realpath(place), "") for place in (data_dir, folder))
+    if original.startswith(copy) or copy.startswith(original):
+        raise errors.InputError(
+            f"--prepared_dir={folder}: is part of {data_dir} or holds it, expected a folder apart from the original"
+        )
+
+
+def _relative(path: bytes, prefix: bytes) -> bytes | None:
+    """The path below the folder `prefix`, or None where it lies elsewhere."""
+    below = path[len(prefix) :]
+    return below if path.startswith(prefix) and b".." not in below.split(b"/") else None
+
+
+def _names(source: bundle.Source, data_dir: str) -> tuple[list[str], int]:
+    """The images below `data_dir`, each once, and how many lie elsewhere."""
+    prefix, names, outside = os.path.join(data_dir, "").encode(), {}, 0
+    for images in _files(source):
+        for path in images.paths:
+            name = _relative(path, prefix)
+            if name is None:
+                outside += 1
+            else:
+                names[name.decode()] = None
+    return list(names), outside
+
+
+def _make_one(data_dir: str, folder: str, resize: int, name: str) -> str:
+    """ "scaled", "copied", "there", or what is wrong with the image."""
+    if os.path.exists(os.path.join(folder, name)):
+        return "there"
+    try:
+        with open(os.path.join(data_dir, name), "rb") as file:
+            data = file.read()
+    except OSError as error:
+        return str(error.strerror)
+    try:
+        image = image_files.decode_data(tf.constant(data), 0)
+        if image.shape[-1] not in (1, 3):  # with transparency, or printer's colours
+            image = image_files.decode_data(tf.constant(data), 3)
+    except (tf.errors.OpError, ValueError) as error:
+        return image_files.what_is_wrong(error)
+    if min(image.shape[:2]) <= resize:
+        _write(folder, name, data)
+        return "copied"
+    image = image_files.resize_short_side(image, resize)
+    is_jpeg = data.startswith(b"\xff\xd8\xff")
+    encoded = tf.io.encode_jpeg(image, quality=JPEG_QUALITY) if is_jpeg else tf.io.encode_png(image)
+    _write(folder, name, encoded.numpy())
+    return "scaled"
+
+
+def _write(folder: str, name: str, data: bytes) -> None:
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + _PARTIAL, "wb") as file:
+        file.write(data)
+    os.replace(path + _PARTIAL, path)
+
+
+def _manifest(folder: str) -> dict | None:
+    """What the finished copy in the folder is, or None."""
+    path = os.path.join(folder, _MANIFEST)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        found["resize"] = int(found["resize"])
+        return found
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.InputError(f"{path}: expected it as --mode=prepare has written it ({error})") from error
+
+
+def _swapped(images: bundle.Images, *, data_dir: str, folder: str) -> bundle.Images:
+    if not isinstance(images, image_files.ImageFiles):
+        return images
+    prefix, start = (os.path.join(place, "").encode() for place in (data_dir, folder))
+    paths, candidates, positions = list(images.paths), [], []
+    for position, path in enumerate(paths):
+        name = _relative(path, prefix)
+        if name is not None:
+            candidates.append(start + name)
+            positions.append(position)
+    absent = set(listing.missing(path.decode() for path in candidates))
+    for number, (position, path) in enumerate(zip(positions, candidates, strict=True)):
+        if number not in absent:
+            paths[position] = path
+    return image_files.ImageFiles(np.array(paths), images.transform)
