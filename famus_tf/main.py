@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import flag_defs
+from famus_tf import allocator, flag_defs
 from famus_tf.errors import InputError
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = flag_defs.read_config(argv)
         # TensorFlow reads it once, when it is loaded; a value that the user has set stays.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        allocator.keep_freed_memory()
         # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
         with _quiet_without_gpu():
             from famus_tf import experiment

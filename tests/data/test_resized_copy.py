@@ -53,7 +53,7 @@ def test_what_is_in_the_copy(data):
     assert _state(data) == before
     written = _state(copy)
     assert {str(name) for name in written} == {str(name) for name in before} | {"prepared.json"}
-    assert json.loads((copy / "prepared.json").read_text()) == {"resize": 40, "quality": 95, "files": 24}
+    assert json.loads((copy / "prepared.json").read_text()) == {"resize": 40, "quality": 90, "files": 24}
     for name in before:
         with PIL.Image.open(data / name) as original, PIL.Image.open(copy / name) as small:
             if min(original.size) <= 40:
