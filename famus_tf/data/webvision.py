@@ -35,7 +35,8 @@ def load(data_dir: str | None, options: Options) -> bundle.Source:
     validation images are matched to them by WordNet id. The number of training images is printed, beside the 65,944
     of the published file list where it is another: copies of the set differ.
 
-    Images are scaled to 320 and cropped to 299 pixels, and normalised as ImageNet's are.
+    Images are scaled to 320 and cropped to 299 pixels, in training a box of random size and ratio, and normalised as
+    ImageNet's are.
 
     Source: W. Li et al., "WebVision Database: Visual Learning and Understanding from Web Data", arXiv:1708.02862
     (2017); the first 50 classes: L. Jiang et al., "MentorNet", ICML 2018; sizes: J. Li et al., "DivideMix", ICLR 2020.
@@ -149,7 +150,8 @@ def _tell(images: int, classes: int) -> None:
 
 def _transform(options: Options) -> image_files.Transform:
     size = options.image_size or _CROP
-    return image_files.Transform(options.resize or max(size, round(size * _RESIZE / _CROP)), size)
+    resize = options.resize or max(size, round(size * _RESIZE / _CROP))
+    return image_files.Transform(resize, size, random_resized=True)
 
 
 def _files(paths: list[str], transform: image_files.Transform) -> image_files.ImageFiles:
