@@ -25,7 +25,8 @@ def make_bundle(config):
     source, said = resized_copy.take_up(load_source(config), data.data_dir, data.prepared_dir)
     if said:
         print(said, flush=True)
-    source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
+    if config.run.mode != "inspect":  # which tells of all files that cannot be read, not of the first
+        source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     bundle = bundles.make_bundle(
         source,
         meta_per_class=data.meta_per_class,

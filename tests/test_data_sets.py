@@ -34,13 +34,13 @@ def _cifar(root, name, per_class):
         (folder / file).write_bytes(pickle.dumps(content, 2))
 
 
-def _folders(root, counts):
+def _folders(root, counts, sides=(150, 300)):
     """PNG and JPEG files of several sizes; colours go by class."""
     rng = np.random.default_rng(0)
     for number, (folder, count) in enumerate(counts.items()):
         (root / folder).mkdir(parents=True)
         for k in range(count):
-            size = rng.integers(150, 300, 2)
+            size = rng.integers(*sides, 2)
             picture = rng.integers(0, 56, (*size, 3)) + 50 * (number % 3)
             PIL.Image.fromarray(picture.astype(np.uint8)).save(root / folder / f"{k}.{('png', 'jpg')[k % 2]}")
 
@@ -115,13 +115,14 @@ def _debug(flag_file):
     return ["main.py", f"--flagfile={FLAGS / flag_file}", f"--flagfile={FLAGS / 'debug.cfg'}"]
 
 
-@pytest.mark.parametrize("broken", ["train/cat/1.jpg", "test/owl/2.png"])
-def test_broken_image_is_named(broken, tmp_path, capsys):
-    _folders(tmp_path / "data", _FOLDERS)
+@pytest.mark.parametrize(("broken", "size"), [("train/cat/1.jpg", 64), ("test/owl/2.png", 64), ("train/cat/1.jpg", 0)])
+def test_broken_image_is_named(broken, size, tmp_path, capsys):
+    """Of files that are decoded while training, and of small ones that are decoded before."""
+    _folders(tmp_path / "data", _FOLDERS, sides=(150, 300) if size else (60, 90))
     path = tmp_path / "data" / broken
-    options = ["--image_size=64", "--meta_per_class=6"]
+    options = [f"--image_size={size}", "--meta_per_class=6"]
     # Its head is whole, so that nobody notices before it is decoded.
-    path.write_bytes(path.read_bytes()[:3000])
+    path.write_bytes(path.read_bytes()[: 3000 if size else 900])
     assert main.main([*_debug("folder.cfg"), *options, *_places(tmp_path), "--mode=inspect"]) == 0
     said = capsys.readouterr().out
     assert "1 broken or missing" in said and f"{path}: not a readable image" in said

@@ -34,7 +34,8 @@ def _run(name, folder):
     subprocess.run(["bash", "-euc", script], cwd=folder, env=environment, check=True)
     calls = [call.split("\n") for call in (folder / "calls").read_text().split("\nEND\n") if call]
     assert all(call[:2] == ["-m", "famus_tf.main"] for call in calls)
-    return [experiment_parts.make_bundle(flag_defs.read_config(call[1:])) for call in calls]
+    # To be looked at, so that images stay files, whose names are compared.
+    return [experiment_parts.make_bundle(flag_defs.read_config([*call[1:], "--mode=inspect"])) for call in calls]
 
 
 @pytest.fixture
