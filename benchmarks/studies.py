@@ -6,6 +6,7 @@ The first part of a name's flags is the data set's flag file, flags/<data set>.c
 COMMON = {
     "digits": [],
     "fashion_mnist": ["--train_limit=10000"],
+    "fashion_mnist_longtail": [],
 }
 
 _POLICIES = {
@@ -68,5 +69,18 @@ STUDIES = {
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
         "dtype_policy": _POLICIES,
+    },
+    # 5,990 images of the largest class, 59 of the smallest; the weights by class begin at four fifths, as LDAM's do.
+    "fashion_mnist_longtail": {
+        "methods": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "focal": ["--method=cross_entropy", "--loss=focal"],
+            "CB-focal": ["--method=cross_entropy", "--loss=class_balanced_focal"],
+            "CB-focal, sigmoid": ["--method=cross_entropy", "--loss=class_balanced_focal", "--focal_form=sigmoid"],
+            "LDAM-DRW": ["--method=cross_entropy", "--loss=ldam", "--drw_epoch=16"],
+            "MW-Net exact, CE": ["--selector=all"],
+            "MW-Net + FaMUS, CE": [],
+            "MW-Net + FaMUS, LDAM": ["--loss=ldam"],
+        },
     },
 }

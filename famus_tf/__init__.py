@@ -12,13 +12,16 @@ _PUBLIC = {
     "GradientSampler": "famus_tf.meta.selectors",
     "RandomLayers": "famus_tf.meta.selectors",
     "FixedBlock": "famus_tf.meta.selectors",
+    "CosineClassifier": "famus_tf.networks.ends",
     "InputError": "famus_tf.errors",
+    "losses": "famus_tf.losses",
 }
 
 __all__ = [
     "L2R",
     "MLC",
     "AllLayers",
+    "CosineClassifier",
     "CrossEntropy",
     "FaMUS",
     "FixedBlock",
@@ -26,11 +29,13 @@ __all__ = [
     "InputError",
     "MWNet",
     "RandomLayers",
+    "losses",
 ]
 
 
 def __getattr__(name):
     # Lazy, so that a mistyped flag is answered without waiting for TensorFlow.
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        module = importlib.import_module(_PUBLIC[name])
+        return module if name == "losses" else getattr(module, name)
     raise AttributeError(f"module 'famus_tf' has no attribute {name!r}")

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from famus_tf import data_config, flag_group, flag_text
+from famus_tf import data_config, flag_group, flag_text, loss_config
 from famus_tf.errors import InputError
 
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
@@ -80,6 +80,11 @@ class RunConfig(flag_group.FlagGroup):
     checkpoint_every: int = flag_group.flag(200, "Training steps between two checkpoints.", bounds=flag_group.COUNT)
     summary_every: int = flag_group.flag(
         20, "Training steps between two TensorBoard summaries.", bounds=flag_group.COUNT
+    )
+    pretrained: str = flag_group.flag(
+        "none",
+        "Of resnet50 and inception_resnet_v2: none; imagenet, Keras's weights, fetched once; or the path of a file of "
+        "such weights. Images are then normalised as those weights want it.",
     )
     eval_batch_size: int = flag_group.flag(500, "Images per batch in evaluation.", bounds=flag_group.COUNT)
     log_meta_gradient: bool = flag_group.flag(
@@ -164,6 +169,11 @@ class MethodConfig(flag_group.FlagGroup):
         "A meta step on every so many steps, weighted steps without one in between (for mw_net).",
         bounds=flag_group.COUNT,
     )
+    meta_from_epoch: int = flag_group.flag(
+        0,
+        "Plain training, every example weighing the same, until this epoch, counted from 0; meta steps after it.",
+        bounds=flag_group.COUNT_OR_ZERO,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -215,6 +225,9 @@ class OptimizationConfig(flag_group.FlagGroup):
         bounds=flag_group.INCREASING,
     )
     lr_decay: float = flag_group.flag(0.1, "The factor on alpha at each of lr_boundaries.", bounds=flag_group.DECAY)
+    warmup_epochs: int = flag_group.flag(
+        0, "Epochs over which alpha rises from near 0 to its course.", bounds=flag_group.COUNT_OR_ZERO
+    )
     virtual_learning_rate: float = flag_group.flag(
         0.0, "alpha of Virtual-Train alone, for mlc; 0: the same as for w.", bounds=flag_group.NON_NEGATIVE
     )
@@ -273,9 +286,21 @@ class Config:
     run: RunConfig
     data: data_config.DataConfig
     method: MethodConfig
+    loss: loss_config.LossConfig
     optimization: OptimizationConfig
 
     def __post_init__(self) -> None:
+        if self.loss.loss != "cross_entropy" and self.method.method == "mlc":
+            raise InputError(f"--loss={self.loss.loss} with --method=mlc: expected cross_entropy")
+        for name, group in (
+            ("drw_epoch", self.loss),
+            ("meta_from_epoch", self.method),
+            ("warmup_epochs", self.optimization),
+        ):
+            if 0 < self.optimization.epochs <= getattr(group, name):
+                raise InputError(
+                    f"--{name}={getattr(group, name)}: expected a number below --epochs={self.optimization.epochs}"
+                )
         if self.data.meta_per_class == 0 and self.method.method != "cross_entropy":
             raise InputError(
                 f"--meta_per_class=0 with --method={self.method.method}: expected 1 or more, or --method=cross_entropy"

@@ -1,9 +1,14 @@
 """Accuracy on a labelled set, the same for a network in training and for an exported SavedModel."""
 
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.meta import objectives
+
+# Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,
+# "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019).
+MANY, FEW = 100, 20
 
 
 def make_evaluator(strategy, predict):
@@ -17,7 +22,7 @@ def make_evaluator(strategy, predict):
     Returns:
       A function of batches `(images, labels, weight)` that `strategy.run` takes apart, all of one size (weight 0 marks
       what does not count), that returns a dict of floats: `accuracy`, `top5` (fractions), `loss` (mean cross-entropy)
-      and `examples`.
+      and `examples`; and `class_accuracy`, a list with the accuracy on each class's examples, None where it has none.
     """
 
     @tf.function(autograph=False)
@@ -26,26 +31,51 @@ def make_evaluator(strategy, predict):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)
 
     def evaluate(batches):
-        totals = sum(count(*batch).numpy() for batch in batches)
-        examples = float(totals[3])
+        totals = sum(count(*batch).numpy().astype(np.float64) for batch in batches)  # [c, 4]
+        right, top5, loss, examples = totals.sum(axis=0)
         return {
-            "accuracy": float(totals[0]) / examples,
-            "top5": float(totals[1]) / examples,
-            "loss": float(totals[2]) / examples,
+            "accuracy": right / examples,
+            "top5": top5 / examples,
+            "loss": loss / examples,
             "examples": int(examples),
+            "class_accuracy": [float(row[0] / row[3]) if row[3] else None for row in totals],
         }
 
     return evaluate
 
 
 def _count(predict, images, labels, weight):
-    """Sums over one batch: right, right among the first five, cross-entropy, examples; float32 [4]."""
+    """Sums over one batch by class: right, right among the first five, cross-entropy, examples; float32 [c, 4]."""
     logits = tf.cast(predict(images), tf.float32)
     top5 = tf.math.in_top_k(labels, logits, k=min(5, logits.shape[-1]))
     right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
     losses = objectives.cross_entropy(labels, logits)
     rows = tf.stack([tf.cast(right, tf.float32), tf.cast(top5, tf.float32), losses, tf.ones_like(losses)])
-    return tf.reduce_sum(rows * weight, axis=-1)
+    one_hot = tf.one_hot(labels, logits.shape[-1])  # [n, c]
+    # A product of zero and an infinite loss of what does not count would not be zero.
+    return tf.matmul(one_hot, tf.where(weight > 0, rows, 0.0), transpose_a=True, transpose_b=True)
+
+
+def by_class_size(class_accuracy, counts):
+    """What an evaluation says of large and of small classes.
+
+    Args:
+      class_accuracy: list [c], None for a class without test images.
+      counts: training images of each class, int [c].
+
+    Returns:
+      Dict: `class_mean`, the mean over the classes; `many`, `medium` and `few`, those over classes of more than 100, of
+      20 to 100 and of fewer than 20 training images; without groups that have no class.
+    """
+    known = np.array([accuracy is not None for accuracy in class_accuracy])
+    values = np.array([accuracy or 0.0 for accuracy in class_accuracy])
+    groups = {
+        "class_mean": known,
+        "many": known & (counts > MANY),
+        "medium": known & (counts >= FEW) & (counts <= MANY),
+        "few": known & (counts < FEW),
+    }
+    return {name: float(values[members].mean()) for name, members in groups.items() if members.any()}
 
 
 def load_exported(path):

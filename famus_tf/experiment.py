@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import (
@@ -86,6 +87,7 @@ def _write_results(config, bundle, parts, workdir):
     summary = summaries.results(progress, bundle, **names, seed=config.run.seed)
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
     summaries.draw(workdir / "curves.png", summary, progress, bundle)
+    summaries.draw_classes(workdir / "class_accuracy.png", summary, bundle)
     diagnostics.draw_selection(workdir / "gates.png", progress.history, diagnostics.layer_names(parts.trainer))
     summaries.write_json(workdir / "results.json", summary)
     print(summaries.describe(summary, workdir))
@@ -191,6 +193,8 @@ def _assemble(config, bundle, strategy, workdir):
         checkpoints = training.Checkpoints(trainer, progress, workdir / "checkpoints", metrics, strategy)
     best = selection.BestWeights(trainer.network, workdir / "best.weights.h5", strategy)
     batches = experiment_parts.make_feed(config, bundle, strategy, bad)
+    if trainer.meta_learner.has_meta_step:
+        batches.meta(0, 0)  # tells now, not after epochs without a meta step, that there are too few of them
     return _RunParts(strategy, trainer, progress, checkpoints, best, bundle, bad, batches, total_steps)
 
 
@@ -218,11 +222,17 @@ def _training_loop(config, parts):
     network, batches, total = parts.trainer.network, parts.feed, parts.total_steps
     evaluator = evaluation.make_evaluator(parts.strategy, lambda images: network(images, training=False))
 
+    counts = np.bincount(parts.bundle.train_labels, minlength=parts.bundle.num_classes)
+
     def evaluate_now():
         found = {}
         for name in batches.evaluated:
             logs = evaluator(batches.evaluation(name))
             found |= {f"{name}_{key}": logs[key] for key in ("accuracy", "top5", "loss")}
+            if name == "test":
+                by_size = evaluation.by_class_size(logs["class_accuracy"], counts)
+                found |= {f"test_{key}": value for key, value in by_size.items()}
+                found["test_class_accuracy"] = logs["class_accuracy"]
         return found
 
     return training.TrainingLoop(

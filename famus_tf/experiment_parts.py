@@ -11,7 +11,7 @@ import sys
 import keras
 import numpy as np
 
-from famus_tf import distribution, dtype_policy, errors, famus, feed, networks
+from famus_tf import distribution, dtype_policy, errors, famus, feed, learning_rates, losses, networks
 from famus_tf.data import bad_images, in_memory, options, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.meta import learners, selectors
@@ -73,10 +73,10 @@ def make_trainer(config, bundle, total_steps, metrics=()):
     """
     method, optimization, seed = config.method, config.optimization, config.run.seed
     keras.utils.set_random_seed(seed)
-    network = _make_network(config.run.network, bundle, config.run.dtype_policy)
+    network = _make_network(config, bundle, config.run.dtype_policy)
     trainer = famus.FaMUS(
         network,
-        meta_learner=_make_learner(config, bundle.num_classes),
+        meta_learner=_make_learner(config, bundle),
         selector=_make_selector(method, seed),
         lambda_r=method.lambda_r,
         lambda_g=method.lambda_g,
@@ -84,6 +84,7 @@ def make_trainer(config, bundle, total_steps, metrics=()):
         weight_decay=optimization.weight_decay,
         schedule=method.schedule,
         meta_every=method.meta_every,
+        meta_from=method.meta_from_epoch * steps_per_epoch(config, bundle),
     )
     meta_optimizers = {
         "adam": keras.optimizers.Adam,
@@ -102,8 +103,10 @@ def make_trainer(config, bundle, total_steps, metrics=()):
     return trainer
 
 
-def _make_network(name, bundle, policy):
-    return networks.build(name, bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std, policy)
+def _make_network(config, bundle, policy):
+    head = "cosine" if config.loss.loss == "ldam" else "linear"
+    shapes_and_statistics = bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std
+    return networks.build(config.run.network, *shapes_and_statistics, policy, head, config.run.pretrained)
 
 
 def with_dtype_policy(config, bundle=None):
@@ -113,7 +116,7 @@ def with_dtype_policy(config, bundle=None):
         return config
     policy = dtype_policy.of_run(pathlib.Path(run.workdir, "flags.cfg"))
     if policy is None and bundle is not None and run.network in networks.BUILDERS:
-        build = functools.partial(_make_network, run.network, bundle)
+        build = functools.partial(_make_network, config, bundle)
         # Drawn, not read: a file may be broken, and the time is the same.
         labels = bundle.train_labels[: dtype_policy.BATCH_SIZE]
         images = np.random.default_rng(0).integers(0, 256, (len(labels), *bundle.image_shape), np.uint8)
@@ -121,17 +124,38 @@ def with_dtype_policy(config, bundle=None):
     return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
 
 
-def _make_learner(config, num_classes):
-    method, optimization = config.method, config.optimization
+def _make_learner(config, bundle):
+    method, optimization, loss = config.method, config.optimization, make_loss(config, bundle)
     builders = {
-        "cross_entropy": learners.CrossEntropy,
+        "cross_entropy": lambda: learners.CrossEntropy(loss),
         "mw_net": lambda: learners.MWNet(
-            normalize=method.normalize_weights, weight_decay=optimization.meta_weight_decay, seed=config.run.seed
+            normalize=method.normalize_weights,
+            weight_decay=optimization.meta_weight_decay,
+            seed=config.run.seed,
+            loss=loss,
         ),
-        "l2r": learners.L2R,
-        "mlc": lambda: learners.MLC(num_classes, optimization.virtual_learning_rate or None),
+        "l2r": lambda: learners.L2R(loss),
+        "mlc": lambda: learners.MLC(bundle.num_classes, optimization.virtual_learning_rate or None),
     }
     return builders[method.method]()
+
+
+def make_loss(config, bundle):
+    """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
+    flags = config.loss
+    counts = np.bincount(bundle.train_labels, minlength=bundle.num_classes)
+    focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
+    builders = {
+        "cross_entropy": lambda: losses.Focal(0.0) if flags.drw_epoch else None,
+        "focal": lambda: focal(flags.focal_gamma),
+        "class_balanced_focal": lambda: focal(flags.focal_gamma),
+        "ldam": lambda: losses.LDAM(counts, flags.ldam_margin),
+    }
+    loss = builders[flags.loss]()
+    if not flags.drw_epoch and flags.loss != "class_balanced_focal":
+        return loss
+    weights = losses.effective_number_weights(counts, flags.class_balanced_beta)
+    return losses.ClassWeighted(loss, weights, flags.drw_epoch * steps_per_epoch(config, bundle))
 
 
 def _make_selector(method, seed):
@@ -146,6 +170,12 @@ def _make_selector(method, seed):
 
 
 def _learning_rate(optimization, total_steps, steps_per_epoch):
+    course = _course(optimization, total_steps, steps_per_epoch)
+    warmup = optimization.warmup_epochs * steps_per_epoch
+    return learning_rates.WarmUp(course, warmup) if warmup else course
+
+
+def _course(optimization, total_steps, steps_per_epoch):
     alpha = optimization.base_learning_rate
     if optimization.lr_schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(alpha, total_steps)

@@ -48,6 +48,7 @@ class FaMUS(trainer.Trainer):
       schedule: "three_stage" (the paper), or "one_loop": the actual step of w, by the real optimizer, is the look-ahead
         too, and theta is updated for the next step. Neither a virtual nor a second actual backward pass is needed.
       meta_every: k; theta and eta are updated on every k-th step, and used as they are in between.
+      meta_from: number of plain steps on equally weighted examples before the first meta step.
 
     Attributes:
       record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
@@ -69,12 +70,13 @@ class FaMUS(trainer.Trainer):
         weight_decay=0.0,
         schedule="three_stage",
         meta_every=1,
+        meta_from=0,
         **kwargs,
     ):
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
-        trainer.check_schedule(meta_learner, schedule, meta_every)
+        trainer.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
-        super().__init__(network, meta_learner, selector, weight_decay, meta_every, **kwargs)
+        super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
         self.lambda_r, self.lambda_g, self.lambda_cost = lambda_r, lambda_g, lambda_cost
         self.schedule = schedule
 
@@ -107,9 +109,7 @@ class FaMUS(trainer.Trainer):
     def _three_stages(self, images, labels, meta_images, meta_labels):
         """Algorithm 1, in the paper's order."""
         learner, alpha = self.meta_learner, self._virtual_learning_rate()
-
-        def training_loss(logits, theta):
-            return learner.loss(logits, labels, theta)
+        training_loss = self._training_loss(labels)
 
         # Virtual-Train (Eq. 3): w_hat = w - alpha g, plain SGD with the current learning rate.
         forward = meta_gradient.RecordedForward(self.segments, images)
@@ -149,10 +149,7 @@ class FaMUS(trainer.Trainer):
         the tangent.
         """
         learner, rate = self.meta_learner, objectives.look_ahead_rate(self.optimizer)
-        step = tf.convert_to_tensor(self.optimizer.iterations)
-
-        def training_loss(logits, theta):
-            return learner.loss(logits, labels, theta)
+        step, training_loss = tf.convert_to_tensor(self.optimizer.iterations), self._training_loss(labels)
 
         forward = meta_gradient.RecordedForward(self.segments, images)
         theta = learner.parameters((images, labels))
@@ -170,10 +167,10 @@ class FaMUS(trainer.Trainer):
 
     def _plain_step(self, images, labels):
         """Training without a meta step, theta as it is: nothing that a plain Keras training step would not do."""
-        theta = self.meta_learner.parameters((images, labels))
+        theta, training_loss = self.meta_learner.parameters((images, labels)), self._plain_loss(labels)
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
-            loss = self.meta_learner.loss(logits, labels, theta)
+            loss = training_loss(logits, theta)
         sources, zero = [variable.value for variable in self._chain.variables], tf.UnconnectedGradients.ZERO
         self._apply(tape.gradient(loss, sources, unconnected_gradients=zero))
         return self._records(labels, logits, theta, loss)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from famus_tf import distribution
+from famus_tf import distribution, errors
 from famus_tf.data import image_files, pipeline, sampling
 
 
@@ -70,6 +70,10 @@ class Feed:
         return self._shared_out(self._bad.batches(images, make, read), share)
 
     def _stream(self, stream, images, labels, first_step, last_step):
+        try:
+            sampling.steps_per_epoch(len(labels), self._sizes[stream], self._drawn[stream])
+        except errors.InputError as error:
+            raise errors.InputError(f"{stream}: {error}") from error
         bundle, size, drawn, share = self._bundle, self._sizes[stream], self._drawn[stream], self._share(images)
 
         def make(first, bad):

@@ -15,6 +15,14 @@ def best_epoch(history):
     return max(judged, key=lambda epoch: epoch["validation_accuracy"], default=None)
 
 
+def drop_class_accuracies(history):
+    """Takes `test_class_accuracy`, a number for each class, out of all epochs but the best and the last."""
+    kept = (best_epoch(history), history[-1] if history else None)
+    for epoch in history:
+        if not any(epoch is one for one in kept):
+            epoch.pop("test_class_accuracy", None)
+
+
 class BestWeights:
     """Keeps the network's weights of the best epoch so far in a file.
 

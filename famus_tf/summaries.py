@@ -74,9 +74,9 @@ class TensorBoard(keras.callbacks.Callback):
         """Test results, example weights and gates of the epoch."""
         with self.writer.as_default(step=self._progress.step):
             for name, value in (logs or {}).items():
-                evaluated, _, key = name.rpartition("_")
-                if evaluated in self._sets:
-                    tf.summary.scalar(f"{evaluated}/{key}", value)
+                for evaluated in self._sets:
+                    if name.startswith(f"{evaluated}_"):
+                        tf.summary.scalar(f"{evaluated}/{name.removeprefix(f'{evaluated}_')}", value)
             weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
             for name, values in weights.items():
                 if len(values):
@@ -136,6 +136,18 @@ def results(progress, bundle, *, method, selector, seed):
         "other_tests": {
             name: {key: final[f"{name}_{key}"] for key in ("accuracy", "top5")} for name in bundle.other_tests
         },
+        "by_class_size": {
+            name: final[f"test_{name}"] for name in ("class_mean", "many", "medium", "few") if f"test_{name}" in final
+        },
+        "classes": [
+            {"name": name, "training_images": int(count), "test_accuracy": accuracy}
+            for name, count, accuracy in zip(
+                bundle.class_names,
+                np.bincount(bundle.train_labels, minlength=bundle.num_classes),
+                final["test_class_accuracy"],
+                strict=True,
+            )
+        ],
         "train_seconds_per_step": progress.seconds_per_step(),
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
@@ -193,6 +205,39 @@ def draw(path, summary, progress, bundle):
     figure.savefig(path, dpi=110)
 
 
+def draw_classes(path, summary, bundle):
+    """Draws the test accuracy of each class over the number of its training images, and the means of the groups.
+
+    Args:
+      path: PNG file to write.
+      summary: what `results` returned.
+      bundle: as in `results`.
+    """
+    classes = [one for one in summary["classes"] if one["test_accuracy"] is not None]
+    counts = np.array([max(one["training_images"], 1) for one in classes])
+    accuracies = np.array([100 * one["test_accuracy"] for one in classes])
+    figure = matplotlib.figure.Figure(figsize=(7, 3.8), layout="constrained")
+    axis = figure.subplots()
+    axis.scatter(counts, accuracies, color="tab:blue", s=22, zorder=3, label="a class")
+    for name, low, high in (("many", 101, np.inf), ("medium", 20, 100), ("few", 0, 19)):
+        inside = (counts >= low) & (counts <= high)
+        if inside.any() and name in summary["by_class_size"]:
+            mean = 100 * summary["by_class_size"][name]
+            ends = counts[inside].min() / 1.08, counts[inside].max() * 1.08
+            axis.hlines(mean, *ends, color="tab:orange", linewidth=2.5, zorder=2)
+            axis.annotate(
+                f"{name}: {mean:.1f}", (ends[0], mean), (0, 4), textcoords="offset points", color="tab:orange"
+            )
+    if len(classes) <= 20:
+        for one, count, accuracy in zip(classes, counts, accuracies, strict=True):
+            axis.annotate(one["name"], (count, accuracy), (4, -9), textcoords="offset points", fontsize=7)
+    axis.set(xscale="log", xlabel="training images of the class, by the given labels", ylabel="test accuracy (%)")
+    axis.set_ylim(-3, 103)
+    axis.set_title(f"{bundle.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
+    axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
 def describe(summary, workdir):
     """The closing lines of a run.
 
@@ -208,6 +253,9 @@ def describe(summary, workdir):
         f"{summary['dataset']}, {summary['method']}: test accuracy {accuracy['last']:.2%} "
         f"(peak {accuracy['peak']:.2%}) after {summary['steps']:,} steps",
     ]
+    by_size = {"mean over classes" if key == "class_mean" else key: v for key, v in summary["by_class_size"].items()}
+    if "few" in by_size or "medium" in by_size:
+        lines.append("  " + ", ".join(f"{name} {value:.2%}" for name, value in by_size.items()))
     selected = summary["selected_epoch"]
     if selected:
         lines.append(

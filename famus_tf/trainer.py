@@ -19,17 +19,18 @@ class Trainer(keras.Model):
       meta_learner: a `meta.learners.MetaLearner`.
       selector: one of `meta.selectors`.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
-      meta_every: k; every k-th step, from the first, is a meta step.
+      meta_every: k; every k-th step, from the first that may be, is a meta step.
+      meta_from: number of plain steps on equally weighted examples before it.
 
     Raises:
       InputError: the network is not functional, has several inputs or outputs, or nothing to train.
     """
 
-    def __init__(self, network, meta_learner, selector, weight_decay, meta_every, **kwargs):
+    def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
         super().__init__(**kwargs)
         self.network, self.meta_learner, self.selector = network, meta_learner, selector
         self.weight_decay, self.meta_every, self._chain = weight_decay, meta_every, _Chain(network)
-        self._with_meta, self.record_meta_gradient = True, False
+        self.meta_from, self._with_meta, self.record_meta_gradient = meta_from, True, False
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
         if self._chain.synchronised and not isinstance(selector, selectors.STATIC):
@@ -84,9 +85,10 @@ class Trainer(keras.Model):
             )
         kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
-        if self.meta_every > 1 and self.steps_per_execution > 1:
+        if self._has_plain_steps and self.steps_per_execution > 1:
             raise errors.InputError(
-                f"meta_every={self.meta_every} with steps_per_execution={self.steps_per_execution}: expected 1 of them"
+                f"meta_every={self.meta_every}, meta_from={self.meta_from} with "
+                f"steps_per_execution={self.steps_per_execution}: expected 1 of the last"
             )
         self.optimizer.build(self._chain.variables)
         if self.meta_learner.has_meta_step:
@@ -102,7 +104,12 @@ class Trainer(keras.Model):
 
     def is_meta_step(self, step):
         """Whether the step of that number, counted from 0, is a meta step."""
-        return self.meta_learner.has_meta_step and step % self.meta_every == 0
+        later = step - self.meta_from
+        return self.meta_learner.has_meta_step and later >= 0 and later % self.meta_every == 0
+
+    @property
+    def _has_plain_steps(self):
+        return self.meta_learner.has_meta_step and (self.meta_every > 1 or self.meta_from > 0)
 
     def train_step(self, data):
         """Keras's hook for `fit`: one step of the algorithm, then the running means of this epoch."""
@@ -110,8 +117,8 @@ class Trainer(keras.Model):
         return self.get_metrics_result()
 
     def make_train_function(self, force=False):
-        """Keras's hook for `fit`; with `meta_every` there are two functions, and the step's number says which one."""
-        if self.meta_every == 1 or (self.train_function is not None and not force):
+        """Keras's hook for `fit`; with plain steps there are two functions, and the step's number says which one."""
+        if not self._has_plain_steps or (self.train_function is not None and not force):
             super().make_train_function(force)
             return
         functions = {}
@@ -148,6 +155,26 @@ class Trainer(keras.Model):
         gradients = tape.gradient(gates, [v.value for v in eta], output_gradients=gate_gradient / replicas.count())
         self.sampler_optimizer.apply(gradients, eta)
 
+    def _training_loss(self, labels):
+        """The function (logits, theta) -> L_tra on a batch with those labels, at the present number of steps."""
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        return lambda logits, theta: self.meta_learner.loss(logits, labels, theta, step)
+
+    def _plain_loss(self, labels):
+        """The same in a step without a meta update: until `meta_from` every example weighs the same."""
+        step, weighted = tf.convert_to_tensor(self.optimizer.iterations), self._training_loss(labels)
+
+        def alike(logits, theta):
+            del theta
+            return objectives.mean_over_batch(self.meta_learner.losses(logits, labels, step))
+
+        if not self.meta_from:
+            return weighted
+        if not self.meta_learner.carries_theta:  # all its later steps are meta steps
+            return alike
+        early = step < self.meta_from
+        return lambda logits, theta: tf.where(early, alike(logits, theta), weighted(logits, theta))
+
     def _remembered_pool(self):
         """The pooled gradients of the last Actual-Train, list over layers of float32 [D_l]; zeros before the first."""
         if not self.selector.learned:
@@ -159,7 +186,11 @@ class Trainer(keras.Model):
 
     def _records(self, labels, logits, theta, loss, gates=None, meta=None):
         """What a step returns; updates the running means of the epoch and the compiled metrics."""
-        records = {"example_weight": self.meta_learner.example_weights(logits, labels, theta), "loss": loss}
+        step = tf.convert_to_tensor(self.optimizer.iterations) - 1  # that of the update which has been made
+        weights = self.meta_learner.example_weights(logits, labels, theta, step)
+        if meta is None and self.meta_from:
+            weights = tf.where(step < self.meta_from, tf.ones_like(weights), weights)
+        records = {"example_weight": weights, "loss": loss}
         self._means["loss"].update_state(loss * replicas.count())
         if meta is not None:
             lowest = layers.lowest_selected(gates.r)
@@ -187,8 +218,10 @@ class _Chain:
         )
 
 
-def check_schedule(meta_learner, schedule, meta_every):
-    """Raises InputError where the schedule or `meta_every` is unknown, or asks for a theta that is carried on."""
+def check_schedule(meta_learner, schedule, meta_every, meta_from=0):
+    """Raises InputError where one of them is none that there is, or asks for a theta that is carried on."""
+    if isinstance(meta_from, bool) or not isinstance(meta_from, int) or meta_from < 0:
+        raise errors.InputError(f"meta_from={meta_from!r}: expected a whole number, 0 or more")
     if schedule not in SCHEDULES:
         raise errors.InputError(f"schedule={schedule!r}: expected one of {', '.join(SCHEDULES)}")
     if isinstance(meta_every, bool) or not isinstance(meta_every, int) or meta_every < 1:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, epoch_statistics
+from famus_tf import distribution, epoch_statistics, selection
 
 _KEPT_DURATIONS = 2000
 # Records of a step with an entry for each example, and those of which each replica has its share.
@@ -26,7 +26,8 @@ class Progress(tf.train.experimental.PythonState):
 
     Attributes:
       step: number of training steps done.
-      history: list of one dict for each epoch done, with its `epoch`, `step`, the epoch's logs and its statistics.
+      history: list of one dict for each epoch done, with its `epoch`, `step`, the epoch's logs and its statistics;
+        `test_class_accuracy` in the best and the last alone.
       epoch_statistics: `epoch_statistics.EpochStatistics` of the epoch under way.
       stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
@@ -285,8 +286,10 @@ class TrainingLoop:
         self._average_statistics()
         logs = {name: float(value) for name, value in self._trainer.get_metrics_result().items()}
         logs |= self._evaluate()
-        statistics = progress.epoch_statistics.close()
-        progress.history.append({"epoch": epoch + 1, "step": progress.step, **logs, **statistics})
+        entry = {"epoch": epoch + 1, "step": progress.step, **logs, **progress.epoch_statistics.close()}
+        logs.pop("test_class_accuracy", None)  # callbacks want numbers
+        progress.history.append(entry)
+        selection.drop_class_accuracies(progress.history)
         self._best_weights.keep_if_best(progress.history)
         callbacks.on_epoch_end(epoch, logs)
         if progress.step // self._checkpoint_every > (epoch * per_epoch) // self._checkpoint_every:

@@ -323,5 +323,5 @@ def test_one_loop_needs_an_optimizer_whose_step_is_linear():
 
 def test_meta_every_and_steps_per_execution_exclude_each_other():
     trainer = famus_tf.FaMUS(small_networks.residual(), meta_every=2)
-    with pytest.raises(errors.InputError, match="meta_every=2 with steps_per_execution=4: expected 1 of them"):
+    with pytest.raises(errors.InputError, match="meta_every=2, meta_from=0 with steps_per_execution=4: expected 1"):
         trainer.compile(steps_per_execution=4)

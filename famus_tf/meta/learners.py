@@ -16,12 +16,32 @@ from famus_tf.meta import layers, objectives, replicas
 
 
 class MetaLearner(keras.layers.Layer):
-    """What the learners have in common: no variables, all examples alike; see the module's docstring."""
+    """What the learners have in common: no variables, all examples alike; see the module's docstring.
+
+    Args:
+      loss: function of labels, logits [n, c] and the number of steps done -> the training loss of each example [n],
+        such as those of `famus_tf.losses`; None for the cross-entropy. The validation loss L_c is the cross-entropy.
+    """
 
     has_meta_step = True
     carries_theta = False
     starts_at_zero = False
     virtual_learning_rate = None
+
+    def __init__(self, loss=None, **kwargs):
+        super().__init__(**kwargs)
+        self.training_loss = keras.saving.deserialize_keras_object(loss) if isinstance(loss, dict) else loss
+
+    def losses(self, logits, labels, step=None):
+        """The training loss of each example, [n]; `step` is the number of steps done, None for a time of no matter."""
+        if self.training_loss is None:
+            return objectives.cross_entropy(labels, logits)
+        return self.training_loss(labels, logits, step)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        loss = self.training_loss
+        return super().get_config() | {"loss": None if loss is None else keras.saving.serialize_keras_object(loss)}
 
     def create_variables(self):
         """Makes theta where it is kept between steps; otherwise nothing."""
@@ -31,14 +51,14 @@ class MetaLearner(keras.layers.Layer):
         """Takes the optimizer of theta (learning rate beta); call it inside the strategy's scope."""
         self.optimizer = optimizer
 
-    def example_weights(self, logits, labels, theta):
+    def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        del labels, theta
+        del labels, theta, step
         return tf.ones([tf.shape(logits)[0]])
 
 
 class CrossEntropy(MetaLearner):
-    """Plain training: every example weighs the same, and there is no meta step."""
+    """Plain training, on the cross-entropy or another `loss`: every example weighs the same, there is no meta step."""
 
     has_meta_step = False
 
@@ -47,10 +67,10 @@ class CrossEntropy(MetaLearner):
         del batch
         return []
 
-    def loss(self, logits, labels, theta):
-        """Mean cross-entropy, this replica's share; logits [n, c], labels [n] or [n, c]."""
+    def loss(self, logits, labels, theta, step=None):
+        """The examples' mean loss, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del theta
-        return objectives.mean_cross_entropy(labels, logits)
+        return objectives.mean_over_batch(self.losses(logits, labels, step))
 
     def update(self, theta, gradient):
         """Theta stays empty."""
@@ -71,6 +91,7 @@ class MWNet(MetaLearner):
       weight_decay: L2 coefficient added to theta's gradient; 1e-4 (Adam) or 5e-4 (SGD) in the reference. Where V has
         saturated, its gradient is gone, and this alone brings it back.
       seed: int, for the initial weights.
+      loss: as in `MetaLearner`; it enters Psi, and is what the weights multiply.
     """
 
     carries_theta = True
@@ -117,21 +138,22 @@ class MWNet(MetaLearner):
         hidden = tf.nn.relu(tf.matmul(losses[:, tf.newaxis], weight1) + bias1)  # [n, h]
         return tf.sigmoid(tf.matmul(hidden, weight2) + bias2)[:, 0]
 
-    def loss(self, logits, labels, theta):
+    def loss(self, logits, labels, theta, step=None):
         """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
 
         Args:
           logits: float [n, c].
           labels: [n] class ids or [n, c] distributions.
           theta: from `parameters` or `update`.
+          step: number of steps done.
 
         Returns:
           Scalar. The replicas' shares sum to the loss of the global batch.
         """
-        losses = objectives.cross_entropy(labels, logits)
+        losses = self.losses(logits, labels, step)
         values = self.weigh(tf.stop_gradient(losses), theta)
         if not self.normalize:
-            return tf.reduce_mean(values * losses) / tf.cast(replicas.count(), losses.dtype)
+            return objectives.mean_over_batch(values * losses)
         total = replicas.all_reduce_sum(tf.reduce_sum(values))
         return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total)
 
@@ -142,9 +164,9 @@ class MWNet(MetaLearner):
         self.optimizer.apply(gradient, self._theta)
         return self.parameters(None)
 
-    def example_weights(self, logits, labels, theta):
+    def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        values = self.weigh(objectives.cross_entropy(labels, logits), theta)
+        values = self.weigh(self.losses(logits, labels, step), theta)
         if self.normalize:
             examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
@@ -175,9 +197,9 @@ class L2R(MetaLearner):
         images, _ = batch
         return [tf.zeros([tf.shape(images)[0]], self.compute_dtype)]
 
-    def loss(self, logits, labels, theta):
+    def loss(self, logits, labels, theta, step=None):
         """sum_i epsilon_i loss_i over this replica's examples; logits [n, c], labels [n] or [n, c]."""
-        losses = objectives.cross_entropy(labels, logits)
+        losses = self.losses(logits, labels, step)
         return tf.reduce_sum(tf.cast(theta[0], losses.dtype) * losses)
 
     def update(self, theta, gradient):
@@ -186,9 +208,9 @@ class L2R(MetaLearner):
         weights = tf.nn.relu(-gradient[0])
         return [tf.math.divide_no_nan(weights, replicas.all_reduce_sum(tf.reduce_sum(weights)))]
 
-    def example_weights(self, logits, labels, theta):
+    def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        del logits, labels
+        del logits, labels, step
         return tf.cast(theta[0], tf.float32) * tf.cast(tf.shape(theta[0])[0] * replicas.count(), tf.float32)
 
 
@@ -216,6 +238,8 @@ class MLC(MetaLearner):
 
     def __init__(self, num_classes, virtual_learning_rate=None, reduction="mean", **kwargs):
         super().__init__(**kwargs)
+        if self.training_loss is not None:
+            raise errors.InputError("MLC with another loss: expected None, as its T belongs to the cross-entropy")
         if reduction not in ("mean", "sum"):
             raise errors.InputError(f"MLC(reduction={reduction!r}): expected 'mean' or 'sum'")
         self.num_classes, self.virtual_learning_rate, self.reduction = num_classes, virtual_learning_rate, reduction
@@ -225,13 +249,14 @@ class MLC(MetaLearner):
         del batch
         return [tf.eye(self.num_classes, dtype=self.compute_dtype)]
 
-    def loss(self, logits, labels, theta):
+    def loss(self, logits, labels, theta, step=None):
         """Cross-entropy of logits . T, this replica's share; logits [n, c], labels [n] or [n, c]."""
+        del step
         logits = layers.at_least_float32(logits)
         losses = objectives.cross_entropy(labels, tf.matmul(logits, tf.cast(theta[0], logits.dtype)))
         if self.reduction == "sum":
             return tf.reduce_sum(losses)
-        return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
+        return objectives.mean_over_batch(losses)
 
     def update(self, theta, gradient):
         """T' = max(T - beta gradient, 0), its columns normalised; the gradient is summed over the replicas."""

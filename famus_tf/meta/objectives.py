@@ -33,10 +33,25 @@ def cross_entropy(labels, logits):
     return tf.nn.softmax_cross_entropy_with_logits(labels=tf.cast(labels, logits.dtype), logits=logits)
 
 
+def as_distributions(labels, logits):
+    """Labels as `cross_entropy` takes them -> distributions [n, c] of the logits' type."""
+    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
+        labels = labels[:, 0]
+    return (
+        tf.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+        if labels.shape.rank == 1
+        else tf.cast(labels, logits.dtype)
+    )
+
+
+def mean_over_batch(losses):
+    """This replica's share of the mean over the global batch: the replicas' shares sum to it; losses [n]."""
+    return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
+
+
 def mean_cross_entropy(labels, logits):
     """This replica's share of the mean of `cross_entropy` over the global batch: the replicas' shares sum to it."""
-    losses = cross_entropy(labels, logits)
-    return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
+    return mean_over_batch(cross_entropy(labels, logits))
 
 
 def expected_layers_loss(gates, expected_layers):

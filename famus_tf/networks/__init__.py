@@ -5,7 +5,7 @@ import contextlib
 import keras
 
 from famus_tf import errors
-from famus_tf.networks import inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
+from famus_tf.networks import applications, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
 BUILDERS = {
     "small_preact": preact_resnet.small_preact,
@@ -18,7 +18,7 @@ BUILDERS = {
 }
 
 
-def build(name, input_shape, num_classes, mean, std, dtype_policy="float32"):
+def build(name, input_shape, num_classes, mean, std, dtype_policy="float32", head="linear", pretrained="none"):
     """Builds the network called `name`, or loads it from a file.
 
     Args:
@@ -28,6 +28,8 @@ def build(name, input_shape, num_classes, mean, std, dtype_policy="float32"):
       mean, std: per channel, in 0..255; a network from a file has its own normalisation.
       dtype_policy: name of the Keras policy of its layers, such as mixed_bfloat16: variables, normalisation and
         classifier are float32 in any case. Layers from a file have the policies saved with them.
+      head: the classifier, one of `ends.HEADS`; a network from a file must have it.
+      pretrained: as in `applications.build`, for its networks; "none" for all others.
 
     Returns:
       Functional `keras.Model`, images -> logits float32 [n, c].
@@ -35,12 +37,20 @@ def build(name, input_shape, num_classes, mean, std, dtype_policy="float32"):
     Raises:
       InputError: no network of that name, or not one for such images and classes.
     """
+    if pretrained != "none" and name not in applications.APPLICATIONS:
+        raise errors.InputError(
+            f"--pretrained={pretrained} with --network={name}: expected none, or one of the networks "
+            f"{', '.join(applications.APPLICATIONS)}"
+        )
     if name.endswith(keras_file.SUFFIX):
-        return keras_file.load(name, input_shape, num_classes)
+        return keras_file.load(name, input_shape, num_classes, head)
     if name not in BUILDERS:
         raise errors.InputError(f"--network={name}: expected one of {', '.join(BUILDERS)}, or a path ending in .keras")
     with _policy(dtype_policy):
-        return BUILDERS[name](input_shape, num_classes, mean, std)
+        # Only what is asked for: a builder of one's own may know of no heads.
+        options = {"head": head} if head != "linear" else {}
+        options |= {"pretrained": pretrained} if pretrained != "none" else {}
+        return BUILDERS[name](input_shape, num_classes, mean, std, **options)
 
 
 @contextlib.contextmanager

@@ -2,15 +2,14 @@
 
 import keras
 
-from famus_tf import errors
 
-
-def normalised_images(input_shape, mean, std):
+def normalised_images(input_shape, mean, std, reverse=False):
     """The input of a network and its normalised form.
 
     Args:
       input_shape: (height, width, channels).
       mean, std: per channel, in the images' units (0..255).
+      reverse: whether the channels are taken in the opposite order, for which mean and std are.
 
     Returns:
       `keras.Input` of raw images, and the tensor (images - mean) / std [n, *input_shape].
@@ -19,34 +18,57 @@ def normalised_images(input_shape, mean, std):
     variance = [value**2 for value in std]
     # In float32 whatever the policy: means of 0..255 have no place for their fraction in bfloat16.
     normalise = keras.layers.Normalization(mean=list(mean), variance=variance, dtype="float32", name="normalise")
-    return images, normalise(images)
+    return images, normalise(keras.ops.flip(images, axis=-1) if reverse else images)
 
 
-def classifier(num_classes):
-    """The last layer, features -> logits [n, c]; float32 whatever the policy: losses and the meta-learner need it."""
-    return keras.layers.Dense(num_classes, dtype="float32", name="classifier")
-
-
-def application(name, build, smallest, input_shape, num_classes, mean, std):
-    """One of `keras.applications`, from random weights, between these two ends.
+def classifier(num_classes, head="linear"):
+    """The last layer, features -> logits [n, c]; float32 whatever the policy: losses and the meta-learner need it.
 
     Args:
-      name: of the model.
-      build: function of `keras.applications`, such as `ResNet50`.
-      smallest: the smallest height and width that it takes.
-      input_shape, num_classes, mean, std: as in `preact_resnet.preact_resnet18`.
-
-    Returns:
-      Functional `keras.Model`, images -> logits float32 [n, c]; one flat graph of layers.
-
-    Raises:
-      InputError: the images are smaller than that.
+      num_classes: c.
+      head: one of `HEADS`.
     """
-    if min(input_shape[:2]) < smallest:
-        raise errors.InputError(
-            f"--network={name}: takes images of at least {smallest}x{smallest} pixels, found "
-            f"{input_shape[0]}x{input_shape[1]}"
+    return HEADS[head](num_classes, dtype="float32", name="classifier")
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class CosineClassifier(keras.layers.Layer):
+    """Logits scale cos(features, kernel_c), without a bias: the normalised classifier that LDAM is made for.
+
+    Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss" (NeurIPS 2019).
+
+    Args:
+      units: c.
+      scale: s; 30 in the paper's code, which multiplies in the loss.
+    """
+
+    def __init__(self, units, scale=30.0, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.scale = units, scale
+
+    def build(self, input_shape):
+        """Makes the kernel [d, c]; its columns' lengths do not matter."""
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], self.units), initializer=keras.initializers.RandomUniform(-1.0, 1.0)
         )
-    images, x = normalised_images(input_shape, mean, std)
-    body = build(include_top=False, weights=None, input_tensor=x, pooling="avg")
-    return keras.Model(images, classifier(num_classes)(body.output), name=name)
+
+    def call(self, inputs):
+        """Features [n, d] -> logits [n, c] between -scale and scale."""
+        return self.scale * keras.ops.matmul(_unit(inputs, -1), _unit(self.kernel, 0))
+
+    def compute_output_shape(self, input_shape):
+        """[n, c]."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"units": self.units, "scale": self.scale}
+
+
+def _unit(vectors, axis):
+    """Of length 1; zero stays zero, where `keras.ops.normalize` has no gradient."""
+    square = keras.ops.sum(keras.ops.square(vectors), axis=axis, keepdims=True)
+    return vectors * keras.ops.rsqrt(keras.ops.maximum(square, 1e-12))
+
+
+HEADS = {"linear": keras.layers.Dense, "cosine": CosineClassifier}

@@ -1,17 +1,14 @@
 """Inception-ResNet-v2 (Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of ...", AAAI 2017)."""
 
-import keras
-
-from famus_tf.networks import ends
+from famus_tf.networks import applications
 
 
-def inception_resnet_v2(input_shape, num_classes, mean, std):
-    """Keras's InceptionResNetV2 from random weights, for images of 75 pixels or more (299 in the paper).
+def inception_resnet_v2(input_shape, num_classes, mean, std, head="linear", pretrained="none"):
+    """Keras's InceptionResNetV2, for images of 75 pixels or more (299 in the paper).
 
-    Arguments and result as in `preact_resnet.preact_resnet18`.
+    Arguments and result as in `applications.build`.
 
     Raises:
-      InputError: smaller images.
+      InputError: smaller images, or weights that cannot be had.
     """
-    build = keras.applications.InceptionResNetV2
-    return ends.application("inception_resnet_v2", build, 75, input_shape, num_classes, mean, std)
+    return applications.build("inception_resnet_v2", input_shape, num_classes, mean, std, head, pretrained)

@@ -6,11 +6,12 @@ import zipfile
 import keras
 
 from famus_tf import errors
+from famus_tf.networks import ends
 
 SUFFIX = ".keras"
 
 
-def load(path, input_shape, num_classes):
+def load(path, input_shape, num_classes, head="linear"):
     """Loads a functional network that `keras.Model.save` wrote, with its weights, at which training starts.
 
     Nothing is put in front of it: raw images, 0..255, go in, and normalising them is the network's own part. Its
@@ -20,19 +21,25 @@ def load(path, input_shape, num_classes):
       path: of the file.
       input_shape: (height, width, channels) of the images.
       num_classes: c.
+      head: "cosine" where the last layer must be an `ends.CosineClassifier`, which the loss is made for.
 
     Returns:
       Functional `keras.Model`, images -> logits float32 [n, c].
 
     Raises:
       InputError: no such file, not readable as a Keras model, not functional, several inputs or outputs, or other
-        images or classes than these.
+        images, classes or classifier than these.
     """
     flag = f"--network={path}"
     network = _read(path, flag)
     _check_single(network, flag)
     _check_input(network, flag, input_shape)
     _check_output(network, flag, num_classes)
+    if head == "cosine" and not isinstance(network.outputs[0]._keras_history.operation, ends.CosineClassifier):
+        raise errors.InputError(
+            f"{flag} with --loss=ldam: ends in layer {network.outputs[0]._keras_history.operation.name!r}; expected a "
+            "famus_tf.CosineClassifier"
+        )
     if network.outputs[0].dtype == "float32":
         return network
     logits = keras.layers.Activation("linear", dtype="float32", name="float32_logits")(network.outputs[0])

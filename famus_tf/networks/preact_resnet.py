@@ -7,23 +7,32 @@ from famus_tf.networks import ends
 _KERNEL = "he_normal"
 
 
-def preact_resnet18(input_shape, num_classes, mean, std):
+def preact_resnet18(input_shape, num_classes, mean, std, head="linear"):
     """PreAct ResNet-18 for images of about 32x32: a 3x3 stem, widths 64 to 512, two blocks each.
 
     Args:
       input_shape: (height, width, channels).
       num_classes: c.
       mean, std: per channel, in the images' units (0..255); normalisation is part of the network.
+      head: the classifier, one of `ends.HEADS`.
 
     Returns:
       Functional `keras.Model` "preact_resnet18", images [n, *input_shape] of any number type -> logits float32 [n, c].
     """
     return pre_activation_network(
-        "preact_resnet18", input_shape, num_classes, mean, std, widths=(64, 128, 256, 512), blocks=2, stem_width=64
+        "preact_resnet18",
+        input_shape,
+        num_classes,
+        mean,
+        std,
+        head,
+        widths=(64, 128, 256, 512),
+        blocks=2,
+        stem_width=64,
     )
 
 
-def small_preact(input_shape, num_classes, mean, std):
+def small_preact(input_shape, num_classes, mean, std, head="linear"):
     """A network of six convolutions in three blocks, widths 16, 32 and 64, for images of 8x8 to 32x32.
 
     Images above 16 pixels are halved in the stem, which keeps it quick on a CPU. Arguments and result as in
@@ -35,6 +44,7 @@ def small_preact(input_shape, num_classes, mean, std):
         num_classes,
         mean,
         std,
+        head,
         widths=(16, 32, 64),
         blocks=1,
         stem_width=16,
@@ -42,12 +52,14 @@ def small_preact(input_shape, num_classes, mean, std):
     )
 
 
-def pre_activation_network(name, input_shape, num_classes, mean, std, *, widths, blocks, stem_width, stem_stride=1):
+def pre_activation_network(
+    name, input_shape, num_classes, mean, std, head, *, widths, blocks, stem_width, stem_stride=1
+):
     """A pre-activation residual network: 3x3 stem, stages of basic blocks, BN - ReLU, average pooling, classifier.
 
     Args:
       name: of the model.
-      input_shape, num_classes, mean, std: as in `preact_resnet18`.
+      input_shape, num_classes, mean, std, head: as in `preact_resnet18`.
       widths: channels of each stage; every stage but the first halves the image in its first block.
       blocks: number of blocks in each stage.
       stem_width, stem_stride: channels and stride of the first convolution.
@@ -63,7 +75,7 @@ def pre_activation_network(name, input_shape, num_classes, mean, std, *, widths,
             x = _block(x, width, stride, f"stage{stage + 1}_block{block + 1}")
     x = _normalised_relu(x, "head")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(images, ends.classifier(num_classes)(x), name=name)
+    return keras.Model(images, ends.classifier(num_classes, head)(x), name=name)
 
 
 def _block(x, width, stride, name):

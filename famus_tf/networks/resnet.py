@@ -2,21 +2,21 @@
 
 import keras
 
-from famus_tf.networks import ends
+from famus_tf.networks import applications, ends
 
 
-def resnet50(input_shape, num_classes, mean, std):
-    """Keras's ResNet50 from random weights, for images of 32 pixels or more (224 in the paper).
+def resnet50(input_shape, num_classes, mean, std, head="linear", pretrained="none"):
+    """Keras's ResNet50, for images of 32 pixels or more (224 in the paper).
 
-    Arguments and result as in `preact_resnet.preact_resnet18`.
+    Arguments and result as in `applications.build`.
 
     Raises:
-      InputError: smaller images.
+      InputError: smaller images, or weights that cannot be had.
     """
-    return ends.application("resnet50", keras.applications.ResNet50, 32, input_shape, num_classes, mean, std)
+    return applications.build("resnet50", input_shape, num_classes, mean, std, head, pretrained)
 
 
-def resnet32(input_shape, num_classes, mean, std):
+def resnet32(input_shape, num_classes, mean, std, head="linear"):
     """ResNet-32 for images of about 32x32 (section 4.2): widths 16, 32, 64, five blocks each; 0.46 million parameters.
 
     Where the width changes the shortcut takes every second pixel and fills up with channels of zeros (option A), on
@@ -30,7 +30,7 @@ def resnet32(input_shape, num_classes, mean, std):
             stride = 2 if stage > 0 and block == 0 else 1
             x = _block(x, width, stride, f"stage{stage + 1}_block{block + 1}")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(images, ends.classifier(num_classes)(x), name="resnet32")
+    return keras.Model(images, ends.classifier(num_classes, head)(x), name="resnet32")
 
 
 def _block(x, width, stride, name):

@@ -1,0 +1,73 @@
+"""Losses weighted by the class of the example, from a step on."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.losses import base
+from famus_tf.meta import objectives
+
+
+def effective_number_weights(counts, beta):
+    """w_c = (1 - beta) / (1 - beta^n_c), scaled so that they sum to the number of classes.
+
+    Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019), Eq. 2 and section 4.
+
+    Args:
+      counts: training images of each class, int [c].
+      beta: in [0, 1); 0 gives each class the same weight, 1 would be the inverse count.
+
+    Returns:
+      float64 [c].
+
+    Raises:
+      InputError: a class has no image, or beta is not in [0, 1).
+    """
+    counts = np.asarray(counts)
+    if not 0 <= beta < 1:
+        raise errors.InputError(f"beta={beta}: expected a number in [0, 1)")
+    if counts.min() < 1:
+        raise errors.InputError(
+            f"class {int(counts.argmin())} has no training image, expected some of each for weights by class"
+        )
+    # 1 - beta^n by way of its logarithm: it is exact for beta near 1.
+    weights = (1.0 - beta) / -np.expm1(counts * np.log(beta)) if beta else np.ones(len(counts))
+    return weights * len(counts) / weights.sum()
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class ClassWeighted(base.Loss):
+    """Another loss times a weight for the example's class.
+
+    Deferred re-weighting (DRW; Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
+    NeurIPS 2019, section 3.3) is this with weights from `effective_number_weights(counts, 0.9999)` and a `first_step`
+    late in the training; the class-balanced focal loss is it with `Focal` or `SigmoidFocal` from the first step on.
+
+    Args:
+      loss: function of labels, logits and the step.
+      weights: of each class, float [c].
+      first_step: the number of optimizer steps after which the weights hold; before, all are 1.
+    """
+
+    def __init__(self, loss, weights, first_step=0):
+        self.loss, self.weights, self.first_step = loss, [float(weight) for weight in weights], int(first_step)
+
+    def __call__(self, labels, logits, step=None):
+        """The loss of each example, [n]; without a step the weights hold."""
+        losses = self.loss(labels, logits, step)
+        y = objectives.as_distributions(labels, tf.cast(logits, losses.dtype))
+        weight = tf.linalg.matvec(y, tf.constant(self.weights, losses.dtype))
+        if step is not None and self.first_step > 0:
+            weight = tf.where(tf.cast(step, tf.int64) >= self.first_step, weight, tf.ones_like(weight))
+        return weight * losses
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {"loss": loss, "weights": self.weights, "first_step": self.first_step}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**(config | {"loss": keras.saving.deserialize_keras_object(config["loss"])}))

@@ -1,0 +1,68 @@
+"""Focal loss (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017), for exclusive classes and for each."""
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.losses import base
+from famus_tf.meta import layers, objectives
+
+# Below it a power of less than 1 has no gradient that numbers can hold.
+_TINY = 1e-7
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class Focal(base.Loss):
+    """(1 - p_y)^gamma (-log p_y) with p = softmax(logits), as used beside LDAM (Cao et al., 2019).
+
+    Keras's `CategoricalFocalCrossentropy` is the same but for this: it cuts p off at 1e-7, so that an example which is
+    wrong with so much confidence has no gradient.
+
+    Args:
+      gamma: 0 or more; 0 is the cross-entropy.
+
+    Raises:
+      InputError: gamma is negative.
+    """
+
+    def __init__(self, gamma=1.0):
+        self.gamma = _checked(gamma)
+
+    def __call__(self, labels, logits, step=None):
+        """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
+        del step
+        logits = layers.at_least_float32(logits)
+        log_p = tf.nn.log_softmax(logits)
+        weight = tf.pow(tf.maximum(-tf.math.expm1(log_p), _TINY), tf.cast(self.gamma, logits.dtype))
+        return tf.reduce_sum(objectives.as_distributions(labels, logits) * weight * -log_p, axis=-1)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return {"gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class SigmoidFocal(Focal):
+    """The sum over all classes of the focal loss of "it is this one", p = sigmoid(logit) for each by itself.
+
+    The form in which the class-balanced loss was published (Cui et al., "Class-Balanced Loss Based on Effective Number
+    of Samples", CVPR 2019). Arguments and result as in `Focal`.
+    """
+
+    def __call__(self, labels, logits, step=None):
+        """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
+        del step
+        logits = layers.at_least_float32(logits)
+        y = objectives.as_distributions(labels, logits)
+        gamma = tf.cast(self.gamma, logits.dtype)
+
+        def parts(z):  # of "yes" at z
+            return tf.pow(tf.maximum(tf.sigmoid(-z), _TINY), gamma) * tf.math.softplus(-z)
+
+        return tf.reduce_sum(y * parts(logits) + (1.0 - y) * parts(-logits), axis=-1)
+
+
+def _checked(gamma):
+    if gamma < 0:
+        raise errors.InputError(f"gamma={gamma}: expected 0 or more")
+    return float(gamma)
