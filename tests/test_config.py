@@ -54,6 +54,11 @@ def test_every_field_has_one_flag_name_and_help():
             {"method": "mlc", "meta_every": 4},
             "--meta_every=4 with --method=mlc, which starts anew in each step",
         ),
+        ({"loss": "ldam", "method": "mlc"}, "--loss=ldam with --method=mlc: expected cross_entropy"),
+        ({"loss": "class_balanced_focal", "drw_epoch": 3}, "--drw_epoch=3 with --loss=class_balanced_focal, which is"),
+        ({"drw_epoch": 60}, "--drw_epoch=60: expected a number below --epochs=60"),
+        ({"meta_from_epoch": 70}, "--meta_from_epoch=70: expected a number below --epochs=60"),
+        ({"sampling": "balanced"}, "--sampling=balanced: expected --batches_per_epoch above 0"),
         ({"colour": 1}, "--colour: expected the name of a flag"),
     ],
 )

@@ -325,3 +325,54 @@ def test_meta_every_and_steps_per_execution_exclude_each_other():
     trainer = famus_tf.FaMUS(small_networks.residual(), meta_every=2)
     with pytest.raises(errors.InputError, match="meta_every=2, meta_from=0 with steps_per_execution=4: expected 1"):
         trainer.compile(steps_per_execution=4)
+
+
+@pytest.mark.parametrize("learner", ["mw_net", "l2r"])
+def test_before_the_first_meta_step_every_example_weighs_the_same(learner):
+    """meta_from=2: two steps of plain SGD on the mean cross-entropy, whatever theta is; then the first meta step."""
+    keras.utils.set_random_seed(7)
+    network = small_networks.residual("float64", batch_norm=False)
+    chosen = famus_tf.MWNet(hidden=6, dtype="float64") if learner == "mw_net" else famus_tf.L2R(dtype="float64")
+    trainer = famus_tf.FaMUS(network, chosen, famus_tf.AllLayers(), meta_from=2, lambda_g=0.0)
+    trainer.compile(keras.optimizers.SGD(ALPHA), meta_optimizer=keras.optimizers.SGD(BETA))
+    assert [trainer.is_meta_step(step) for step in range(5)] == [False, False, True, True, True]
+    theta = [v.numpy() for v in chosen.trainable_variables]
+    for seed in range(2):
+        images, labels = batch(seed, 8)
+        w = [tf.constant(v.numpy()) for v in network.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(w)
+            losses = -tf.gather(tf.nn.log_softmax(network.stateless_call(w, [], images)[0]), labels, batch_dims=1)
+            loss = tf.reduce_mean(losses)
+        records = trainer.step((images, labels), with_meta=False)
+        np.testing.assert_allclose(records["loss"], loss, rtol=1e-9)
+        np.testing.assert_array_equal(records["example_weight"], np.ones(8))
+        for variable, before, gradient in zip(network.trainable_variables, w, tape.gradient(loss, w), strict=True):
+            np.testing.assert_allclose(variable.numpy(), before - ALPHA * gradient, rtol=1e-9, atol=1e-12)
+    for variable, before in zip(chosen.trainable_variables, theta, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), before)
+    records = trainer.step((batch(3, 8), batch(50, 5)))
+    assert np.ptp(records["example_weight"]) > 0 and "gates" in records
+
+
+def test_fit_begins_with_plain_steps():
+    keras.utils.set_random_seed(7)
+    trainer = famus_tf.FaMUS(small_networks.residual("float32"), meta_from=2)
+    trainer.compile(keras.optimizers.SGD(ALPHA))
+    data = tf.data.Dataset.zip(*(tf.data.Dataset.from_tensor_slices(batch(s, 3 * 8)).batch(8) for s in (0, 50)))
+    start = [v.numpy() for v in trainer.meta_learner.trainable_variables]
+    moved = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pairs = zip(trainer.meta_learner.trainable_variables, start, strict=True)
+            moved.append(any(not np.array_equal(v.numpy(), before) for v, before in pairs))
+
+    trainer.fit(data, callbacks=[Watch()], verbose=0)
+    assert moved == [False, False, True]
+
+
+@pytest.mark.parametrize("found", [-1, 1.5, True])
+def test_meta_from_is_a_number_of_steps(found):
+    with pytest.raises(errors.InputError, match="meta_from=.*: expected a whole number, 0 or more"):
+        famus_tf.FaMUS(small_networks.residual(), meta_from=found)

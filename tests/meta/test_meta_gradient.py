@@ -3,114 +3,21 @@
 The engine never differentiates through the network twice; the oracles do nothing else.
 """
 
-import types
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf.meta import layers, learners, objectives
 from famus_tf.meta import meta_gradient as engine
 from famus_tf.meta import segments as segmentation
-
-_ALPHA, _CLASSES, _N, _M = 0.3, 3, 5, 4
-
-
-def _case(network):
-    """A network with its segments, gated layers and variables (in the engine's order), and two batches."""
-    generator = np.random.default_rng(3)
-    segments = segmentation.find_segments(network)
-    return types.SimpleNamespace(
-        network=network,
-        segments=segments,
-        layers=layers.find_gated_layers(segments),
-        variables=[v for segment in segments for v in segment.variables],
-        images=tf.constant(generator.standard_normal((_N, 6, 6, 2))),
-        labels=tf.constant([0, 2, 1, 1, 0]),
-        meta_images=tf.constant(generator.standard_normal((_M, 6, 6, 2))),
-        meta_labels=tf.constant([2, 0, 1, 2]),
-    )
+from tests import nested_tapes
 
 
 @pytest.fixture(scope="module")
 def case(residual_network):
-    case = _case(residual_network("float64"))
+    case = nested_tapes.make_case(residual_network("float64"))
     assert len(case.segments) >= 4 and len(case.layers) == 8
     return case
-
-
-def _logits(case, weights, images):
-    """Phi(images; weights) of the whole network in training mode, without a change of state."""
-    value_of = {id(v): w for v, w in zip(case.variables, weights, strict=True)}
-    trainable = [value_of[id(v)] for v in case.network.trainable_variables]
-    return case.network.stateless_call(
-        trainable, [v.value for v in case.network.non_trainable_variables], images, training=True
-    )[0]
-
-
-def _cross_entropy(labels, logits):
-    return -tf.reduce_sum(tf.one_hot(labels, _CLASSES, dtype=tf.float64) * tf.nn.log_softmax(logits), axis=1)
-
-
-def _learner(normalize):
-    learner = learners.MWNet(hidden=6, normalize=normalize, seed=5, dtype="float64")
-    learner.create_variables()
-    return learner
-
-
-def _example_weights(losses, theta, normalize):
-    """The weight W_i(theta) of each loss, with L_tra = sum_i W_i loss_i."""
-    weight1, bias1, weight2, bias2 = theta
-    values = tf.sigmoid(tf.nn.relu(losses[:, None] @ weight1 + bias1) @ weight2 + bias2)[:, 0]
-    return values / tf.reduce_sum(values) if normalize else values / len(losses)
-
-
-def _engine_gradient(case, learner, gates, lambda_g=0.0):
-    """(g, u, gradient of theta) by the pieces of the engine."""
-    forward = engine.RecordedForward(case.segments, case.images)
-    theta = learner.parameters(None)
-
-    def loss(logits, theta):
-        return learner.loss(logits, case.labels, theta)
-
-    _, dz = engine.logit_gradient(lambda z: loss(z, theta), forward.logits)
-    g = forward.backward(dz)
-    w_hat = [w - _ALPHA * gradient for w, gradient in zip(engine.weights_at(case.segments), g, strict=True)]
-    meta = engine.RecordedForward(case.segments, case.meta_images, w_hat.__getitem__)
-    _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits)
-    u = meta.backward(dz)
-    gates, alpha = tf.constant(gates, tf.float64), tf.constant(_ALPHA, tf.float64)
-    directions = objectives.directions(case.layers, gates, u, layers.avg_pool(case.layers[-1], g), alpha, lambda_g)
-    tangent = forward.tangent(directions.__getitem__)
-    return g, u, engine.meta_gradient(loss, forward.logits, tangent, theta)
-
-
-def _nested_gradient(case, theta, normalize, gates, lambda_g=0.0):
-    """The same by nested tapes: gates that are off detach their layer's virtual update."""
-    w = [tf.convert_to_tensor(v.value) for v in case.variables]
-    gate_of = {p: gate for gate, layer in zip(gates, case.layers, strict=True) for p in layer.positions}
-    with tf.GradientTape() as outer:
-        outer.watch(theta)
-        with tf.GradientTape() as inner:
-            inner.watch(w)
-            losses = _cross_entropy(case.labels, _logits(case, w, case.images))
-            training_loss = tf.reduce_sum(_example_weights(tf.stop_gradient(losses), theta, normalize) * losses)
-        g = inner.gradient(training_loss, w)
-        w_hat = [
-            wl - _ALPHA * (gl if gate_of[p] else tf.stop_gradient(gl))
-            for p, (wl, gl) in enumerate(zip(w, g, strict=True))
-        ]
-        with tf.GradientTape() as meta_tape:
-            meta_tape.watch(w_hat)
-            objective = tf.reduce_mean(_cross_entropy(case.meta_labels, _logits(case, w_hat, case.meta_images)))
-        if lambda_g:
-            kernel, bias = (next(i for i, v in enumerate(case.variables) if v.path == f"classifier/{name}")
-                            for name in ("kernel", "bias"))  # fmt: skip
-            u = [tf.stop_gradient(x) for x in meta_tape.gradient(objective, [w_hat[kernel], w_hat[bias]])]
-            gap = tf.concat([tf.reduce_mean(g[kernel] - u[0], axis=0), g[bias] - u[1]], axis=0)
-            objective += lambda_g * tf.reduce_sum(gap**2)
-    return outer.gradient(objective, theta)
 
 
 def _gate_vectors():
@@ -118,25 +25,20 @@ def _gate_vectors():
     return [np.ones(8), *(generator.integers(0, 2, 8).astype(float) for _ in range(3)), np.eye(8)[0], np.eye(8)[7]]
 
 
-def _assert_close(actual, expected, tolerance=1e-9):
-    scale = max(float(np.max(np.abs(e))) for e in expected)
-    assert scale > 0
-    for a, e in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(a, e, rtol=0, atol=tolerance * scale)
-
-
 @pytest.mark.parametrize("normalize", [True, False])
 def test_meta_gradient_equals_nested_tapes(case, normalize):
-    learner = _learner(normalize)
+    learner = nested_tapes.make_learner(normalize)
     for gates in _gate_vectors():
-        actual = _engine_gradient(case, learner, gates)[2]
-        _assert_close(actual, _nested_gradient(case, learner.parameters(None), normalize, gates))
+        actual = nested_tapes.engine_gradient(case, learner, gates)[2]
+        nested_tapes.assert_close(
+            actual, nested_tapes.nested_gradient(case, learner.parameters(None), normalize, gates)
+        )
 
 
 def test_unselected_layers_leave_the_meta_gradient(case):
     """The comparison above would mean little if the gates made no difference."""
-    learner = _learner(True)
-    gradients = [np.concatenate([np.ravel(x) for x in _engine_gradient(case, learner, gates)[2]])
+    learner = nested_tapes.make_learner(True)
+    gradients = [np.concatenate([np.ravel(x) for x in nested_tapes.engine_gradient(case, learner, gates)[2]])
                  for gates in (np.ones(8), np.eye(8)[0], np.eye(8)[7])]  # fmt: skip
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert np.linalg.norm(gradients[a] - gradients[b]) > 1e-2 * np.linalg.norm(gradients[0])
@@ -145,40 +47,40 @@ def test_unselected_layers_leave_the_meta_gradient(case):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_meta_gradient_is_equation_7(case, normalize):
     """-alpha sum_i dW_i/dtheta <u, gradient of loss_i>, each example's gradient taken on its own."""
-    learner = _learner(normalize)
-    _, u, actual = _engine_gradient(case, learner, np.ones(8))
+    learner = nested_tapes.make_learner(normalize)
+    _, u, actual = nested_tapes.engine_gradient(case, learner, np.ones(8))
     w = [tf.convert_to_tensor(v.value) for v in case.variables]
     theta = learner.parameters(None)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(w)
-        losses = _cross_entropy(case.labels, _logits(case, w, case.images))
+        losses = nested_tapes.cross_entropy(case.labels, nested_tapes.logits_at(case, w, case.images))
         each_loss = tf.unstack(losses)
     with tf.GradientTape(persistent=True) as weight_tape:
         weight_tape.watch(theta)
-        each_weight = tf.unstack(_example_weights(losses, theta, normalize))
+        each_weight = tf.unstack(nested_tapes.example_weights(losses, theta, normalize))
     expected = [np.zeros(t.shape) for t in theta]
     for loss, weight in zip(each_loss, each_weight, strict=True):
         agreement = sum(np.sum(a * b) for a, b in zip(u, tape.gradient(loss, w), strict=True))
         for total, part in zip(expected, weight_tape.gradient(weight, theta), strict=True):
-            total -= _ALPHA * agreement * part.numpy()
-    _assert_close(actual, expected)
+            total -= nested_tapes.ALPHA * agreement * part.numpy()
+    nested_tapes.assert_close(actual, expected)
 
 
 def test_last_layer_loss_equals_nested_tapes(case):
     """L_g of Eq. 11, for a classifier that is selected and one that is not; Avg-Pool works in float32."""
-    learner = _learner(True)
+    learner = nested_tapes.make_learner(True)
     for gates in (np.ones(8), 1 - np.eye(8)[7]):
-        with_gap = _engine_gradient(case, learner, gates, lambda_g=0.7)[2]
-        expected = _nested_gradient(case, learner.parameters(None), True, gates, lambda_g=0.7)
-        _assert_close(with_gap, expected, 1e-6)
-        without = _nested_gradient(case, learner.parameters(None), True, gates)
+        with_gap = nested_tapes.engine_gradient(case, learner, gates, lambda_g=0.7)[2]
+        expected = nested_tapes.nested_gradient(case, learner.parameters(None), True, gates, lambda_g=0.7)
+        nested_tapes.assert_close(with_gap, expected, 1e-6)
+        without = nested_tapes.nested_gradient(case, learner.parameters(None), True, gates)
         difference = max(np.max(np.abs(a - b)) for a, b in zip(expected, without, strict=True))
         assert difference > 1e-3 * max(np.max(np.abs(b)) for b in without)
 
 
 def test_gate_gradient_is_minus_alpha_u_dot_g(case):
     """dL_c / dr_l at r = 1 of w_hat_l = w_l - alpha r_l g_l, by one tape over the gates."""
-    g, u, _ = _engine_gradient(case, _learner(True), np.ones(8))
+    g, u, _ = nested_tapes.engine_gradient(case, nested_tapes.make_learner(True), np.ones(8))
     w = [tf.convert_to_tensor(v.value) for v in case.variables]
     r = tf.ones([8], tf.float64)
     with tf.GradientTape() as tape:
@@ -186,10 +88,12 @@ def test_gate_gradient_is_minus_alpha_u_dot_g(case):
         w_hat = list(w)
         for number, layer in enumerate(case.layers):
             for p in layer.positions:
-                w_hat[p] = w[p] - _ALPHA * r[number] * g[p]
-        loss = tf.reduce_mean(_cross_entropy(case.meta_labels, _logits(case, w_hat, case.meta_images)))
-    actual = [-_ALPHA * sum(np.sum(u[p] * g[p]) for p in layer.positions) for layer in case.layers]
-    _assert_close([np.array(actual)], [tape.gradient(loss, r)])
+                w_hat[p] = w[p] - nested_tapes.ALPHA * r[number] * g[p]
+        loss = tf.reduce_mean(
+            nested_tapes.cross_entropy(case.meta_labels, nested_tapes.logits_at(case, w_hat, case.meta_images))
+        )
+    actual = [-nested_tapes.ALPHA * sum(np.sum(u[p] * g[p]) for p in layer.positions) for layer in case.layers]
+    nested_tapes.assert_close([np.array(actual)], [tape.gradient(loss, r)])
 
 
 def _masked(case, values, lowest):
@@ -206,7 +110,7 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
     """For every depth, as an int outside a graph and as a tensor inside one, with weights of its own and without."""
     generator = np.random.default_rng(7)
     directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.variables]
-    cotangent = tf.constant(generator.standard_normal((_N, _CLASSES)))
+    cotangent = tf.constant(generator.standard_normal((nested_tapes.N, nested_tapes.CLASSES)))
     weights = [v.value + 0.1 for v in case.variables].__getitem__
 
     def passes(lowest, weights):
@@ -253,9 +157,13 @@ def test_segments_that_are_not_reached_keep_nothing_in_memory():
         image = x = keras.Input((size, size, width))
         for _ in range(8):
             x = keras.layers.ReLU()(keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x))
-        logits = keras.layers.Dense(_CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+        logits = keras.layers.Dense(nested_tapes.CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
         chain = segmentation.find_segments(keras.Model(image, logits))
-        w, images, cotangent = engine.weights_at(chain), tf.ones([8, size, size, width]), tf.ones([8, _CLASSES])
+        w, images, cotangent = (
+            engine.weights_at(chain),
+            tf.ones([8, size, size, width]),
+            tf.ones([8, nested_tapes.CLASSES]),
+        )
 
         @tf.function
         def step(images, lowest):
@@ -280,13 +188,13 @@ def test_segments_that_are_not_reached_keep_nothing_in_memory():
 
 
 def test_backward_equals_one_tape_over_the_network(case):
-    cotangent = tf.constant(np.random.default_rng(2).standard_normal((_N, _CLASSES)))
+    cotangent = tf.constant(np.random.default_rng(2).standard_normal((nested_tapes.N, nested_tapes.CLASSES)))
     w = [tf.convert_to_tensor(v.value) for v in case.variables]
     with tf.GradientTape() as tape:
         tape.watch(w)
-        product = tf.reduce_sum(cotangent * _logits(case, w, case.images))
+        product = tf.reduce_sum(cotangent * nested_tapes.logits_at(case, w, case.images))
     actual = engine.RecordedForward(case.segments, case.images).backward(cotangent)
-    _assert_close(actual, tape.gradient(product, w), 1e-12)
+    nested_tapes.assert_close(actual, tape.gradient(product, w), 1e-12)
 
 
 def test_tangent_equals_finite_difference_and_forward_mode(case):
@@ -296,17 +204,17 @@ def test_tangent_equals_finite_difference_and_forward_mode(case):
     tangent = engine.RecordedForward(case.segments, case.images).tangent(directions.__getitem__)
     step = 1e-6
     up, down = (
-        _logits(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images)
+        nested_tapes.logits_at(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images)
         for sign in (1, -1)
     )
     np.testing.assert_allclose(tangent, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
     with tf.autodiff.ForwardAccumulator(w, directions) as accumulator:
-        logits = _logits(case, w, case.images)
+        logits = nested_tapes.logits_at(case, w, case.images)
     np.testing.assert_allclose(tangent, accumulator.jvp(logits), rtol=1e-11, atol=1e-11)
 
 
 def test_only_the_pass_at_w_moves_batch_norm_statistics(residual_network):
-    case = _case(residual_network("float64"))
+    case = nested_tapes.make_case(residual_network("float64"))
     before = [v.numpy() for v in case.network.non_trainable_variables]
     engine.RecordedForward(case.segments, case.images, [v.value + 1.0 for v in case.variables].__getitem__)
     for v, old in zip(case.network.non_trainable_variables, before, strict=True):

@@ -1,0 +1,48 @@
+"""What the flags make: losses and schedules."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from famus_tf import config, experiment_parts, learning_rates, losses
+
+_SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_size": 50, "epochs": 10}
+
+
+def _made(**flags):
+    settings = config.from_values(_SETTINGS | flags)
+    bundle = experiment_parts.make_bundle(settings)
+    return settings, bundle, experiment_parts.make_loss(settings, bundle)
+
+
+def test_losses_know_the_classes_sizes():
+    assert _made()[2] is None
+    settings, bundle, loss = _made(loss="ldam", drw_epoch=8, class_balanced_beta=0.9, ldam_margin=0.3)
+    counts = np.bincount(bundle.train_labels)
+    assert counts.max() / counts.min() > 10
+    per_epoch = experiment_parts.steps_per_epoch(settings, bundle)
+    assert isinstance(loss, losses.ClassWeighted) and loss.first_step == 8 * per_epoch
+    np.testing.assert_allclose(loss.weights, losses.effective_number_weights(counts, 0.9))
+    assert loss.loss.counts == counts.tolist() and loss.loss.margins.max() == pytest.approx(0.3)
+    _, _, loss = _made(loss="class_balanced_focal", focal_form="sigmoid", focal_gamma=2)
+    assert type(loss.loss) is losses.SigmoidFocal and loss.loss.gamma == 2 and loss.first_step == 0
+    _, _, loss = _made(loss="focal", focal_gamma=0.5)
+    assert type(loss) is losses.Focal and loss.gamma == 0.5
+    _, _, loss = _made(drw_epoch=8)
+    labels, logits = tf.constant([9, 0]), tf.random.normal([2, 10])
+    plain = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    np.testing.assert_allclose(loss(labels, logits, tf.constant(0)), plain, rtol=1e-5)
+    later = loss(labels, logits, tf.constant(10_000))
+    assert later[0] > plain[0] and later[1] < plain[1]  # class 0 is the largest
+
+
+def test_the_trainer_has_the_schedule():
+    settings, bundle, _ = _made(loss="ldam", meta_from_epoch=2, warmup_epochs=3, lr_boundaries=(4, 8))
+    trainer = experiment_parts.make_trainer(settings, bundle, 100)
+    per_epoch = experiment_parts.steps_per_epoch(settings, bundle)
+    assert trainer.meta_from == 2 * per_epoch
+    assert type(trainer.network.layers[-1]).__name__ == "CosineClassifier"
+    rate = trainer.optimizer._learning_rate
+    assert isinstance(rate, learning_rates.WarmUp)
+    found = [float(rate(epoch * per_epoch)) for epoch in (0, 3, 5, 9)]
+    np.testing.assert_allclose(found, [0.1 / (3 * per_epoch), 0.1, 0.01, 0.001], rtol=1e-5)
