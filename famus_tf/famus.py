@@ -55,8 +55,8 @@ class FaMUS(trainer.Trainer):
         False unless set before the first step.
 
     Raises:
-      InputError: the network is not functional, has several inputs or outputs, or nothing to train; a schedule or
-        `meta_every` that the meta-learner does not allow.
+      InputError: the network is neither functional nor built, has several inputs or outputs, or nothing to train; a
+        schedule or `meta_every` that the meta-learner does not allow.
     """
 
     def __init__(

@@ -8,6 +8,8 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.meta import layers, objectives, penalties, replicas, segments, selectors
 
+# More of the cost than this in one segment, and next to nothing can be saved.
+_WHOLE = 0.9
 SCHEDULES = ("three_stage", "one_loop")
 
 
@@ -15,7 +17,8 @@ class Trainer(keras.Model):
     """A network that is trained in place by a `step` of one's own; see `famus.FaMUS`, whose base it is.
 
     Args:
-      network: functional `keras.Model`, images [n, height, width, channels] -> logits [n, c].
+      network: `keras.Model`, images [n, height, width, channels] -> logits [n, c]. One that is not functional, or is
+        one block, is trained as exactly, but nothing is saved; a warning says so.
       meta_learner: a `meta.learners.MetaLearner`.
       selector: one of `meta.selectors`.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
@@ -23,7 +26,7 @@ class Trainer(keras.Model):
       meta_from: number of plain steps on equally weighted examples before it.
 
     Raises:
-      InputError: the network is not functional, has several inputs or outputs, or nothing to train.
+      InputError: the network is neither functional nor built, has several inputs or outputs, or nothing to train.
     """
 
     def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
@@ -209,12 +212,30 @@ class _Chain:
     """The segments with their layers and variables, kept out of Keras's sight: their variables are the network's."""
 
     def __init__(self, network):
-        self.segments = segments.find_segments(network)
+        functional = segments.as_functional(network)
+        self.segments = segments.find_segments(functional)
         self.layers = layers.find_gated_layers(self.segments)
+        self._warn_of_what_is_not_cut(network, functional)
         self.variables = [variable for segment in self.segments for variable in segment.variables]
         # The sums over replicas inside such a network may not stand in a conditional.
         self.synchronised = replicas.count() > 1 and any(
             getattr(layer, "synchronized", False) for layer in network._flatten_layers()
+        )
+
+    def _warn_of_what_is_not_cut(self, network, functional):
+        largest = max(range(len(self.segments)), key=lambda index: self.segments[index].cost)
+        kernels = sum(len(variable.shape) > 1 for variable in self.segments[largest].variables)
+        share = self.segments[largest].cost
+        if functional is not network:
+            reason = f"is a {type(network).__name__}, whose graph of layers is not known"
+        elif share > _WHOLE and kernels > 3:
+            reason = f"has {share:.0%} of its cost between two places where it is one tensor wide"
+        else:
+            return
+        warnings.warn(
+            f"network {network.name!r} {reason}: its meta gradient is exact and costs the same whatever is selected, a "
+            "step up to 3.3 times a plain one; expected a functional keras.Model of blocks",
+            stacklevel=5,
         )
 
 

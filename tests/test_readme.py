@@ -6,6 +6,10 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+import PIL.Image
+import pytest
+
 from benchmarks import settings
 from famus_tf import config
 
@@ -14,11 +18,19 @@ README = (ROOT / "README.md").read_text()
 OTHER_PROGRAMS = {"--logdir", "--help"}
 
 
-def test_the_snippet_runs(tmp_path):
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_snippets_run(number, tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(snippets) == 1
+    assert len(snippets) == 2
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("trusted", 6), ("test", 4)):
+        for name in "abc":
+            (tmp_path / "my_images" / split / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+                PIL.Image.fromarray(pixels).save(tmp_path / "my_images" / split / name / f"{k}.png")
     done = subprocess.run(
-        [sys.executable, "-c", snippets[0]],
+        [sys.executable, "-W", "error:network:UserWarning", "-c", snippets[number]],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(tmp_path)},
         capture_output=True,

@@ -72,6 +72,26 @@ def find_segments(network, max_segments=MAX_SEGMENTS):
     return segments
 
 
+def as_functional(network):
+    """The network itself or, of a subclassed model, a functional one that calls it and shares its variables.
+
+    Such a model is one segment: nothing of it can be left uncomputed, and the gradients are exact.
+
+    Raises:
+      InputError: a subclassed model that has not been built.
+    """
+    if getattr(network, "inputs", None) or not isinstance(network, keras.Model):
+        return network
+    shape = (network.get_build_config() or {}).get("input_shape") if network.built else None
+    if shape is None:
+        raise errors.InputError(
+            f"network {network.name!r} is a {type(network).__name__} without a graph of layers: expected a functional "
+            "keras.Model, or one that has been built, by network.build((None, height, width, channels))"
+        )
+    images = keras.Input(tuple(shape[1:]), dtype=network.compute_dtype if network.compute_dtype == "float64" else None)
+    return keras.Model(images, network(images), name=f"{network.name}_in_one_piece")
+
+
 def _single_tensors(network):
     inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if not inputs or not outputs:
