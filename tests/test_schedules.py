@@ -374,5 +374,5 @@ def test_fit_begins_with_plain_steps():
 
 @pytest.mark.parametrize("found", [-1, 1.5, True])
 def test_meta_from_is_a_number_of_steps(found):
-    with pytest.raises(errors.InputError, match="meta_from=.*: expected a whole number, 0 or more"):
+    with pytest.raises(errors.InputError, match=r"meta_from=.*: expected a whole number, 0 or more"):
         famus_tf.FaMUS(small_networks.residual(), meta_from=found)

@@ -46,7 +46,7 @@ def test_what_cannot_be_had(tmp_path, monkeypatch):
             _build(**changes)
     (tmp_path / "text.weights.h5").write_text("no weights")
     with pytest.raises(
-        errors.InputError, match="not the weights of keras.applications' resnet50 without its last"
+        errors.InputError, match=r"not the weights of keras\.applications' resnet50 without its last"
     ) as raised:
         _build(pretrained=str(tmp_path / "text.weights.h5"))
     assert "\n" not in str(raised.value)
