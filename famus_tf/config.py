@@ -1,4 +1,4 @@
-"""The configuration of one run: four frozen, validated dataclasses and `Config`, which holds them.
+"""The configuration of one run: frozen, validated dataclasses and `Config`, which holds them.
 
 Every field is one command line flag of the same name. The field carries its own help text, choices and bounds, so
 `famus_tf.flag_defs` makes the flags from the fields and no second list has to be kept in step. Nothing here imports
@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from famus_tf import data_config, flag_group, flag_text, loss_config
+from famus_tf import co_divide_config, data_config, flag_group, flag_text, loss_config
 from famus_tf.errors import InputError
 
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
@@ -171,7 +171,8 @@ class MethodConfig(flag_group.FlagGroup):
     )
     meta_from_epoch: int = flag_group.flag(
         0,
-        "Plain training, every example weighing the same, until this epoch, counted from 0; meta steps after it.",
+        "Plain training, every example weighing the same, until this epoch, counted from 0; meta steps after it. With "
+        "--meta_set=pseudo_clean that is the warm-up.",
         bounds=flag_group.COUNT_OR_ZERO,
     )
 
@@ -288,6 +289,7 @@ class Config:
     method: MethodConfig
     loss: loss_config.LossConfig
     optimization: OptimizationConfig
+    co_divide: co_divide_config.CoDivideConfig
 
     def __post_init__(self) -> None:
         if self.loss.loss != "cross_entropy" and self.method.method == "mlc":
@@ -301,9 +303,12 @@ class Config:
                 raise InputError(
                     f"--{name}={getattr(group, name)}: expected a number below --epochs={self.optimization.epochs}"
                 )
-        if self.data.meta_per_class == 0 and self.method.method != "cross_entropy":
+        co_divide_config.check(self)
+        needs_meta_set = self.method.method != "cross_entropy" and self.co_divide.meta_set == "clean"
+        if self.data.meta_per_class == 0 and needs_meta_set:
             raise InputError(
-                f"--meta_per_class=0 with --method={self.method.method}: expected 1 or more, or --method=cross_entropy"
+                f"--meta_per_class=0 with --method={self.method.method}: expected 1 or more, or "
+                "--method=cross_entropy, or --meta_set=pseudo_clean"
             )
 
     def flag_lines(self) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ class Diagnostics(keras.callbacks.Callback):
 
     Args:
       summaries: `summaries.TensorBoard`, whose event file is used; it stands before this in the list of callbacks.
-      progress: `training.Progress`, whose `history` has the epochs done.
+      trainer: a `famus.FaMUS`.
+      progress: its `progress.Progress`, whose `history` has the epochs done.
     """
 
-    def __init__(self, summaries, progress):
+    def __init__(self, summaries, trainer, progress):
         super().__init__()
-        self._summaries, self._progress = summaries, progress
+        self._summaries, self._trainer, self._progress = summaries, trainer, progress
 
     def on_epoch_end(self, epoch, logs=None):
         """Scalars of the epoch, and the picture of all epochs so far."""
@@ -30,7 +31,7 @@ class Diagnostics(keras.callbacks.Callback):
             for name, value in history[-1].get("meta_gradient", {}).items():
                 if name != "steps" and value is not None:
                     tf.summary.scalar(f"meta/gradient_{name}", value)
-            figure = selection_figure(history, layer_names(self.model))
+            figure = selection_figure(history, layer_names(self._trainer))
             if figure is not None:
                 tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
         self._summaries.writer.flush()

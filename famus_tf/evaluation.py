@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors
+from famus_tf import distribution, errors
 from famus_tf.meta import objectives
 
 # Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,
@@ -17,36 +17,85 @@ def make_evaluator(strategy, predict):
     Args:
       strategy: a `tf.distribute.Strategy`; each batch is split over its replicas, and the result is over all of
         them, whichever worker asks (all must).
-      predict: function uint8 images [n, h, w, ch] -> logits [n, c], without side effects.
+      predict: function uint8 images [n, h, w, ch] -> logits [n, c], or a list of such, without side effects.
 
     Returns:
       A function of batches `(images, labels, weight)` that `strategy.run` takes apart, all of one size (weight 0 marks
       what does not count), that returns a dict of floats: `accuracy`, `top5` (fractions), `loss` (mean cross-entropy)
       and `examples`; and `class_accuracy`, a list with the accuracy on each class's examples, None where it has none.
+      Of a list of logits it is a list of such dicts.
     """
 
     @tf.function(autograph=False)
     def count(images, labels, weight):
         totals = strategy.run(lambda *batch: _count(predict, *batch), args=(images, labels, weight))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)
+        return tf.nest.map_structure(lambda part: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None), totals)
 
     def evaluate(batches):
-        totals = sum(count(*batch).numpy().astype(np.float64) for batch in batches)  # [c, 4]
-        right, top5, loss, examples = totals.sum(axis=0)
-        return {
-            "accuracy": right / examples,
-            "top5": top5 / examples,
-            "loss": loss / examples,
-            "examples": int(examples),
-            "class_accuracy": [float(row[0] / row[3]) if row[3] else None for row in totals],
-        }
+        counted = [tf.nest.map_structure(lambda t: t.numpy().astype(np.float64), count(*batch)) for batch in batches]
+        return tf.nest.map_structure(lambda *parts: _describe(sum(parts)), *counted)
 
     return evaluate
 
 
+def make_scanner(strategy, predict):
+    """Compiles a pass over a labelled set that tells each example's loss.
+
+    Args:
+      strategy: as in `make_evaluator`.
+      predict: function uint8 images [n, h, w, ch] -> logits [n, c], without side effects.
+
+    Returns:
+      A function of batches as in `make_evaluator` -> cross-entropies float32 [N] in the batches' order, NaN for what
+      does not count, and bool [N], where the logits are right; the same on all workers.
+    """
+
+    @tf.function(autograph=False)
+    def scan(images, labels, weight):
+        def rows(images, labels, weight):
+            logits = tf.cast(predict(images), tf.float32)
+            losses = tf.where(weight > 0, objectives.cross_entropy(labels, logits), np.nan)
+            right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
+            found = {"losses": losses, "right": tf.cast(right, tf.float32)}
+            return distribution.complete_records(strategy, found, rows=("losses", "right"), shares=())
+
+        return strategy.run(rows, args=(images, labels, weight))
+
+    def run(batches):
+        kept = 1 if distribution.num_workers(strategy) > 1 else None  # each has all of them
+        found = [scan(*batch) for batch in batches]
+        losses, right = (
+            np.concatenate([part.numpy() for one in found for part in _local(strategy, one[name])[:kept]])
+            for name in ("losses", "right")
+        )
+        return losses, right > 0
+
+    return run
+
+
+def _local(strategy, value):
+    return strategy.experimental_local_results(value)
+
+
+def _describe(totals):
+    """What `_count` has summed, [c, 4], in words."""
+    right, top5, loss, examples = totals.sum(axis=0)
+    return {
+        "accuracy": right / examples,
+        "top5": top5 / examples,
+        "loss": loss / examples,
+        "examples": int(examples),
+        "class_accuracy": [float(row[0] / row[3]) if row[3] else None for row in totals],
+    }
+
+
 def _count(predict, images, labels, weight):
     """Sums over one batch by class: right, right among the first five, cross-entropy, examples; float32 [c, 4]."""
-    logits = tf.cast(predict(images), tf.float32)
+    return tf.nest.map_structure(lambda logits: _count_one(logits, labels, weight), predict(images))
+
+
+def _count_one(logits, labels, weight):
+    logits = tf.cast(logits, tf.float32)
     top5 = tf.math.in_top_k(labels, logits, k=min(5, logits.shape[-1]))
     right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
     losses = objectives.cross_entropy(labels, logits)

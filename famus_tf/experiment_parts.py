@@ -14,7 +14,8 @@ import numpy as np
 from famus_tf import distribution, dtype_policy, errors, famus, feed, learning_rates, losses, networks
 from famus_tf.data import bad_images, in_memory, options, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
-from famus_tf.meta import learners, selectors
+from famus_tf.losses import semi_supervised
+from famus_tf.meta import learners, objectives, selectors
 
 _WORTH_A_BAR = 5000
 
@@ -59,7 +60,7 @@ def _of_the_same_names(kind, flags):
     return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
-def make_trainer(config, bundle, total_steps, metrics=()):
+def make_trainer(config, bundle, total_steps, metrics=(), number=0):
     """Network, meta-learner, selector and optimizers of a configuration; call it in the strategy's scope.
 
     Args:
@@ -67,16 +68,17 @@ def make_trainer(config, bundle, total_steps, metrics=()):
       bundle: `data.bundle.Bundle`.
       total_steps: length of the run, for the cosine schedule.
       metrics: Keras metrics of (labels, logits).
+      number: of Algorithm 2's networks which one; each has a seed of its own.
 
     Returns:
       A compiled `famus.FaMUS`.
     """
-    method, optimization, seed = config.method, config.optimization, config.run.seed
+    method, optimization, seed = config.method, config.optimization, seed_of(config, number)
     keras.utils.set_random_seed(seed)
     network = _make_network(config, bundle, config.run.dtype_policy)
     trainer = famus.FaMUS(
         network,
-        meta_learner=_make_learner(config, bundle),
+        meta_learner=_make_learner(config, bundle, seed),
         selector=_make_selector(method, seed),
         lambda_r=method.lambda_r,
         lambda_g=method.lambda_g,
@@ -84,7 +86,8 @@ def make_trainer(config, bundle, total_steps, metrics=()):
         weight_decay=optimization.weight_decay,
         schedule=method.schedule,
         meta_every=method.meta_every,
-        meta_from=method.meta_from_epoch * steps_per_epoch(config, bundle),
+        meta_from=method.meta_from_epoch * plain_steps_per_epoch(config, bundle),
+        validation_loss=make_validation_loss(config),
     )
     meta_optimizers = {
         "adam": keras.optimizers.Adam,
@@ -92,7 +95,9 @@ def make_trainer(config, bundle, total_steps, metrics=()):
     }
     trainer.compile(
         optimizer=keras.optimizers.SGD(
-            _learning_rate(optimization, total_steps, steps_per_epoch(config, bundle)),
+            rate_of_epoch(config)(0)
+            if config.co_divide.mixes
+            else _learning_rate(optimization, total_steps, steps_per_epoch(config, bundle)),
             momentum=optimization.momentum,
             nesterov=optimization.nesterov,
         ),
@@ -101,6 +106,11 @@ def make_trainer(config, bundle, total_steps, metrics=()):
         metrics=list(metrics),
     )
     return trainer
+
+
+def seed_of(config, number):
+    """The seed of one of several networks: of its weights, its meta-learner, its sampler and its batches."""
+    return (config.run.seed + 1_000_003 * number) % 2**31
 
 
 def _make_network(config, bundle, policy):
@@ -124,14 +134,14 @@ def with_dtype_policy(config, bundle=None):
     return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
 
 
-def _make_learner(config, bundle):
+def _make_learner(config, bundle, seed):
     method, optimization, loss = config.method, config.optimization, make_loss(config, bundle)
     builders = {
         "cross_entropy": lambda: learners.CrossEntropy(loss),
         "mw_net": lambda: learners.MWNet(
             normalize=method.normalize_weights,
             weight_decay=optimization.meta_weight_decay,
-            seed=config.run.seed,
+            seed=seed,
             loss=loss,
         ),
         "l2r": lambda: learners.L2R(loss),
@@ -142,7 +152,9 @@ def _make_learner(config, bundle):
 
 def make_loss(config, bundle):
     """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
-    flags = config.loss
+    flags, mixing = config.loss, config.co_divide
+    if mixing.mixes:
+        return losses.SemiSupervised(mixing.prior_penalty, mixing.confidence_penalty)
     counts = np.bincount(bundle.train_labels, minlength=bundle.num_classes)
     focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
     builders = {
@@ -156,6 +168,12 @@ def make_loss(config, bundle):
         return loss
     weights = losses.effective_number_weights(counts, flags.class_balanced_beta)
     return losses.ClassWeighted(loss, weights, flags.drw_epoch * steps_per_epoch(config, bundle))
+
+
+def make_validation_loss(config):
+    """L_c; of Algorithm 2 with the penalty on the mean prediction."""
+    penalty = config.co_divide.prior_penalty
+    return semi_supervised.validation_loss(penalty) if config.co_divide.mixes else objectives.mean_cross_entropy
 
 
 def _make_selector(method, seed):
@@ -173,6 +191,12 @@ def _learning_rate(optimization, total_steps, steps_per_epoch):
     course = _course(optimization, total_steps, steps_per_epoch)
     warmup = optimization.warmup_epochs * steps_per_epoch
     return learning_rates.WarmUp(course, warmup) if warmup else course
+
+
+def rate_of_epoch(config):
+    """Function of an epoch, counted from 0, -> alpha in it: where epochs differ in their number of steps."""
+    course = _learning_rate(config.optimization, config.optimization.epochs, 1)
+    return lambda epoch: float(course(epoch + 0.5)) if callable(course) else course
 
 
 def _course(optimization, total_steps, steps_per_epoch):
@@ -193,8 +217,8 @@ def find_bad_images(config, bundle, strategy):
     return bad_images.BadImages(bundle, skip=config.data.on_bad_image == "skip", list_file=path)
 
 
-def make_feed(config, bundle, strategy, bad=None):
-    """All batches of a configuration (`feed.Feed`); `bad` where image files that cannot be read are known."""
+def make_feed(config, bundle, strategy, bad=None, number=0):
+    """All batches of one of the networks (`feed.Feed`); `bad` where image files that cannot be read are known."""
     optimization = config.optimization
     return feed.Feed(
         bundle,
@@ -203,7 +227,7 @@ def make_feed(config, bundle, strategy, bad=None):
         batch_size=optimization.batch_size,
         meta_batch_size=optimization.meta_batch_size,
         eval_batch_size=config.run.eval_batch_size,
-        seed=config.run.seed,
+        seed=seed_of(config, number),
         drawn=_sampling(config),
     )
 
@@ -216,6 +240,15 @@ def _sampling(config):
 def steps_per_epoch(config, bundle):
     """Training steps in an epoch."""
     return sampling.steps_per_epoch(len(bundle.train_labels), config.optimization.batch_size, _sampling(config))
+
+
+def plain_steps_per_epoch(config, bundle):
+    """The same before `meta_from_epoch`: in Algorithm 2's warm-up batches are twice as large."""
+    if not config.co_divide.mixes:
+        return steps_per_epoch(config, bundle)
+    optimization = config.optimization
+    count = optimization.batches_per_epoch * optimization.batch_size or len(bundle.train_labels)
+    return max(count // (2 * optimization.batch_size), 1)
 
 
 def check_replicas(config, strategy):

@@ -49,6 +49,7 @@ class FaMUS(trainer.Trainer):
         too, and theta is updated for the next step. Neither a virtual nor a second actual backward pass is needed.
       meta_every: k; theta and eta are updated on every k-th step, and used as they are in between.
       meta_from: number of plain steps on equally weighted examples before the first meta step.
+      validation_loss: L_c, function of meta labels and logits -> this replica's share of the batch's loss, a scalar.
 
     Attributes:
       record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
@@ -71,6 +72,7 @@ class FaMUS(trainer.Trainer):
         schedule="three_stage",
         meta_every=1,
         meta_from=0,
+        validation_loss=objectives.mean_cross_entropy,
         **kwargs,
     ):
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
@@ -78,7 +80,7 @@ class FaMUS(trainer.Trainer):
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
         self.lambda_r, self.lambda_g, self.lambda_cost = lambda_r, lambda_g, lambda_cost
-        self.schedule = schedule
+        self.schedule, self.validation_loss = schedule, validation_loss
 
     def compile(self, optimizer="sgd", **kwargs):
         """As `trainer.Trainer.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
@@ -198,7 +200,7 @@ class FaMUS(trainer.Trainer):
           training_loss, theta: the loss (logits, theta) -> scalar, and where to differentiate it.
         """
         meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
-        validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
+        validation_loss = functools.partial(self.validation_loss, meta_labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
         u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop))
         v = functools.partial(objectives.directions, self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)

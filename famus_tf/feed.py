@@ -1,6 +1,7 @@
 """All batches of a run, each shared out over the replicas; image files that cannot be read are named or passed over."""
 
 import numpy as np
+import tensorflow as tf
 
 from famus_tf import distribution, errors
 from famus_tf.data import image_files, pipeline, sampling
@@ -21,6 +22,7 @@ class Feed:
       drawn: `data.sampling.Sampling`, of the training examples.
 
     Attributes:
+      num_examples: N, the number of training examples.
       steps_per_epoch: training steps in an epoch.
       evaluated: names of the sets in `bundle.held_out` that are evaluated: all but the meta set.
 
@@ -33,51 +35,131 @@ class Feed:
         self._sizes = {"train": batch_size, "meta": meta_batch_size}
         self._eval_batch_size = eval_batch_size
         self._evaluations = {}  # made once: to trace one takes longer than to go through a small set
+        self._on_host = None
         self._drawn = {"train": drawn, "meta": sampling.NATURAL}
         self.evaluated = tuple(name for name in bundle.held_out if name != "meta")
+        self.num_examples = len(bundle.train_labels)
         self.steps_per_epoch = sampling.steps_per_epoch(len(bundle.train_labels), batch_size, drawn)
 
     def training(self, first_step, last_step):
         """Batches `(images, labels, index)` of the steps `first_step` <= t < `last_step`."""
-        return self._stream("train", self._bundle.train_images, self._bundle.train_labels, first_step, last_step)
+        return self._named("train", self._bundle.train_images, self._bundle.train_labels, first_step, last_step)
 
     def meta(self, first_step, last_step):
         """The same of the meta set; its steps are the meta steps, counted from 0."""
-        return self._stream("meta", self._bundle.meta_images, self._bundle.meta_labels, first_step, last_step)
+        return self._named("meta", self._bundle.meta_images, self._bundle.meta_labels, first_step, last_step)
 
     def evaluation(self, name):
         """Batches `(images, labels, weight)` of all of one of `bundle.held_out`, in order."""
         examples = self._bundle.held_out[name]
-        images, labels = examples.images, examples.labels
-        size = min(self._eval_batch_size, len(labels))
+        return self._in_order(name, examples.images, examples.labels, None)
+
+    def scan(self, among=None):
+        """The same of the training examples at those positions, with the labels they are given; None: of all."""
+        images = self._train_images()
+        return self._in_order("train" if among is None else None, images, self._bundle.train_labels, among)
+
+    def sample(self, epoch):
+        """Positions of as many training examples as an epoch has, drawn for that epoch; None where it has all."""
+        drawn, labels = self._drawn["train"], self._bundle.train_labels
+        if not drawn.batches_per_epoch:
+            return None
+        return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
+
+    def unreadable(self):
+        """Positions of the training examples that are known not to be readable, int64."""
+        return self._bad.positions(self._bundle.train_images)
+
+    def drawn(self, stream, among, size, first_step, last_step, *, views=0, beside=None):
+        """Batches drawn from some of the training examples, each once before any comes again.
+
+        Args:
+          stream: what they are for.
+          among: their positions.
+          size: examples in a global batch.
+          first_step, last_step: steps of this stream.
+          views: as in `pipeline.batches`.
+          beside: float32 [N], a number for each training example that comes with it; None for none.
+
+        Returns:
+          Iterator of `(images, labels[, beside], index)`.
+        """
+        images = self._train_images()
+        return self._stream(
+            stream,
+            images,
+            self._bundle.train_labels,
+            first_step,
+            last_step,
+            size,
+            among=among,
+            views=views,
+            beside=beside,
+        )
+
+    def _train_images(self):
+        """Files, or all of them in one tensor: a new one for each epoch's batches would take memory and time."""
+        if isinstance(self._bundle.train_images, image_files.ImageFiles):
+            return self._bundle.train_images
+        if self._on_host is None:
+            with tf.device("CPU:0"):
+                self._on_host = tf.constant(self._bundle.train_images)
+        return self._on_host
+
+    def _in_order(self, name, images, labels, among):
+        """All examples, or those `among` them, once and not augmented; kept under their name."""
+        count = len(labels if among is None else among)
+        size = min(self._eval_batch_size, count)
         size += -size % self._strategy.num_replicas_in_sync
         share = self._share(images)
 
         def make(first_batch, bad):
             key = name, first_batch, len(bad)
-            if key not in self._evaluations:
-                self._evaluations[key] = pipeline.evaluation_batches(
-                    images, labels, batch_size=size, first_batch=first_batch, bad=bad, share=share
+            if name is None or key not in self._evaluations:
+                batches = pipeline.evaluation_batches(
+                    images, labels, batch_size=size, first_batch=first_batch, bad=bad, share=share, among=among
                 )
+                if name is None:
+                    return batches
+                self._evaluations[key] = batches
             return self._evaluations[key]
 
         def read(first_batch):
             part = pipeline.part(size, share)
-            for start in range(first_batch * size, len(labels), size):
-                positions = np.arange(start, start + size)[part]
-                yield positions[positions < len(labels)]
+            positions = np.arange(count) if among is None else among
+            for start in range(first_batch * size, count, size):
+                rows = np.arange(start, start + size)[part]
+                yield positions[rows[rows < count]]
 
         return self._shared_out(self._bad.batches(images, make, read), share)
 
-    def _stream(self, stream, images, labels, first_step, last_step):
+    def _named(self, stream, images, labels, first_step, last_step):
+        return self._stream(
+            stream, images, labels, first_step, last_step, self._sizes[stream], drawn=self._drawn[stream]
+        )
+
+    def _stream(
+        self,
+        stream,
+        images,
+        labels,
+        first_step,
+        last_step,
+        size,
+        *,
+        drawn=sampling.NATURAL,
+        among=None,
+        views=0,
+        beside=None,
+    ):
         try:
-            sampling.steps_per_epoch(len(labels), self._sizes[stream], self._drawn[stream])
+            sampling.steps_per_epoch(len(labels if among is None else among), size, drawn)
         except errors.InputError as error:
             raise errors.InputError(f"{stream}: {error}") from error
-        bundle, size, drawn, share = self._bundle, self._sizes[stream], self._drawn[stream], self._share(images)
+        bundle, share = self._bundle, self._share(images)
 
         def make(first, bad):
-            return pipeline.batches(
+            made = pipeline.batches(
                 images,
                 labels,
                 batch_size=size,
@@ -91,11 +173,17 @@ class Feed:
                 drawn=drawn,
                 bad=bad,
                 share=share,
+                among=among,
+                views=views,
             )
+            if beside is None:
+                return made
+            values = tf.constant(beside)
+            return made.map(lambda images, labels, index: (images, labels, tf.gather(values, index), index))
 
         def read(first):
-            bad = self._bad.positions(images)
-            for positions, _ in sampling.batches(labels, size, range(first, last_step), self._seed, stream, drawn, bad):
+            bad, steps = self._bad.positions(images), range(first, last_step)
+            for positions, _ in sampling.batches(labels, size, steps, self._seed, stream, drawn, bad, among):
                 yield positions[pipeline.part(size, share)]
 
         return self._shared_out(self._bad.batches(images, make, read, first_step), share)

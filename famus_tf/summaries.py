@@ -39,16 +39,19 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
       directory: folder of the event files.
-      progress: `training.Progress`, which the training loop keeps up to date.
+      trainer: a `famus.FaMUS`.
+      progress: its `progress.Progress`, which the training loop keeps up to date. Steps and epochs that leave it as it
+        is are another network's.
       given_labels, true_labels: int [N]; the latter None where nobody knows them.
       every: steps between two writings of the scalars.
       sets: names of the sets that are evaluated.
     """
 
-    def __init__(self, directory, progress, given_labels, true_labels, every, sets=("test",)):
+    def __init__(self, directory, trainer, progress, given_labels, true_labels, every, sets=("test",)):
         super().__init__()
-        self._directory, self._progress, self._every = str(directory), progress, every
+        self._directory, self._trainer, self._progress, self._every = str(directory), trainer, progress, every
         self._given_labels, self._true_labels, self._sets = given_labels, true_labels, sets
+        self._last_step = progress.step
         self.writer = None
 
     def on_train_begin(self, logs=None):
@@ -57,8 +60,9 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Scalars, every so many steps."""
-        step = self._progress.step
-        if step % self._every:
+        step, before = self._progress.step, self._last_step
+        self._last_step = step
+        if step == before or step % self._every:
             return
         with self.writer.as_default(step=step):
             for name, value in (logs or {}).items():
@@ -73,9 +77,9 @@ class TensorBoard(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
         with self.writer.as_default(step=self._progress.step):
-            for name, value in (logs or {}).items():
+            for name, value in self._progress.history[-1].items():
                 for evaluated in self._sets:
-                    if name.startswith(f"{evaluated}_"):
+                    if name.startswith(f"{evaluated}_") and isinstance(value, float):
                         tf.summary.scalar(f"{evaluated}/{name.removeprefix(f'{evaluated}_')}", value)
             weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
             for name, values in weights.items():
@@ -90,15 +94,15 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer.close()
 
     def _optimizers(self):
-        yield "base", self.model.optimizer
-        for name, owner in (("meta", self.model.meta_learner), ("sampler", self.model)):
+        yield "base", self._trainer.optimizer
+        for name, owner in (("meta", self._trainer.meta_learner), ("sampler", self._trainer)):
             optimizer = getattr(owner, "optimizer" if name == "meta" else "sampler_optimizer", None)
             if optimizer is not None:
                 yield name, optimizer
 
     def _write_gates(self):
         shares = self._progress.history[-1].get("gates", ())
-        for number, (layer, share) in enumerate(zip(self.model.gated_layers, shares, strict=False), start=1):
+        for number, (layer, share) in enumerate(zip(self._trainer.gated_layers, shares, strict=False), start=1):
             tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
 
 
@@ -106,7 +110,7 @@ def results(progress, bundle, *, method, selector, seed):
     """The contents of `results.json`.
 
     Args:
-      progress: `training.Progress` of a run with at least one epoch done.
+      progress: `progress.Progress`, or `progress.Joint`, of a run with at least one epoch done.
       bundle: `data.bundle.Bundle`.
       method, selector: names, as in the flags.
       seed: int.
@@ -183,9 +187,13 @@ def draw(path, summary, progress, bundle):
         if name != "meta":
             values = [100 * epoch[f"{name}_accuracy"] for epoch in progress.history]
             curve.plot(steps, values, color="tab:blue" if name == "test" else None, label=name)
-    curve.plot(
-        steps, [100 * epoch["accuracy"] for epoch in progress.history], color="tab:gray", label="training, given labels"
-    )
+    if "accuracy" in progress.history[0]:
+        training = [100 * epoch["accuracy"] for epoch in progress.history]
+        curve.plot(steps, training, color="tab:gray", label="training, given labels")
+    elif "split" in progress.history[-1]:
+        scanned = [epoch for epoch in progress.history if "split" in epoch]
+        known = [100 * np.mean([one["given_label_accuracy"] for one in epoch["split"]]) for epoch in scanned]
+        curve.plot([epoch["step"] for epoch in scanned], known, color="tab:gray", label="training, given labels")
     last, peak = summary["test_accuracy"]["last"], summary["test_accuracy"]["peak"]
     curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
     curve.legend(loc="lower right")
@@ -232,7 +240,8 @@ def draw_classes(path, summary, bundle):
         for one, count, accuracy in zip(classes, counts, accuracies, strict=True):
             axis.annotate(one["name"], (count, accuracy), (4, -9), textcoords="offset points", fontsize=7)
     axis.set(xscale="log", xlabel="training images of the class, by the given labels", ylabel="test accuracy (%)")
-    axis.set_ylim(-3, 103)
+    axis.set_ylim(-3, 108)
+    axis.margins(x=0.12)
     axis.set_title(f"{bundle.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
     axis.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
@@ -264,6 +273,12 @@ def describe(summary, workdir):
         )
     for name, found in summary["other_tests"].items():
         lines.append(f"  {name}: accuracy {found['accuracy']:.2%}, top-5 {found['top5']:.2%}")
+    for number, network in enumerate(summary.get("networks", ()), start=1):
+        alone = network["test_accuracy"]
+        lines.append(f"  network {number} alone: {alone['last']:.2%} (peak {alone['peak']:.2%})")
+    for number, split in enumerate(summary["history"][-1].get("split", ()), start=1):
+        known = "" if split.get("auc") is None else f", AUC of the clean probability {split['auc']:.3f}"
+        lines.append(f"  split by network {number}: {split['clean']:,} pseudo-clean, {split['noisy']:,} not{known}")
     if summary["skipped_images"]:
         lines.append(f"  {summary['skipped_images']:,} image files that cannot be read were skipped: bad_images.csv")
     if summary["train_seconds_per_step"]:

@@ -169,7 +169,7 @@ class Trainer(keras.Model):
 
         def alike(logits, theta):
             del theta
-            return objectives.mean_over_batch(self.meta_learner.losses(logits, labels, step))
+            return self.meta_learner.plain_loss(logits, labels, step)
 
         if not self.meta_from:
             return weighted

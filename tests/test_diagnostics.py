@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, diagnostics, errors, experiment, stage_times, training
+from famus_tf import config, diagnostics, errors, experiment, progress, stage_times
 
 FLAGS = {
     "dataset": "digits",
@@ -31,17 +31,17 @@ def resumed(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("resumed") / "run"
     settings = config.from_values(FLAGS | {"workdir": str(workdir)})
     records, interruptions = {}, [8]
-    record = training.Progress.record
+    record = progress.Progress.record
 
-    def recorded(progress, values):
-        records[progress.step] = values
-        if progress.step in interruptions:
-            interruptions.remove(progress.step)
+    def recorded(done, values):
+        records[done.step] = values
+        if done.step in interruptions:
+            interruptions.remove(done.step)
             raise KeyboardInterrupt
-        record(progress, values)
+        record(done, values)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Progress, "record", recorded)
+        patch.setattr(progress.Progress, "record", recorded)
         with pytest.raises(KeyboardInterrupt):
             experiment.run(settings)
         experiment.run(settings)

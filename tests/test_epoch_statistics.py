@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from famus_tf import epoch_statistics, training
+from famus_tf import epoch_statistics, progress
 
 
 def make_records(steps, seed=0, num_layers=5, size=40):
@@ -69,7 +69,7 @@ def test_only_what_was_recorded_is_reported():
 @pytest.mark.parametrize("saved_after", [0, 1, 4])
 def test_progress_restored_in_mid_epoch_ends_with_the_same_statistics(saved_after):
     records = make_records(6)
-    whole, first, second = (training.Progress(2, 5) for _ in range(3))
+    whole, first, second = (progress.Progress(2, 5) for _ in range(3))
     for step in records:
         whole.record(step)
     for step in records[:saved_after]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, errors, experiment, experiment_parts, main, training
+from famus_tf import config, errors, experiment, experiment_parts, experiment_run, famus, main, progress
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHORT = {
@@ -41,7 +41,7 @@ def weights(workdir):
     """All numbers of the newest checkpoint that describe weights and optimizers."""
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
     shapes = reader.get_variable_to_shape_map()
-    names = [name for name in shapes if name.startswith(("trainer/", "seeds/"))]
+    names = [name for name in shapes if name.startswith(("trainers/", "seeds/"))]
     return {name: reader.get_tensor(name) for name in names}
 
 
@@ -145,8 +145,8 @@ def test_the_loop_is_fit(tmp_path, name):
     signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, both[0])
     pairs = tf.data.Dataset.from_generator(lambda: iter(both), output_signature=signature)
     trainer.fit(pairs, epochs=2, steps_per_epoch=5, verbose=0)
-    progress = training.Progress(80, len(trainer.gated_layers))
-    training.Checkpoints(trainer, progress, tmp_path / "fit" / "checkpoints").save()
+    done = progress.Progress(80, len(trainer.gated_layers))
+    progress.Checkpoints([trainer], [done], tmp_path / "fit" / "checkpoints").save()
     loop, fit = weights(tmp_path / "loop"), weights(tmp_path / "fit")
     model = {name for name in fit if "_means" not in name and "metrics" not in name and "loss_tracker" not in name}
     assert len(model) > 20
@@ -158,14 +158,14 @@ def test_the_loop_is_fit(tmp_path, name):
 def test_interrupted_it_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch, name):
     run(tmp_path / "whole", **VARIANTS[name])
     expected = weights(tmp_path / "whole")
-    save = training.Checkpoints.save
+    save = progress.Checkpoints.save
 
     def save_and_stop(self):
         save(self)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Checkpoints, "save", save_and_stop)
+        patch.setattr(progress.Checkpoints, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "again", **VARIANTS[name])
     results = run(tmp_path / "again", **VARIANTS[name])
@@ -183,7 +183,7 @@ def test_measured_costs_are_measured_once_and_kept(tmp_path, monkeypatch):
         asked.append(images.shape)
         return [0.5, 0.25, 0.125, 0.0625, 0.0625]
 
-    monkeypatch.setattr(experiment.segment_times, "measure", measure)
+    monkeypatch.setattr(experiment_run.segment_times, "measure", measure)
     for _ in range(2):
         run(tmp_path / "run", layer_cost="measured", train_steps=2, epochs=0)
     assert asked == [(16, 8, 8, 1)]
@@ -194,14 +194,14 @@ def test_measured_costs_are_measured_once_and_kept(tmp_path, monkeypatch):
 def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path, monkeypatch):
     """No meta batch is left out, and those of steps without a meta update are not made."""
     seen = []
-    step = experiment.famus.FaMUS.step
+    step = famus.FaMUS.step
 
     def watched(self, data, with_meta=True):
         if with_meta:
             tf.py_function(lambda index: seen.append(index.numpy()), [data[1][2]], [])
         return step(self, data, with_meta)
 
-    monkeypatch.setattr(experiment.famus.FaMUS, "step", watched)
+    monkeypatch.setattr(famus.FaMUS, "step", watched)
     results = run(tmp_path / "run", meta_every=4)
     settings = config.from_values(SHORT)
     feed = experiment_parts.make_feed(settings, experiment_parts.make_bundle(settings), tf.distribute.get_strategy())
@@ -215,15 +215,15 @@ def test_two_replicas_run_the_same_loop(tmp_path, two_replicas, monkeypatch, cap
     one = run(tmp_path / "one", method="cross_entropy", epochs=1)
     monkeypatch.setattr(experiment.distribution, "make_strategy", lambda name: two_replicas)
     two = run(tmp_path / "two", method="cross_entropy", epochs=1)
-    famus = run(tmp_path / "famus", epochs=1)
+    meta = run(tmp_path / "famus", epochs=1)
     # BatchNorm is per replica, so the figures are near, not equal; every example is recorded once.
     assert abs(one["history"][0]["loss"] - two["history"][0]["loss"]) < 0.5
-    assert famus["steps"] == 5
-    assert famus["example_weight"]["clean"] is not None
+    assert meta["steps"] == 5
+    assert meta["example_weight"]["clean"] is not None
     # What was evaluated, with each replica's own statistics, is what was exported, with one set of them.
     capsys.readouterr()
     experiment.run(config.from_values(SHORT | {"epochs": 1, "workdir": str(tmp_path / "famus"), "mode": "evaluate"}))
-    assert f"test accuracy {famus['test_accuracy']['last']:.4f}," in capsys.readouterr().out
+    assert f"test accuracy {meta['test_accuracy']['last']:.4f}," in capsys.readouterr().out
 
 
 def start(workdir):

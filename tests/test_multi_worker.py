@@ -150,7 +150,7 @@ def state(workdir):
     """Weights and optimizers of the newest checkpoint, and the progress: ({name: array}, {name: array})."""
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
     shapes = reader.get_variable_to_shape_map()
-    weights = {name: reader.get_tensor(name) for name in shapes if name.startswith("trainer/")}
+    weights = {name: reader.get_tensor(name) for name in shapes if name.startswith("trainers/")}
     with np.load(io.BytesIO(reader.get_tensor("progress/.ATTRIBUTES/py_state"))) as arrays:
         return weights, {name: arrays[name] for name in ("example_weight", "gate_sums")}
 

@@ -132,17 +132,19 @@ class Bundle:
         return len(self.class_names)
 
     @property
+    def is_clean(self) -> np.ndarray | None:
+        """Which training labels are right, bool [N], or None where nobody knows."""
+        return None if self.train_true_labels is None else self.train_labels == self.train_true_labels
+
+    @property
     def actual_noise_rate(self) -> float | None:
         """The share of training labels that are wrong, or None where nobody knows."""
-        if self.train_true_labels is None:
-            return None
-        return float(np.mean(self.train_labels != self.train_true_labels))
+        return None if self.is_clean is None else float(np.mean(~self.is_clean))
 
     def describe(self) -> str:
         """What is in it, in one line."""
         counts = np.bincount(self.train_labels, minlength=self.num_classes)
-        size = "x".join(map(str, self.image_shape))
-        rate = self.actual_noise_rate
+        size, rate = "x".join(map(str, self.image_shape)), self.actual_noise_rate
         wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
         return (
             f"{self.name}: {len(self.train_labels):,} training images of {size} in {self.num_classes} classes of "
@@ -176,8 +178,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     levels = np.arange(256, dtype=np.float64)
     means, deviations = [], []
     for channel in range(images.shape[-1]):
-        counts = np.zeros(256, np.int64)
-        # Counting levels is exact; in chunks, because `bincount` makes eight bytes of each one.
+        counts = np.zeros(256, np.int64)  # exact; in chunks, because `bincount` makes eight bytes of each one
         for start in range(0, len(images), 4096):
             counts += np.bincount(images[start : start + 4096, ..., channel].ravel(), minlength=256)
         mean = float(np.average(levels, weights=counts))
@@ -287,9 +288,9 @@ def make_bundle(
 
 
 def _true_labels(source: Source, plan: LabelPlan, train_index: np.ndarray) -> np.ndarray | None:
-    labels = source.train_labels[train_index].astype(np.int32)
-    if source.train_is_clean is not None:
-        return np.where(source.train_is_clean[train_index], labels, np.int32(UNKNOWN))
+    labels, is_clean = source.train_labels[train_index].astype(np.int32), source.train_is_clean
+    if is_clean is not None:
+        return np.where(is_clean[train_index], labels, np.int32(UNKNOWN))
     # Noise that is added to labels takes them for the truth.
     return labels if source.labels_are_true or plan.noise != "none" else None
 
@@ -385,10 +386,9 @@ def _limited(
 ) -> np.ndarray:
     """Those of the positions `rest` that the limit leaves, int64, rising."""
     if rest.size == 0:
-        total = len(source.train_labels)
         raise errors.InputError(
-            f"the meta set of {len(meta_index)} images takes all {total} training images of {source.name}, expected a "
-            "smaller one"
+            f"the meta set of {len(meta_index)} images takes all {len(source.train_labels)} training images of "
+            f"{source.name}, expected a smaller one"
         )
     if limit > rest.size:
         raise errors.InputError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -34,50 +35,55 @@ def batches(
     drawn: sampling.Sampling = sampling.NATURAL,
     bad: np.ndarray | None = None,
     share: tuple[int, int] = (0, 1),
+    among: np.ndarray | None = None,
+    views: int = 0,
 ) -> tf.data.Dataset:
     """The training batches of the global steps `first_step` to `last_step - 1`, augmented.
 
-    Step t belongs to epoch t // `sampling.steps_per_epoch`. The batch of a step does not depend on `first_step`.
+    The batch of a step does not depend on `first_step`.
 
     Args:
         images: uint8 [N, H, W, C], or files, whose own transform crops them.
         labels: class ids [N].
         batch_size: n, the global batch size.
-        first_step: the first global step.
-        last_step: the global step before which to stop.
+        first_step, last_step: the first global step, and the one before which to stop.
         seed: the seed of the run.
-        stream: what the batches are for, such as "train" or "meta"; another stream has another order.
+        stream: what the batches are for, such as "train"; another stream has another order.
         crop_padding, flip, padding_mode: see `augment.crop_and_flip`.
         drawn: how an epoch's examples are drawn.
         bad: positions of examples in whose place others stand; see `sampling.stand_ins`.
-        share: (k, count): of each batch only the k-th of `count` equal parts, counted from 0; `count` divides n.
+        share: (k, count): of each batch only the k-th of `count` equal parts, from 0; `count` divides n.
+        among: positions that the examples are drawn from; None: all N.
+        views: of each image so many, cropped and mirrored in different ways; 0: one, without an axis for it.
 
     Returns:
-        A dataset of `(images uint8 [n, H, W, C], labels int32 [n], index int64 [n])`, all shapes static, where index
-        is the position in `images`; n is the share of the batch.
+        A dataset of `(images uint8 [n, H, W, C], labels int32 [n], index int64 [n])`, all shapes static; index is the
+        position in `images`, n the share of the batch. With `views` images are [n, views, H, W, C].
 
     Raises:
-        errors.InputError: images and labels differ in number, the batch size is larger than it, the steps are
-            negative or fall, or the padding or the seed is negative.
+        errors.InputError: images and labels differ in number, or a number cannot be used.
     """
-    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream, drawn, bad)
+    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream, drawn, bad, among)
     own = part(batch_size, share)
     if isinstance(images, image_files.ImageFiles):
-        return _distributable(_load_batches(dataset, images, labels, own, flip)).prefetch(_AHEAD)
+        return _distributable(_load_batches(dataset, images, labels, own, flip, views)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
+    change = functools.partial(augment.crop_and_flip, padding=crop_padding, flip=flip, padding_mode=padding_mode)
 
     # Converted by AutoGraph, an InputError would reach the user as another exception.
     @tf.autograph.experimental.do_not_convert
     def assemble(index: tf.Tensor, augment_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         chosen = tf.gather(all_images, index)
-        chosen = augment.crop_and_flip(
-            chosen, padding=crop_padding, flip=flip, seed=augment_seed, padding_mode=padding_mode
-        )
+        changed = [change(chosen, seed=one) for one in _seeds_of_views(augment_seed, views)]
+        chosen = tf.stack(changed, axis=1) if views else changed[0]
         # Cut after the augmentation, whose random numbers are drawn for the whole batch.
         return tuple(rows[own] for rows in (chosen, tf.gather(all_labels, index), index))
 
-    dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
-    return _distributable(dataset).prefetch(_AHEAD)
+    return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
+
+
+def _mapped(dataset: tf.data.Dataset, function: Callable[..., tuple[tf.Tensor, ...]]) -> tf.data.Dataset:
+    return dataset.map(function, num_parallel_calls=_AHEAD, deterministic=True)
 
 
 def evaluation_batches(
@@ -88,6 +94,7 @@ def evaluation_batches(
     first_batch: int = 0,
     bad: np.ndarray | None = None,
     share: tuple[int, int] = (0, 1),
+    among: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """All examples once, in order, not augmented, in batches of one static size.
 
@@ -98,6 +105,7 @@ def evaluation_batches(
         first_batch: the first batch, counted from 0.
         bad: positions of examples that are not read.
         share: as in `batches`.
+        among: positions of the examples that count as all; None: all N.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], weight float32 [n])`; weight is 1, and 0 for the
@@ -110,28 +118,29 @@ def evaluation_batches(
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
     own = part(batch_size, share)
-    count = len(images)
-    total = count + -count % batch_size
-    is_read = np.arange(total) < count
+    positions = np.arange(len(images)) if among is None else among
+    is_good = np.ones(len(images), bool)
     if bad is not None:
-        is_read[bad] = False
-    rows = np.arange(total).reshape(-1, batch_size)[first_batch:, own]
+        is_good[bad] = False
+    # Nothing is read of what fills up the last batch.
+    filling = np.zeros(-len(positions) % batch_size, np.int64)
+    is_read = np.concatenate([is_good[positions], filling > 0]).reshape(-1, batch_size)[first_batch:, own]
+    rows = np.concatenate([positions, filling]).reshape(-1, batch_size)[first_batch:, own]
     if isinstance(images, image_files.ImageFiles):
-        loaded = _load_in_order(images, labels, rows.ravel(), is_read[rows.ravel()])
+        loaded = _load_in_order(images, labels, rows.ravel(), is_read.ravel())
         return _distributable(loaded.batch(rows.shape[1], drop_remainder=True)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
 
     @tf.autograph.experimental.do_not_convert
     def assemble(index: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        chosen = tf.gather(all_images, tf.minimum(index, count - 1))
+        chosen = tf.gather(all_images, index)
         present = tf.reshape(weight > 0, [-1, 1, 1, 1])
-        chosen_labels = tf.gather(all_labels, tf.minimum(index, count - 1))
+        chosen_labels = tf.gather(all_labels, index)
         zero = tf.zeros([], tf.uint8)
         return tf.where(present, chosen, zero), tf.where(weight > 0, chosen_labels, 0), weight
 
-    dataset = tf.data.Dataset.from_tensor_slices((rows, is_read[rows].astype(np.float32)))
-    dataset = dataset.map(assemble, num_parallel_calls=_AHEAD, deterministic=True)
-    return _distributable(dataset).prefetch(_AHEAD)
+    dataset = tf.data.Dataset.from_tensor_slices((rows, is_read.astype(np.float32)))
+    return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
 
 
 def pairs(training: tf.data.Dataset, meta: tf.data.Dataset) -> tf.data.Dataset:
@@ -147,6 +156,11 @@ def pairs(training: tf.data.Dataset, meta: tf.data.Dataset) -> tf.data.Dataset:
     return tf.data.Dataset.zip((training, meta))
 
 
+def _seeds_of_views(seed: tf.Tensor, views: int) -> list[tf.Tensor]:
+    """The first view has the seed that it would have alone."""
+    return [seed + tf.constant([view, 0], tf.int64) for view in range(max(views, 1))]
+
+
 def _steps(
     images: np.ndarray | image_files.ImageFiles,
     labels: np.ndarray,
@@ -156,24 +170,25 @@ def _steps(
     stream: str,
     drawn: sampling.Sampling,
     bad: np.ndarray | None,
+    among: np.ndarray | None,
 ) -> tf.data.Dataset:
     """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `batches` says."""
     _check_arrays(images, labels, stream)
     try:
-        sampling.steps_per_epoch(len(images), batch_size, drawn)
+        sampling.steps_per_epoch(len(images if among is None else among), batch_size, drawn)
     except errors.InputError as error:
         raise errors.InputError(f"{stream}: {error}") from error
     if not 0 <= steps.start <= steps.stop:
         raise errors.InputError(f"the steps go from {steps.start} to {steps.stop}, expected 0 <= first <= last")
     streams.sequence(seed, stream)  # Inside the generator, a bad seed would surface as an error of TensorFlow.
-    generator = functools.partial(sampling.batches, labels, batch_size, steps, seed, stream, drawn, bad)
+    generator = functools.partial(sampling.batches, labels, batch_size, steps, seed, stream, drawn, bad, among)
     signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
     dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(steps.stop - steps.start))
 
 
 def _load_batches(
-    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, rows: slice, flip: bool
+    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, rows: slice, flip: bool, views: int
 ) -> tf.data.Dataset:
     """Batches of files at the positions and with the seeds of `dataset`, of each those rows, decoded side by side."""
     paths, all_labels = _on_host(images.paths, labels)
@@ -184,7 +199,9 @@ def _load_batches(
         return tf.gather(paths, index), tf.gather(all_labels, index), index, seed + row
 
     def load(path: tf.Tensor, label: tf.Tensor, index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return image_files.load_for_training(path, seed, images.transform, flip), label, index
+        seeds = _seeds_of_views(seed, views)
+        loaded = [image_files.load_for_training(path, seed, images.transform, flip) for seed in seeds]
+        return tf.stack(loaded) if views else loaded[0], label, index
 
     dataset = dataset.map(spread).unbatch()
     dataset = dataset.map(load, num_parallel_calls=_cores(), deterministic=True)

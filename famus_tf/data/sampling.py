@@ -87,6 +87,7 @@ def batches(
     stream: str,
     sampling: Sampling = NATURAL,
     bad: np.ndarray | None = None,
+    among: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each of the steps the positions of its examples, int64 [n], and a seed for their augmentation, int64 [2].
 
@@ -98,17 +99,20 @@ def batches(
         stream: what the batches are for.
         sampling: see there.
         bad: positions of examples in whose place others stand; see `stand_ins`.
+        among: positions to draw from; None: all N.
 
     Raises:
         errors.InputError: what `steps_per_epoch` and `stand_ins` say.
     """
-    per_epoch = steps_per_epoch(len(labels), batch_size, sampling)
+    drawn_from = labels if among is None else labels[among]
+    per_epoch = steps_per_epoch(len(drawn_from), batch_size, sampling)
     instead = None if bad is None or not len(bad) else stand_ins(labels, bad)
     order = None
     for step in steps:
         epoch, batch = divmod(step, per_epoch)
         if order is None or batch == 0:
-            order = epoch_order(labels, batch_size, seed, stream, epoch, sampling)
+            order = epoch_order(drawn_from, batch_size, seed, stream, epoch, sampling)
+            order = order if among is None else among[order]
             order = order if instead is None else instead[order]
         augment_seed = streams.sequence(seed, stream, "augment", step).generate_state(2)
         yield order[batch * batch_size : (batch + 1) * batch_size], augment_seed.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Losses for training sets whose classes differ much in size; each is a function of labels, logits and the step.
+"""Losses for classes of very different sizes, and that of semi-supervised training: functions of labels, logits, step.
 
     losses = loss(labels, logits, step)
 
@@ -9,5 +9,6 @@ result is the loss of each example, [n]. They stand where a meta-learner takes a
 from famus_tf.losses.class_weights import ClassWeighted, effective_number_weights
 from famus_tf.losses.focal import Focal, SigmoidFocal
 from famus_tf.losses.ldam import LDAM
+from famus_tf.losses.semi_supervised import SemiSupervised
 
-__all__ = ["LDAM", "ClassWeighted", "Focal", "SigmoidFocal", "effective_number_weights"]
+__all__ = ["LDAM", "ClassWeighted", "Focal", "SemiSupervised", "SigmoidFocal", "effective_number_weights"]

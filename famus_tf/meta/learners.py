@@ -20,7 +20,9 @@ class MetaLearner(keras.layers.Layer):
 
     Args:
       loss: function of labels, logits [n, c] and the number of steps done -> the training loss of each example [n],
-        such as those of `famus_tf.losses`; None for the cross-entropy. The validation loss L_c is the cross-entropy.
+        such as those of `famus_tf.losses`; None for the cross-entropy. It may have two methods: `weighed_by`, of the
+        same arguments, the values [n] that decide how far an example is trusted, where these are not its losses; and
+        `penalty` of labels and logits, a scalar that is added to the loss of the batch, this replica's share.
     """
 
     has_meta_step = True
@@ -37,6 +39,20 @@ class MetaLearner(keras.layers.Layer):
         if self.training_loss is None:
             return objectives.cross_entropy(labels, logits)
         return self.training_loss(labels, logits, step)
+
+    def weighed_by(self, logits, labels, step=None):
+        """What decides how far each example is trusted, [n]: its loss, unless the loss says otherwise."""
+        other = getattr(self.training_loss, "weighed_by", None)
+        return self.losses(logits, labels, step) if other is None else other(labels, logits, step)
+
+    def penalty(self, logits, labels):
+        """What the loss adds for the batch as a whole, this replica's share of it."""
+        penalty = getattr(self.training_loss, "penalty", None)
+        return 0.0 if penalty is None else penalty(labels, logits)
+
+    def plain_loss(self, logits, labels, step=None):
+        """The loss of the batch where every example weighs the same, this replica's share."""
+        return objectives.mean_over_batch(self.losses(logits, labels, step)) + self.penalty(logits, labels)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -70,7 +86,7 @@ class CrossEntropy(MetaLearner):
     def loss(self, logits, labels, theta, step=None):
         """The examples' mean loss, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del theta
-        return objectives.mean_over_batch(self.losses(logits, labels, step))
+        return self.plain_loss(logits, labels, step)
 
     def update(self, theta, gradient):
         """Theta stays empty."""
@@ -91,7 +107,7 @@ class MWNet(MetaLearner):
       weight_decay: L2 coefficient added to theta's gradient; 1e-4 (Adam) or 5e-4 (SGD) in the reference. Where V has
         saturated, its gradient is gone, and this alone brings it back.
       seed: int, for the initial weights.
-      loss: as in `MetaLearner`; it enters Psi, and is what the weights multiply.
+      loss: as in `MetaLearner`; it is what the weights multiply, and what enters Psi unless it says otherwise.
     """
 
     carries_theta = True
@@ -150,12 +166,12 @@ class MWNet(MetaLearner):
         Returns:
           Scalar. The replicas' shares sum to the loss of the global batch.
         """
-        losses = self.losses(logits, labels, step)
-        values = self.weigh(tf.stop_gradient(losses), theta)
+        losses, penalty = self.losses(logits, labels, step), self.penalty(logits, labels)
+        values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
         if not self.normalize:
-            return objectives.mean_over_batch(values * losses)
+            return objectives.mean_over_batch(values * losses) + penalty
         total = replicas.all_reduce_sum(tf.reduce_sum(values))
-        return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total)
+        return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total) + penalty
 
     def update(self, theta, gradient):
         """One optimizer step (Eq. 4); the optimizer sums the gradient over the replicas. Returns theta'."""
@@ -166,7 +182,7 @@ class MWNet(MetaLearner):
 
     def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        values = self.weigh(self.losses(logits, labels, step), theta)
+        values = self.weigh(self.weighed_by(logits, labels, step), theta)
         if self.normalize:
             examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))

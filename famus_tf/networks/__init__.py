@@ -5,7 +5,9 @@ import contextlib
 import keras
 
 from famus_tf import errors
-from famus_tf.networks import applications, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
+from famus_tf.networks import applications, averaged, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
+
+Averaged = averaged.Averaged
 
 BUILDERS = {
     "small_preact": preact_resnet.small_preact,

@@ -1,0 +1,297 @@
+"""Algorithm 2 of "Faster Meta Update Strategy for Noise-Robust Deep Learning" (Xu et al., CVPR 2021): no clean labels.
+
+  for each epoch:
+    in the warm-up: train each network for an epoch, every example weighing the same
+    after it:
+      p_k = clean probability of each label, by a mixture of two Gaussians over network k's losses     (k = 1, 2)
+      split k: pseudo-clean are the labels with p_k above a threshold, the rest is pseudo-noisy
+      train network 1 for an epoch on network 2's split, then network 2 on network 1's:
+        the pseudo-clean set is the meta set of Algorithm 1, and
+        the training batches are pseudo-clean images as labelled and pseudo-noisy ones as unlabelled (MixMatch)
+
+What is exchanged keeps a network from confirming its own mistakes. After Li et al., "DivideMix" (ICLR 2020), whose loop
+this is but for the meta step; with `CrossEntropy()` for a meta-learner it is DivideMix. The simple form trains on all
+images with their given labels, and takes the pseudo-clean set for the meta set alone ("MW-Net + pseudo-clean" in the
+paper's supplement); with one network that is its own split.
+
+A trainer is an opaque Keras model here: `network`, `step`, `is_meta_step`, `optimizer`. Splits are index sets: no image
+is copied. Differences from the paper: README, "Differences from the paper".
+"""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import mixture, semi_supervised, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What an epoch of Algorithm 2 depends on; named as the flags are.
+
+    Attributes:
+      warmup_epochs: epochs before the first split.
+      batch_size: n: labelled images, and as many unlabelled ones, in a global batch; in the warm-up 2 n.
+      meta_batch_size: m.
+      semi_supervised: False for the simple form.
+      clean_threshold: a label is pseudo-clean where p is above it.
+      loss_epochs: the mixture is fitted to the mean of so many last epochs' losses.
+      temperature: T of sharpening.
+      mixup_alpha: of MixUp's Beta distribution.
+      lambda_u, lambda_u_ramp_epochs: weight of the unlabelled loss, and the epochs over which it is reached.
+      seed: of the mixture's start, of ties and of MixUp.
+    """
+
+    warmup_epochs: int
+    batch_size: int
+    meta_batch_size: int
+    semi_supervised: bool = True
+    clean_threshold: float = 0.5
+    loss_epochs: int = 1
+    temperature: float = 0.5
+    mixup_alpha: float = 4.0
+    lambda_u: float = 25.0
+    lambda_u_ramp_epochs: int = 16
+    seed: int = 0
+
+
+class Divisions(tf.train.experimental.PythonState):
+    """What the networks' losses say of the labels, and the history of the run; saved with every checkpoint.
+
+    Args:
+      num_networks: 1 or 2.
+      num_examples: N.
+
+    Attributes:
+      epoch: the epoch for which they were made, counted from 0; -1 before the first.
+      splits: list of one `mixture.Split` for each network, by its own losses.
+      mixtures: list of their `mixture.Mixture`, None where the fit was degenerate.
+      losses: float32 [networks, epochs, N]: min-max scaled losses of the last epochs, the newest last, NaN where not
+        scanned.
+      raw_losses: float32 [networks, N], the newest as they are.
+      accuracy: of each network on the given labels of what was scanned.
+      history: list of one dict for each epoch that the networks have done together.
+    """
+
+    def __init__(self, num_networks, num_examples):
+        self.epoch, self.history = -1, []
+        self.splits, self.mixtures = [None] * num_networks, [None] * num_networks
+        self.losses = np.zeros([num_networks, 0, num_examples], np.float32)
+        self.raw_losses = np.zeros([num_networks, num_examples], np.float32)
+        self.accuracy = [0.0] * num_networks
+
+    def serialize(self):
+        """Bytes of everything above; called by TensorFlow's checkpoint."""
+        buffer, known = io.BytesIO(), self.epoch >= 0
+        plain = {"epoch": self.epoch, "history": self.history, "accuracy": self.accuracy}
+        plain["fallbacks"] = [split.fallback for split in self.splits] if known else []
+        plain["mixtures"] = [None if one is None else dataclasses.asdict(one) for one in self.mixtures]
+        arrays = {"losses": self.losses, "raw_losses": self.raw_losses}
+        if known:
+            arrays["clean"] = np.stack([split.clean for split in self.splits])
+            arrays["probability"] = np.stack([split.clean_probability for split in self.splits])
+        np.savez_compressed(buffer, **arrays, plain=json.dumps(plain))
+        return buffer.getvalue()
+
+    def deserialize(self, string_value):
+        """The inverse of `serialize`."""
+        with np.load(io.BytesIO(string_value)) as arrays:
+            plain = json.loads(str(arrays["plain"]))
+            self.epoch, self.history, self.accuracy = plain["epoch"], plain["history"], plain["accuracy"]
+            self.losses, self.raw_losses = arrays["losses"], arrays["raw_losses"]
+            self.mixtures = [
+                None if one is None else mixture.Mixture(**{name: _tuples(value) for name, value in one.items()})
+                for one in plain["mixtures"]
+            ]
+            if self.epoch >= 0:
+                parts = zip(arrays["probability"], arrays["clean"], plain["fallbacks"], strict=True)
+                self.splits = [mixture.Split(*part) for part in parts]
+
+
+class CoDivide:
+    """The plan of Algorithm 2's epochs, as `training.TrainingLoop` takes it.
+
+    Args:
+      learners: list of one or two `training.Learner`.
+      feeds: list of one `feed.Feed` for each, with seeds of their own.
+      scan: function of a learner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
+        not scanned, and the accuracy on the given labels.
+      divisions: `Divisions`, perhaps restored.
+      settings: `Settings`.
+      epochs: length of the run.
+      learning_rate: function of an epoch -> alpha in it; None where the optimizers have a schedule of their own.
+      is_clean: bool [N], which labels are right; None where nobody knows.
+    """
+
+    def __init__(self, learners, feeds, scan, divisions, settings, epochs, learning_rate=None, is_clean=None):
+        self._learners, self._feeds, self._scan = learners, feeds, scan
+        self._divisions, self._settings, self.epochs = divisions, settings, epochs
+        self._learning_rate, self._is_clean = learning_rate, is_clean
+        self._training = [None] * len(learners)
+
+    def begin_epoch(self, epoch):
+        """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
+        divisions, settings = self._divisions, self._settings
+        if epoch < settings.warmup_epochs or divisions.epoch == epoch:
+            return
+        sample = self._feeds[0].sample(epoch)
+        scans = [self._scan(number, sample) for number in range(len(self._learners))]
+        divisions.raw_losses = np.stack([losses for losses, _ in scans])
+        divisions.accuracy = [accuracy for _, accuracy in scans]
+        scaled = _scaled(divisions.raw_losses)[:, np.newaxis]
+        divisions.losses = np.concatenate([divisions.losses, scaled], axis=1)[:, -settings.loss_epochs :]
+        for number, losses in enumerate(divisions.losses.mean(axis=1)):
+            probability, divisions.mixtures[number] = mixture.clean_probability(losses, settings.seed)
+            divisions.splits[number] = mixture.split(
+                losses,
+                probability,
+                settings.clean_threshold,
+                max(settings.meta_batch_size, settings.batch_size * settings.semi_supervised),
+                settings.batch_size * settings.semi_supervised,
+                settings.seed + epoch,
+            )
+        divisions.epoch = epoch
+
+    def turns(self, epoch):
+        """Each network's turn in that epoch."""
+        if self._learning_rate is not None:
+            for learner in self._learners:
+                learner.trainer.optimizer.learning_rate = self._learning_rate(epoch)
+        turns = []
+        for number in range(len(self._learners)):
+            if not self._settings.semi_supervised:
+                turns.append(self._simple(number, epoch))
+            elif epoch < self._settings.warmup_epochs:
+                turns.append(self._warm_up(number, epoch))
+            else:
+                turns.append(self._mixed(number, epoch))
+        return turns
+
+    def describe_epoch(self):
+        """`split`: size and quality of the split of each network (`mixture.quality`) and its accuracy on the labels."""
+        divisions = self._divisions
+        if divisions.epoch < 0:
+            return {}
+        found = [mixture.quality(split, self._is_clean) for split in divisions.splits]
+        known = zip(found, divisions.accuracy, strict=True)
+        return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
+
+    def _other_split(self, number):
+        return self._divisions.splits[len(self._learners) - 1 - number]
+
+    def _warm_up(self, number, epoch):
+        """One epoch of plain training on all images."""
+        feed, size = self._feeds[number], 2 * self._settings.batch_size
+        sample = self._feeds[0].sample(epoch)
+        among = np.arange(feed.num_examples) if sample is None else sample
+        steps = max(len(among) // size, 1)
+
+        def batches(first):
+            stream = feed.drawn(f"warm-up {epoch}", among, min(size, len(among)), first, steps)
+            return ((batch, None) for batch in stream)
+
+        return training.Turn(number, steps, batches)
+
+    def _mixed(self, number, epoch):
+        """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
+        feed, settings, split = self._feeds[number], self._settings, self._other_split(number)
+        n, steps = settings.batch_size, len(split.clean_index) // settings.batch_size
+
+        def batches(first):
+            meta = self._meta_batches(number, epoch, first, steps, views=2, beside=split.clean_probability)
+            labelled = feed.drawn(
+                f"labelled {epoch}", split.clean_index, n, first, steps, views=2, beside=split.clean_probability
+            )
+            unlabelled = feed.drawn(f"unlabelled {epoch}", split.noisy_index, n, first, steps, views=2)
+            for step, (known, (images, _, index)) in enumerate(zip(labelled, unlabelled, strict=True), start=first):
+                passed = epoch - settings.warmup_epochs + step / steps
+                ramp = tf.constant(semi_supervised.ramp(passed, settings.lambda_u_ramp_epochs), tf.float32)
+                batch = semi_supervised.TrainingBatch(
+                    semi_supervised.Labelled(*known), semi_supervised.Unlabelled(images, index), ramp
+                )
+                trusted = next(meta)
+                yield batch, None if trusted is None else semi_supervised.Labelled(*trusted)
+
+        return training.Turn(number, steps, batches)
+
+    def _simple(self, number, epoch):
+        """One epoch of Algorithm 1 on all images and their given labels, the other split's pseudo-clean set trusted."""
+        feed = self._feeds[number]
+        per_epoch = feed.steps_per_epoch
+
+        def batches(first):
+            if self._training[number] is None:  # one iterator for all epochs
+                start = epoch * per_epoch + first
+                self._training[number] = feed.training(start, self.epochs * per_epoch)
+            meta = self._meta_batches(number, epoch, first, per_epoch)
+            return ((next(self._training[number]), trusted) for trusted in meta)
+
+        return training.Turn(number, per_epoch, batches)
+
+    def _meta_batches(self, number, epoch, first, steps, **options):
+        """For each step of a turn a batch of the pseudo-clean set, or None where it is no meta step."""
+        progress, is_meta_step = self._learners[number].progress, self._learners[number].trainer.is_meta_step
+        start = progress.step - progress.epoch_step
+        before = sum(is_meta_step(start + step) for step in range(first))
+        meta = None
+        for step in range(first, steps):
+            if not is_meta_step(start + step):
+                yield None
+                continue
+            if meta is None:
+                meta = self._feeds[number].drawn(
+                    f"pseudo-clean {epoch}",
+                    self._other_split(number).clean_index,
+                    self._settings.meta_batch_size,
+                    before,
+                    steps,
+                    **options,
+                )
+            yield next(meta)
+
+
+def make_prepare(trainers, number, settings):
+    """What comes before a training step of one of two networks: label refinement and guessing, and MixUp.
+
+    Args:
+      trainers: the two trainers.
+      number: which one is trained.
+      settings: `Settings`.
+
+    Returns:
+      Function of a training and a meta batch as `CoDivide` makes them -> those that the trainer's step takes; batches
+      of the warm-up stay as they are. To be called in a replica's context (`training.compile_step`).
+    """
+    own, other = (
+        lambda images, network=trainers[which].network: network(images, training=False)
+        for which in (number, 1 - number)
+    )
+    options = {"temperature": settings.temperature, "alpha": settings.mixup_alpha}
+
+    def prepare(training_batch, meta_batch):
+        if not isinstance(training_batch, semi_supervised.TrainingBatch):
+            return training_batch, meta_batch
+        step = tf.cast(trainers[number].optimizer.iterations, tf.int64)
+        seeds = tf.random.split(tf.stack([settings.seed + number, step]), num=2, alg="philox")
+        mixed = semi_supervised.training_batch(
+            training_batch, own, other, lambda_u=settings.lambda_u, seed=seeds[0], **options
+        )
+        if meta_batch is not None:
+            meta_batch = semi_supervised.meta_batch(meta_batch, own, seed=seeds[1], **options)
+        return mixed, meta_batch
+
+    return prepare
+
+
+def _scaled(losses):
+    """Min-max scaled, float32 [networks, N]; equal ones become 0."""
+    low, high = np.nanmin(losses, axis=1, keepdims=True), np.nanmax(losses, axis=1, keepdims=True)
+    spread = np.where(high > low, high - low, 1.0)
+    return ((losses - low) / spread).astype(np.float32)
+
+
+def _tuples(value):
+    return tuple(value) if isinstance(value, list) else value

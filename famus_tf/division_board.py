@@ -1,0 +1,72 @@
+"""What TensorBoard shows of the splits of Algorithm 2, and of the two networks taken together."""
+
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import diagnostics, division_pictures
+
+
+class DivisionBoard(keras.callbacks.Callback):
+    """Writes the splits' sizes and quality as scalars `split/*` after every epoch, and pictures of the losses.
+
+    Where there are two networks, `test/*` and the same of further sets are of both together.
+
+    Args:
+      directory: folder of the event files.
+      divisions: `co_divide.Divisions`.
+      history: list of one dict for each epoch of the run; the last is written.
+      is_clean: bool [N], which labels are right; None where nobody knows.
+      sets: names of the sets that are evaluated.
+    """
+
+    def __init__(self, directory, divisions, history, is_clean, sets):
+        super().__init__()
+        self._directory, self._divisions, self._history = str(directory), divisions, history
+        self._is_clean, self._sets = is_clean, sets
+        self._writer = None
+
+    def on_train_begin(self, logs=None):
+        """Opens the event file."""
+        self._writer = tf.summary.create_file_writer(self._directory)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Scalars and pictures of the epoch."""
+        entry = self._history[-1]
+        with self._writer.as_default(step=entry["step"]):
+            if len(self._divisions.splits) > 1:
+                for name, value in entry.items():
+                    where = next((one for one in self._sets if name.startswith(f"{one}_")), None)
+                    if where and isinstance(value, float):
+                        tf.summary.scalar(f"{where}/{name.removeprefix(f'{where}_')}", value)
+            for number, quality in enumerate(entry.get("split", ()), start=1):
+                for name, value in quality.items():
+                    if isinstance(value, (int, float)):
+                        tf.summary.scalar(f"split/network{number}_{name}", value)
+                figure = figure_of(self._divisions, number - 1, self._is_clean, quality)
+                tf.summary.image(f"split/network{number}_losses", diagnostics.pixels(figure)[np.newaxis])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the event file."""
+        self._writer.close()
+
+
+def figure_of(divisions, number, is_clean, quality):
+    """The losses of one network, counted from 0, with the mixture (`division_pictures.loss_figure`)."""
+    title = f"network {number + 1}, epoch {divisions.epoch + 1}: "
+    title += f"{quality['clean']:,} pseudo-clean, {quality['noisy']:,} not"
+    if quality.get("auc") is not None:
+        title += f", AUC {quality['auc']:.3f}"
+    losses = divisions.losses[number].mean(axis=0)
+    return division_pictures.loss_figure(losses, divisions.splits[number], divisions.mixtures[number], is_clean, title)
+
+
+def draw(folder, divisions, is_clean, history):
+    """Writes the last splits as `losses_1.png`, `losses_2.png` into a folder, where there are any."""
+    quality = next((entry["split"] for entry in reversed(history) if "split" in entry), ())
+    for number, one in enumerate(quality):
+        path = pathlib.Path(folder, f"losses_{number + 1}.png")
+        figure_of(divisions, number, is_clean, one).savefig(path, dpi=110)

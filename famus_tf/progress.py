@@ -1,0 +1,204 @@
+"""What a run has done so far, and its checkpoints."""
+
+import io
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import distribution, epoch_statistics
+
+_KEPT_DURATIONS = 2000
+
+
+class Progress(tf.train.experimental.PythonState):
+    """What has been done with one network so far; saved with every checkpoint, so that a resumed run reports as if
+    uninterrupted.
+
+    Args:
+      num_examples: N, the number of training images.
+      num_layers: L, the number of gated layers.
+
+    Attributes:
+      step: number of training steps done.
+      epoch_step: those of them in the epoch under way.
+      history: list of one dict for each epoch done, with its `epoch`, `step`, the epoch's logs and its statistics;
+        `test_class_accuracy` in the best and the last alone.
+      epoch_statistics: `epoch_statistics.EpochStatistics` of the epoch under way.
+      stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
+      example_weight: float32 [N], each example's weight when it was last seen; NaN before.
+      gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
+      lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
+      meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
+        checkpoints and tracing.
+    """
+
+    def __init__(self, num_examples, num_layers):
+        self.step = self.epoch_step = 0
+        self.history = []
+        self.epoch_statistics = epoch_statistics.EpochStatistics(num_layers)
+        self.stage_times = []
+        self.example_weight = np.full([num_examples], np.nan, np.float32)
+        self.gate_sums = np.zeros([num_layers])
+        self.gate_steps = 0
+        self.lowest_sum = 0.0
+        self.meta_durations = []
+        self.plain_durations = []
+
+    def record(self, records):
+        """Adds the records of one step, as `FaMUS.step` returns them, gathered over the replicas."""
+        self.epoch_statistics.record(records)
+        index = records["index"]
+        known = index >= 0
+        self.example_weight[index[known]] = records["example_weight"][known]
+        if "gates" in records:
+            self.gate_sums += records["gates"]
+            self.lowest_sum += float(records["lowest_layer"])
+            self.gate_steps += 1
+
+    def time(self, seconds, with_meta):
+        """Adds the duration of one step."""
+        durations = self.meta_durations if with_meta else self.plain_durations
+        durations.append(seconds)
+        del durations[:-_KEPT_DURATIONS]
+
+    def end_epoch(self, entry):
+        """Closes the epoch under way; `entry` is what its history says besides its steps and statistics."""
+        entry = {"epoch": len(self.history) + 1, "step": self.step, **entry, **self.epoch_statistics.close()}
+        self.history.append(entry)
+        self.epoch_step = 0
+
+    def seconds_per_step(self, last=_KEPT_DURATIONS):
+        """Mean over the kinds of steps, by their shares, of the median of the `last` durations; None without any."""
+        kinds = [
+            (self.gate_steps, self.meta_durations[-last:]),
+            (self.step - self.gate_steps, self.plain_durations[-last:]),
+        ]
+        kinds = [(max(steps, 1), float(np.median(durations))) for steps, durations in kinds if durations]
+        total = sum(steps for steps, _ in kinds)
+        return sum(steps * seconds for steps, seconds in kinds) / total if kinds else None
+
+    def serialize(self):
+        """Bytes of everything above; called by TensorFlow's checkpoint."""
+        buffer = io.BytesIO()
+        plain = {
+            "step": self.step,
+            "epoch_step": self.epoch_step,
+            "history": self.history,
+            "stage_times": self.stage_times,
+            "gate_steps": self.gate_steps,
+            "lowest_sum": self.lowest_sum,
+            "meta_durations": self.meta_durations,
+            "plain_durations": self.plain_durations,
+        }
+        arrays = {"example_weight": self.example_weight, "gate_sums": self.gate_sums}
+        np.savez(buffer, **arrays, **self.epoch_statistics.arrays(), plain=json.dumps(plain))
+        return buffer.getvalue()
+
+    def deserialize(self, string_value):
+        """The inverse of `serialize`."""
+        with np.load(io.BytesIO(string_value)) as arrays:
+            self.example_weight, self.gate_sums = arrays["example_weight"], arrays["gate_sums"]
+            self.epoch_statistics.restore(arrays)
+            for name, value in json.loads(str(arrays["plain"])).items():
+                setattr(self, name, value)
+
+
+class Joint:
+    """What has been done with several networks taken together, with the attributes of `Progress` that results are
+    made of.
+
+    Args:
+      parts: list of the networks' `Progress`.
+      history: list of one dict for each epoch of the run.
+    """
+
+    def __init__(self, parts, history):
+        self._parts, self.history, self.stage_times = parts, history, []
+        seen = [~np.isnan(part.example_weight) for part in parts]
+        total = sum(np.where(known, part.example_weight, 0) for known, part in zip(seen, parts, strict=True))
+        count = sum(known.astype(np.float32) for known in seen)
+        self.example_weight = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+    @property
+    def step(self):
+        """Number of training steps done with all of them."""
+        return sum(part.step for part in self._parts)
+
+    @property
+    def gate_sums(self):
+        """float64 [L], how often each gate was on in any of them."""
+        return sum(part.gate_sums for part in self._parts)
+
+    @property
+    def gate_steps(self):
+        """Number of steps with gates of all of them."""
+        return sum(part.gate_steps for part in self._parts)
+
+    @property
+    def lowest_sum(self):
+        """Sum over those steps of the lowest selected layer's number."""
+        return sum(part.lowest_sum for part in self._parts)
+
+    def seconds_per_step(self):
+        """Mean over the networks, None without any."""
+        seconds = [part.seconds_per_step() for part in self._parts]
+        known = [one for one in seconds if one is not None]
+        return sum(known) / len(known) if known else None
+
+
+class Checkpoints:
+    """Saves and restores trainers (weights, optimizers, metrics) together with what has been done.
+
+    Args:
+      trainers: list of compiled `famus.FaMUS`.
+      progress: list of their `Progress`.
+      directory: folder of the checkpoints; the last two are kept.
+      metrics: the metric objects that the trainers were compiled with, a list for each.
+      strategy: the strategy of the trainers. Of several workers each must save and restore; only the chief writes.
+      state: what else belongs to the run, a trackable object of TensorFlow; None for nothing.
+    """
+
+    def __init__(self, trainers, progress, directory, metrics=(), strategy=None, state=None):
+        parts = {"trainers": list(trainers), "progress": list(progress)} | ({"state": state} if state else {})
+        # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
+        parts["seeds"] = [
+            variable.value
+            for trainer in trainers
+            for variable in trainer.network.non_trainable_variables
+            if variable.path.endswith("seed_generator_state")
+        ]
+        # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
+        # Keras lists a compiled metric only once it was used, so those are given.
+        known = [metric for trainer in trainers for metric in trainer.metrics]
+        given = [metric for compiled in metrics for metric in compiled]
+        parts["means"] = [variable.value for metric in (*known, *given) for variable in metric.variables]
+        self._checkpoint = tf.train.Checkpoint(**parts)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
+        self._progress = list(progress)
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._saved_step = None
+
+    def restore(self):
+        """Restores the newest checkpoint, if there is one; returns whether there was."""
+        latest = self._manager.latest_checkpoint
+        if latest is None:
+            return False
+        self._checkpoint.restore(latest).assert_existing_objects_matched()
+        self._saved_step = self._step()
+        return True
+
+    def save(self):
+        """Writes a checkpoint of the present step, unless it is there already."""
+        # Asked of this process, not of the folder, so that all workers decide alike.
+        if self._saved_step == self._step():
+            return
+        if distribution.is_chief(self._strategy):
+            self._manager.save(checkpoint_number=self._step())
+        else:
+            with distribution.place_to_write(self._strategy, "checkpoint") as place:
+                self._checkpoint.write(str(place))
+        self._saved_step = self._step()
+
+    def _step(self):
+        return sum(progress.step for progress in self._progress)
