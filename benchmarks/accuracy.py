@@ -66,6 +66,8 @@ def make_jobs(
     Raises:
       InputError: `only` has a name that the study lacks.
     """
+    if study not in studies.STUDIES[dataset]:
+        raise InputError(f"--study={study}: expected, of {dataset}, one of {', '.join(studies.STUDIES[dataset])}")
     rows = {slug(label): (label, flags) for label, flags in studies.STUDIES[dataset][study].items()}
     unknown = [name for name in only if name not in rows]
     if unknown:
@@ -275,7 +277,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", choices=tuple(studies.STUDIES))
-    parser.add_argument("--study", choices=("methods", "lambda_cost", "dtype_policy"), default="methods")
+    known = tuple(dict.fromkeys(study for of_one in studies.STUDIES.values() for study in of_one))
+    parser.add_argument("--study", choices=known, help="default: the data set's first")
     parser.add_argument("--seeds", default="0,1,2", help="joined by commas (default: %(default)s)")
     parser.add_argument("--parallel", type=_count, default=1, help="runs at a time (default: %(default)s)")
     parser.add_argument("--only", metavar="NAME,...", help="only these rows, named as their run directories are")
@@ -290,7 +293,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="where the numbers go (default: benchmarks/results/<data set>_<study>.json; none with --only or --set)",
     )
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    arguments.study = arguments.study or next(iter(studies.STUDIES[arguments.dataset]))
+    return arguments
 
 
 def _count(text: str) -> int:

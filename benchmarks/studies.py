@@ -7,6 +7,7 @@ COMMON = {
     "digits": [],
     "fashion_mnist": ["--train_limit=10000"],
     "fashion_mnist_longtail": [],
+    "fashion_mnist_pseudo_clean": [],
 }
 
 _POLICIES = {
@@ -17,6 +18,22 @@ _POLICIES = {
     "FaMUS": [],
     "FaMUS, mixed_bfloat16": ["--dtype_policy=mixed_bfloat16"],
 }
+
+# No trusted label. Epochs of 200 steps of 50 images; of Algorithm 2 as many as 50 go into a pseudo-clean set, by two
+# networks. Cross-entropy is one network, as its peer in the simple form.
+_ONE = ["--algorithm=single"]
+_PSEUDO_CLEAN = {
+    "cross-entropy": [*_ONE, "--meta_set=clean", "--meta_from_epoch=0", "--method=cross_entropy"],
+    "pseudo-clean MW-Net exact": [*_ONE, "--selector=all"],
+    "pseudo-clean MW-Net + FaMUS": _ONE,
+    "DivideMix": ["--method=cross_entropy"],
+    "Algorithm 2 + FaMUS": [],
+}
+
+
+def _with_noise(*flags):
+    return {name: [*flags, *own] for name, own in _PSEUDO_CLEAN.items()}
+
 
 STUDIES = {
     # 60% of the labels redrawn; 64 + 64 images per step.
@@ -82,5 +99,13 @@ STUDIES = {
             "MW-Net + FaMUS, CE": [],
             "MW-Net + FaMUS, LDAM": ["--loss=ldam"],
         },
+    },
+    # 10,000 images, whose labels nobody vouches for.
+    "fashion_mnist_pseudo_clean": {
+        "symmetric_40": _with_noise("--noise_rate=0.4"),
+        "symmetric_60": _with_noise("--noise_rate=0.6"),
+        "asymmetric_40": _with_noise(
+            "--noise=asymmetric", "--noise_rate=0.4", "--lambda_u=0", "--confidence_penalty=1"
+        ),
     },
 }

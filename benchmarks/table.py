@@ -29,6 +29,8 @@ _COLUMNS = (
     "selected layers",
     "example weight clean / noisy",
 )
+# Where there is a split by a mixture of losses.
+_SPLIT_COLUMN = "AUC of the clean probability"
 _NOT_AVAILABLE = "n/a"
 
 
@@ -109,6 +111,8 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
                 "mean_lowest_layer": _mean(_numbers(group, "mean_lowest_layer")),
                 "selected_layers": _mean(_numbers(group, "selected_layers")),
                 "example_weight": {name: _mean(_numbers(group, "example_weight", name)) for name in ("clean", "noisy")},
+                "seconds_per_meta_step": _mean(_numbers(group, "train_seconds_per_meta_step")),
+                "clean_probability_auc": _mean(_aucs(group)),
             }
         )
     return result
@@ -116,7 +120,11 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
 
 def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
     """The table of what `rows` returned, as text on a terminal or in Markdown."""
-    return format_table([_COLUMNS, *map(_cells, numbers)], markdown)
+    lines = [_COLUMNS, *map(_cells, numbers)]
+    if any(row["clean_probability_auc"] is not None for row in numbers):
+        cells = [_SPLIT_COLUMN, *(_fixed(row["clean_probability_auc"], 3) for row in numbers)]
+        lines = [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+    return format_table(lines, markdown)
 
 
 def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
@@ -175,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _provenance(group: Sequence[Run]) -> dict:
     """The flags, and each run's own figures with its command, commit, versions and machine."""
     names = ("seed", "steps", "test_accuracy", "test_top5", "train_seconds_per_step", "example_weight")
+    names += ("train_seconds_per_meta_step", "split", "by_class_size")
     return {
         "flags": {name: value for name, value in group[0].flags.items() if name not in ("seed", "data_dir")},
         "runs": [{name: run.results.get(name) for name in names} | {"versions": run.versions} for run in group],
@@ -229,6 +238,12 @@ def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
 def _numbers(group: Iterable[Run], *keys: str) -> list[float]:
     found = (run.number(*keys) for run in group)
     return [number for number in found if number is not None]
+
+
+def _aucs(group: Iterable[Run]) -> list[float]:
+    """AUC of the clean probability by each network of each run, in its last epoch."""
+    found = (split.get("auc") for run in group for split in run.results.get("split") or ())
+    return [auc for auc in found if auc is not None]
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -78,6 +78,10 @@ class Progress(tf.train.experimental.PythonState):
         total = sum(steps for steps, _ in kinds)
         return sum(steps * seconds for steps, seconds in kinds) / total if kinds else None
 
+    def seconds_per_meta_step(self):
+        """Median of the last durations of steps with a meta step; None without any."""
+        return float(np.median(self.meta_durations)) if self.meta_durations else None
+
     def serialize(self):
         """Bytes of everything above; called by TensorFlow's checkpoint."""
         buffer = io.BytesIO()
@@ -142,9 +146,11 @@ class Joint:
 
     def seconds_per_step(self):
         """Mean over the networks, None without any."""
-        seconds = [part.seconds_per_step() for part in self._parts]
-        known = [one for one in seconds if one is not None]
-        return sum(known) / len(known) if known else None
+        return _mean([part.seconds_per_step() for part in self._parts])
+
+    def seconds_per_meta_step(self):
+        """Mean over the networks, None without any."""
+        return _mean([part.seconds_per_meta_step() for part in self._parts])
 
 
 class Checkpoints:
@@ -202,3 +208,8 @@ class Checkpoints:
 
     def _step(self):
         return sum(progress.step for progress in self._progress)
+
+
+def _mean(values):
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

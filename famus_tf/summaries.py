@@ -152,7 +152,9 @@ def results(progress, bundle, *, method, selector, seed):
                 strict=True,
             )
         ],
+        "split": progress.history[-1].get("split", []),
         "train_seconds_per_step": progress.seconds_per_step(),
+        "train_seconds_per_meta_step": progress.seconds_per_meta_step(),
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
         "layers": len(progress.gate_sums) if gated else None,

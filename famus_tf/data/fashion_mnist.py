@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, idx, prepared
+from famus_tf.data import bundle, idx, noise, prepared
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASS_NAMES = (
@@ -22,6 +22,9 @@ CLASS_NAMES = (
     "Bag",
     "Ankle boot",
 )
+# Pullover as shirt, dress and coat as each other, sneaker as sandal, ankle boot as sneaker (Zhang and Sabuncu,
+# "Generalized Cross Entropy Loss", NeurIPS 2018, section 4).
+_MISTAKEN_FOR = (0, 1, 6, 4, 3, 5, 6, 5, 8, 7)
 _IMAGE_SIZE = (28, 28)
 _FILES = (
     "train-images-idx3-ubyte",
@@ -73,6 +76,7 @@ def load(data_dir: str | None = None) -> bundle.Source:
         std=std,
         crop_padding=2,
         flip=True,
+        classes=noise.Classes(len(CLASS_NAMES), _MISTAKEN_FOR),
     )
 
 
