@@ -121,7 +121,7 @@ def _compiled(strategy, function):
 def _guess(networks, batch, meta):
     """The forward passes of a step's guesses: the trained network on all images, the other on the unlabelled ones."""
     own = tf.concat([_flat(batch.labelled.images), _flat(batch.unlabelled.images)], axis=0)
-    found = [networks[0](own, training=False), networks[0](_flat(meta.images), training=False)]
+    found = [networks[0](own, training=True), networks[0](_flat(meta.images), training=True)]
     return [*found, networks[1](_flat(batch.unlabelled.images), training=False)]
 
 

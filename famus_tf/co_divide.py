@@ -265,10 +265,16 @@ def make_prepare(trainers, number, settings):
       Function of a training and a meta batch as `CoDivide` makes them -> those that the trainer's step takes; batches
       of the warm-up stay as they are. To be called in a replica's context (`training.compile_step`).
     """
-    own, other = (
-        lambda images, network=trainers[which].network: network(images, training=False)
-        for which in (number, 1 - number)
-    )
+    networks = [trainers[which].network for which in (number, 1 - number)]
+
+    # As in the release. The pass moves the BatchNorm statistics, which otherwise would be those of mixed images alone,
+    # while the network is evaluated on images as they are.
+    def own(images):
+        return networks[0](images, training=True)
+
+    def other(images):
+        return networks[1](images, training=False)
+
     options = {"temperature": settings.temperature, "alpha": settings.mixup_alpha}
 
     def prepare(training_batch, meta_batch):
@@ -287,10 +293,11 @@ def make_prepare(trainers, number, settings):
 
 
 def _scaled(losses):
-    """Min-max scaled, float32 [networks, N]; equal ones become 0."""
-    low, high = np.nanmin(losses, axis=1, keepdims=True), np.nanmax(losses, axis=1, keepdims=True)
+    """Min-max scaled, float32 [networks, N]; equal ones become 0, infinite ones count as the largest finite one."""
+    finite = {"axis": 1, "keepdims": True, "where": np.isfinite(losses)}
+    low, high = losses.min(initial=np.inf, **finite), losses.max(initial=-np.inf, **finite)
     spread = np.where(high > low, high - low, 1.0)
-    return ((losses - low) / spread).astype(np.float32)
+    return ((np.clip(losses, low, high) - low) / spread).astype(np.float32)
 
 
 def _tuples(value):

@@ -12,6 +12,7 @@ from famus_tf import (
     diagnostics,
     distribution,
     division_board,
+    errors,
     evaluation,
     experiment_parts,
     famus,
@@ -32,6 +33,7 @@ class Parts:
     """What a run is made of; of `trainers`, `progress` and `feeds` one for each network, of which Algorithm 2 has two.
 
     Attributes:
+      metrics: list of the Keras metrics that each trainer was compiled with.
       network: the network that is evaluated: of two the mean of their logits.
       divisions: `co_divide.Divisions`, None where the meta set is a trusted one.
       epochs, total_steps: length of the run; the latter None where epochs differ in their steps.
@@ -41,6 +43,7 @@ class Parts:
     trainers: list[famus.FaMUS]
     progress: list[progress.Progress]
     feeds: list[feed.Feed]
+    metrics: list[list[keras.metrics.Metric]]
     network: keras.Model
     divisions: co_divide.Divisions | None
     checkpoints: progress.Checkpoints
@@ -110,6 +113,7 @@ def assemble(config, bundle, strategy, workdir):
         trainers=trainers,
         progress=done,
         feeds=feeds,
+        metrics=metrics,
         network=network,
         divisions=divisions,
         checkpoints=checkpoints,
@@ -131,6 +135,7 @@ def training_loop(config, parts):
             done,
             config.run.jit_compile,
             co_divide.make_prepare(parts.trainers, number, settings) if mixes else None,
+            parts.metrics[number],
         )
         for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True))
     ]
@@ -239,11 +244,20 @@ def make_callbacks(config, parts, workdir):
 
 
 def network_to_export(config, parts):
-    """The network that is exported, and a line that says which one where there are two."""
+    """The network that is exported, and a line that says which one where there are two.
+
+    Raises:
+      InputError: the better one is asked for before the first epoch has ended.
+    """
     if len(parts.trainers) == 1:
         return parts.network, ""
     if config.co_divide.export_network == "pair":
         return parts.network, "exported: the mean of both networks' logits\n"
+    if not parts.history:
+        raise errors.InputError(
+            "--export_network=better before the end of the first epoch: expected a checkpoint after it, as before it "
+            "nothing says which network is better"
+        )
     best = selection.best_epoch(parts.history)
     name = "test_accuracy" if best is None else "validation_accuracy"
     epoch = -1 if best is None else parts.history.index(best)

@@ -66,10 +66,6 @@ class Feed:
             return None
         return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
 
-    def unreadable(self):
-        """Positions of the training examples that are known not to be readable, int64."""
-        return self._bad.positions(self._bundle.train_images)
-
     def drawn(self, stream, among, size, first_step, last_step, *, views=0, beside=None):
         """Batches drawn from some of the training examples, each once before any comes again.
 

@@ -159,13 +159,12 @@ def mix_up(images, targets, coefficient, seed, blocks):
 def training_batch(batch, own, other, *, temperature, alpha, lambda_u, seed):
     """Makes what one network trains on in one step (DivideMix, section 3.2 and Algorithm 1).
 
-    Labels are refined with the network's own predictions, and guessed with those of both networks. The networks
-    predict in inference mode, which changes no statistics; FaMUS's release lets them guess in training mode.
+    Labels are refined with the network's own predictions, and guessed with those of both networks.
 
     Args:
       batch: `TrainingBatch`.
-      own, other: functions of images [k, H, W, C] -> logits [k, c] that change no state: the network to be trained, and
-        the one that it trains beside. Each is called once.
+      own, other: functions of images [k, H, W, C] -> logits [k, c]: the network to be trained, in FaMUS's release in
+        training mode, and the one that it trains beside, in inference mode. Each is called once.
       temperature: T > 0 of `sharpen`.
       alpha: of `mix_coefficient`.
       lambda_u: weight of the unlabelled examples behind the ramp.

@@ -137,10 +137,11 @@ class Learner:
       trainer: a compiled `famus.FaMUS`, made in the strategy's scope.
       progress: its `progress.Progress`, perhaps restored.
       jit_compile, prepare: as in `compile_step`.
+      metrics: the metric objects that the trainer was compiled with.
     """
 
-    def __init__(self, strategy, trainer, progress, jit_compile=False, prepare=None):
-        self.trainer, self.progress = trainer, progress
+    def __init__(self, strategy, trainer, progress, jit_compile=False, prepare=None, metrics=()):
+        self.trainer, self.progress, self._metrics = trainer, progress, list(metrics)
         self._step = compile_step(strategy, trainer, jit_compile, prepare)
         # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
         statistics = [v.value for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
@@ -168,9 +169,23 @@ class Learner:
         self.average_statistics()
         self._last_end = None
 
+    # Keras builds what holds the compiled metrics in the first step, and neither resets nor reads it before. After a
+    # resume the metrics have values by then: those of the last epoch, or of a turn that is over.
+
+    def reset_metrics(self):
+        """Begins the running means of an epoch."""
+        self.trainer.reset_metrics()
+        for metric in self._metrics:
+            metric.reset_state()
+
     def logs(self):
         """The running means of the epoch, dict of floats."""
-        return {name: float(value) for name, value in self.trainer.get_metrics_result().items()}
+        known = [metric for metric in self.trainer.metrics if getattr(metric, "built", True)]
+        logs = {}
+        for metric in (*known, *self._metrics):
+            found = metric.result()
+            logs |= found if isinstance(found, dict) else {metric.name: found}
+        return {name: float(value) for name, value in logs.items()}
 
     def _fetch(self):
         if self._pending is not None:
@@ -226,7 +241,7 @@ class TrainingLoop:
         before = self._steps_done() - sum(learner.progress.epoch_step for learner in self._learners)
         for learner in self._learners:
             if learner.progress.epoch_step == 0:
-                learner.trainer.reset_metrics()
+                learner.reset_metrics()
         self._plan.begin_epoch(epoch)
         turns = self._plan.turns(epoch)
         total = sum(turn.steps for turn in turns)

@@ -1,5 +1,6 @@
 """Each data set's flag file through the real command line, on a small tree in the set's own layout."""
 
+import gzip
 import json
 import pathlib
 import pickle
@@ -34,6 +35,18 @@ def _cifar(root, name, per_class):
         (folder / file).write_bytes(pickle.dumps(content, 2))
 
 
+def _fashion_mnist(root):
+    """IDX files; shades go by class."""
+    rng = np.random.default_rng(0)
+    root.mkdir()
+    for part, per_class in (("train", 30), ("t10k", 4)):
+        labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
+        images = rng.integers(0, 56, (len(labels), 28, 28), np.uint8) + 20 * labels[:, np.newaxis, np.newaxis]
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+            (root / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes()))
+
+
 def _folders(root, counts, sides=(150, 300)):
     """PNG and JPEG files of several sizes; colours go by class."""
     rng = np.random.default_rng(0)
@@ -45,7 +58,7 @@ def _folders(root, counts, sides=(150, 300)):
             PIL.Image.fromarray(picture.astype(np.uint8)).save(root / folder / f"{k}.{('png', 'jpg')[k % 2]}")
 
 
-_FOLDERS = {f"{split}/{name}": count for split, count in (("train", 12), ("test", 3)) for name in ("cat", "dog", "owl")}
+_FOLDERS = {f"{split}/{name}": count for split, count in (("train", 18), ("test", 3)) for name in ("cat", "dog", "owl")}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,24 @@ _FOLDERS = {f"{split}/{name}": count for split, count in (("train", 12), ("test"
             ["--meta_per_class=6", "--image_size=64"],
             {"dataset": "folder", "classes": 3, "rate": None},
         ),
+        (
+            "cifar10_pseudo_clean.cfg",
+            lambda root: _cifar(root, "cifar10", per_class=12),
+            [],
+            {"dataset": "cifar10", "classes": 10, "rate": 0.54},
+        ),
+        (
+            "cifar100_pseudo_clean.cfg",
+            lambda root: _cifar(root, "cifar100", per_class=12),
+            ["--method=cross_entropy"],  # without the meta steps, whose tracing takes the longest
+            {"dataset": "cifar100", "classes": 100, "rate": 0.594},
+        ),
+        (
+            "fashion_mnist_pseudo_clean.cfg",
+            _fashion_mnist,
+            ["--train_limit=200"],
+            {"dataset": "fashion_mnist", "classes": 10, "rate": 0.54},
+        ),
     ],
 )
 def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_path, capsys):
@@ -92,7 +123,15 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_
     if "counts" in expected:
         assert f"in {expected['classes']} classes of {expected['counts']}," in said
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["dataset"] == expected["dataset"] and results["steps"] == 12
+    assert results["dataset"] == expected["dataset"] and len(results["history"]) == 2
+    if "pseudo_clean" in flag_file:
+        splits = results["history"][-1]["split"]
+        assert len(results["networks"]) == len(splits) == 2
+        assert all(split["clean"] + split["noisy"] == 32 and "precision" in split for split in splits)
+        # Two batches of 16 in the warm-up, then one of each 8 pseudo-clean images.
+        assert results["steps"] == 2 * 2 + sum(split["clean"] // 8 for split in splits)
+    else:
+        assert results["steps"] == 8 and "networks" not in results
     if expected["rate"] is None:
         assert results["actual_noise_rate"] is None and "true labels not known" in said
     else:
@@ -100,7 +139,7 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_
         assert f"{results['actual_noise_rate']:.2%} of the labels wrong" in said
     if expected["dataset"] == "folder":
         assert main.main([*command, *_places(tmp_path), "--mode=prepare"]) == 0
-        assert f"{tmp_path / 'data'}_short73: 45 images scaled, 0 that are not larger" in capsys.readouterr().out
+        assert f"{tmp_path / 'data'}_short73: 63 images scaled, 0 that are not larger" in capsys.readouterr().out
     assert main.main([*command, *_places(tmp_path), "--mode=inspect"]) == 0
     read_from_copy = f"{tmp_path / 'data'}_short73: its scaled images are read" in capsys.readouterr().out
     assert read_from_copy == (expected["dataset"] == "folder")
@@ -142,11 +181,13 @@ def test_broken_images_are_skipped_and_listed(tmp_path, capsys):
     broken = [tmp_path / "data" / name for name in ("train/cat/1.jpg", "test/owl/2.png")]
     for path in broken:
         path.write_bytes(path.read_bytes()[:3000])
-    options = ["--image_size=32", "--meta_per_class=6", "--on_bad_image=skip", *_places(tmp_path)]
+    # Epochs of all images, so that the broken ones are met with.
+    options = ["--batch_size=16", "--batches_per_epoch=0", "--image_size=32", "--meta_per_class=6", *_places(tmp_path)]
+    options.append("--on_bad_image=skip")
     assert main.main([*_debug("folder.cfg"), *options]) == 0
     said = capsys.readouterr().out
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["steps"] == 12 and results["skipped_images"] == 2
+    assert results["steps"] == 16 and results["skipped_images"] == 2
     assert "2 image files that cannot be read were skipped: bad_images.csv" in said
     listed = (tmp_path / "run" / "bad_images.csv").read_text()
     assert all(f"{path}," in listed for path in broken)

@@ -1,36 +1,75 @@
-"""Evaluation by class and by the classes' sizes, against NumPy."""
+"""Evaluation by class and by the classes' sizes, of several networks, and each example's loss, against NumPy."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from famus_tf import evaluation
+from famus_tf import distribution, evaluation
 
 
-def test_counts_by_class():
+def _examples():
+    """Logits as the images, of 30 examples in batches of 10; the last five do not count and hold what must not tell."""
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(30, 7)), rng.integers(0, 6, 30)  # class 6 has no image
     weight = np.ones(30, np.float32)
     weight[25:] = 0
     logits[27] = np.nan  # of what does not count nothing may come through
+    return np.float32(logits), np.int32(labels), weight
 
-    def batches():
-        for start in range(0, 30, 10):
-            rows = slice(start, start + 10)
-            yield tuple(tf.constant(part[rows]) for part in (np.float32(logits), np.int32(labels), weight))
 
+def _batches(examples):
+    dataset = tf.data.Dataset.from_tensor_slices(examples)
+    return dataset.batch(10)
+
+
+def _losses(logits, labels):
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]
+
+
+def test_counts_by_class():
+    logits, labels, _ = examples = _examples()
     strategy = tf.distribute.get_strategy()
-    found = evaluation.make_evaluator(strategy, lambda images: images)(batches())
+    found = evaluation.make_evaluator(strategy, lambda images: images)(_batches(examples))
     logits, labels = logits[:25], labels[:25]
     right = logits.argmax(1) == labels
     ranks = (logits > logits[np.arange(25), labels][:, None]).sum(1)
-    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(25), labels]
     assert found["examples"] == 25
     np.testing.assert_allclose(found["accuracy"], right.mean())
     np.testing.assert_allclose(found["top5"], (ranks < 5).mean())
-    np.testing.assert_allclose(found["loss"], losses.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["loss"], _losses(logits, labels).mean(), rtol=1e-6)
     for c in range(6):
         np.testing.assert_allclose(found["class_accuracy"][c], right[labels == c].mean())
     assert found["class_accuracy"][6] is None
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_several_logits_are_counted_each(replicas, two_replicas):
+    strategy = two_replicas if replicas == 2 else tf.distribute.get_strategy()
+    changes = [lambda images: images, lambda images: -images, lambda images: tf.roll(images, 1, axis=1)]
+    evaluator = evaluation.make_evaluator(strategy, lambda images: [change(images) for change in changes])
+    found = evaluator(distribution.batches(strategy, _batches(_examples())))
+    alone = [evaluation.make_evaluator(tf.distribute.get_strategy(), one)(_batches(_examples())) for one in changes]
+    assert len(found) == 3 and len({one["accuracy"] for one in alone}) > 1
+    for one, expected in zip(found, alone, strict=True):
+        assert one.keys() == expected.keys()
+        for name in ("accuracy", "top5", "loss", "examples"):
+            np.testing.assert_allclose(one[name], expected[name], rtol=1e-6)
+        assert one["class_accuracy"] == expected["class_accuracy"]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_each_examples_loss(replicas, two_replicas):
+    """In the order of the examples, however many replicas share them."""
+    strategy = two_replicas if replicas == 2 else tf.distribute.get_strategy()
+    logits, labels, weight = _examples()
+    weight[[3, 12]] = 0  # as of images that cannot be read
+    scanner = evaluation.make_scanner(strategy, lambda images: images)
+    losses, right = scanner(distribution.batches(strategy, _batches((logits, labels, weight))))
+    counts = weight > 0
+    assert losses.dtype == np.float32 and right.dtype == bool
+    np.testing.assert_allclose(losses[counts], _losses(logits, labels)[counts], rtol=1e-5)
+    np.testing.assert_array_equal(np.isnan(losses), ~counts)
+    np.testing.assert_array_equal(right[counts], (logits.argmax(1) == labels)[counts])
 
 
 def test_groups_of_classes():

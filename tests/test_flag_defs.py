@@ -5,7 +5,8 @@ import pytest
 from famus_tf import config, flag_defs
 from famus_tf.errors import InputError
 
-FLAG_FILES = sorted((pathlib.Path(__file__).parent.parent / "flags").glob("*.cfg"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FLAG_FILES = sorted((ROOT / "flags").glob("*.cfg"))
 
 
 def read(*arguments: str) -> config.Config:
@@ -45,10 +46,29 @@ def test_round_trip_through_a_flag_file(tmp_path, values):
 
 
 @pytest.mark.parametrize("flag_file", FLAG_FILES, ids=lambda path: path.name)
-def test_flag_files_of_the_project(flag_file):
+def test_flag_files_of_the_project(flag_file, monkeypatch):
+    monkeypatch.chdir(ROOT)  # one that starts from another names it from there
     made = read(f"--flagfile={flag_file}")
     assert made.run.workdir == f"runs/{flag_file.stem}"
     assert f"--flagfile=flags/{flag_file.name}" in flag_file.read_text(), "the head says how to run it"
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "alpha", "lambda_u", "boundaries"),
+    [
+        ("cnwl_20", "0.2", 1.0, 50.0, (230.0, 280.0)),
+        ("cnwl", "0.4", 1.5, 50.0, (230.0, 280.0)),
+        ("cnwl_60", "0.6", 1.5, 50.0, (130.0, 230.0)),
+        ("cnwl_80", "0.8", 2.0, 100.0, (130.0, 230.0)),
+    ],
+)
+def test_cnwl_values_of_the_release(name, rate, alpha, lambda_u, boundaries, monkeypatch):
+    """Its presets, the epochs counted from the start of the warm-up of 30; the rest is the same at all rates."""
+    monkeypatch.chdir(ROOT)
+    made, start = read(f"--flagfile=flags/{name}.cfg"), read("--flagfile=flags/cnwl.cfg")
+    assert (made.data.web_noise_rate, made.optimization.lr_boundaries) == (rate, boundaries)
+    assert (made.co_divide.mixup_alpha, made.co_divide.lambda_u) == (alpha, lambda_u)
+    assert (made.method, made.optimization.epochs, made.optimization.meta_batch_size) == (start.method, 330, 128)
 
 
 def test_flags_after_the_flag_file_override_it(tmp_path):

@@ -22,7 +22,7 @@ def _write(path, label, rng, size):
 
 def _clothing1m(root):
     rng, label_files = np.random.default_rng(0), {"noisy": [], "clean": []}
-    for part, count in (("noisy_train", 154), ("clean_train", 28), ("clean_val", 14), ("clean_test", 14)):
+    for part, count in (("noisy_train", 182), ("clean_train", 28), ("clean_val", 14), ("clean_test", 14)):
         keys = [f"images/{k % 10}/{k:02d}/{part.replace('_', '')}{k},{k + 7}.jpg" for k in range(count)]
         (root / "annotations").mkdir(parents=True, exist_ok=True)
         (root / "annotations" / f"{part}_key_list.txt").write_text("\n".join(keys))
@@ -37,14 +37,15 @@ def _clothing1m(root):
         (root / "annotations" / f"{kind}_label_kv.txt").write_text("".join(lines))
 
 
-def _cnwl(root):
+def _cnwl(root, rate="0.4"):
     """Of each class three images of Mini-ImageNet's own and one from the web, at 84x84."""
-    rng, lists = np.random.default_rng(0), {"red_noise_nl_0.4": [], "clean_validation": []}
+    split = f"red_noise_nl_{rate}"
+    rng, lists = np.random.default_rng(0), {split: [], "clean_validation": []}
     for label in range(100):
         web = int(rng.integers(100))
         for name, colour in (*((f"n{label:08d}{k:08d}.jpg", label) for k in range(3)), (f"{label:016x}.jpg", web)):
             _write(root / "all_images" / name, colour, rng, (84, 84))
-            lists["red_noise_nl_0.4"].append(f"{name} {label}\n")
+            lists[split].append(f"{name} {label}\n")
         name = f"ILSVRC2012_val_{label + 1:08d}.jpg"
         _write(root / "validation" / str(label) / name, label, rng, (84, 84))
         lists["clean_validation"].append(f"{name} {label}\n")
@@ -58,7 +59,14 @@ def _run(flag_file, root, *changes):
     return main.main(["main.py", *overlays, f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}", *changes])
 
 
-_EPOCHS = ("--sampling=balanced", "--batches_per_epoch=4")
+def _check_algorithm_2(results, is_known):
+    """Two networks; a warm-up of two batches of 16 each, then on 32 images as many of 8 as the other's split has."""
+    warm_up, last = results["history"]
+    assert "split" not in warm_up and len(results["networks"]) == len(last["split"]) == 2
+    assert all(split["clean"] + split["noisy"] == 32 for split in last["split"])
+    steps = [2 + split["clean"] // 8 for split in reversed(last["split"])]
+    assert [network["steps"] for network in results["networks"]] == steps and results["steps"] == sum(steps)
+    assert all(("precision" in split) == is_known for split in last["split"])
 
 
 @pytest.mark.parametrize(
@@ -67,8 +75,8 @@ _EPOCHS = ("--sampling=balanced", "--batches_per_epoch=4")
         (
             "clothing1m.cfg",
             _clothing1m,
-            ["--meta_per_class=2", "--image_size=32", "--resize=36", "--on_bad_image=skip", *_EPOCHS],
-            "clothing1m: 154 training images of 32x32x3 in 14 classes of 11 to 11, true labels not known; 28 meta, 14 "
+            ["--image_size=32", "--resize=36", "--on_bad_image=skip", "--sampling=balanced"],
+            "clothing1m: 182 training images of 32x32x3 in 14 classes of 13 to 13, true labels not known; 0 meta, 14 "
             "validation, 14 test images",
             None,
             "Down Coat",
@@ -77,10 +85,10 @@ _EPOCHS = ("--sampling=balanced", "--batches_per_epoch=4")
         (
             "cnwl.cfg",
             _cnwl,
-            ["--meta_per_class=1"],
-            "cnwl: 300 training images of 32x32x3 in 100 classes of 3 to 3, 33.33% of the labels wrong; 100 meta, 100 "
+            [],
+            "cnwl: 400 training images of 32x32x3 in 100 classes of 4 to 4, 25.00% of the labels wrong; 0 meta, 100 "
             "test images",
-            1 / 3,
+            1 / 4,
             "(of those with this given label)",
             0,
         ),
@@ -92,10 +100,9 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, said, rate, sh
     assert _run(flag_file, tmp_path, *changes) == 0
     assert said in capsys.readouterr().out
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["steps"] == 12 and results["actual_noise_rate"] == (rate and pytest.approx(rate))
-    assert results["skipped_images"] == bad
+    assert results["actual_noise_rate"] == (rate and pytest.approx(rate)) and results["skipped_images"] == bad
+    _check_algorithm_2(results, rate is not None)
     if flag_file == "clothing1m.cfg":
-        assert len(results["history"]) == 3  # epochs of four batches
         assert results["test_accuracy"]["selected"] == results["selected_epoch"]["test_accuracy"]
         assert (tmp_path / "run" / "bad_images.csv").read_text().count(".jpg") == 2
     assert all((weight is None) == (rate is None) for weight in results["example_weight"].values())
@@ -104,6 +111,36 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, said, rate, sh
     assert said in text and shown in text
     assert sum(map(int, re.findall(r"(\d+) broken or missing", text))) == bad
     assert (tmp_path / "run" / "examples.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("rate", ["0.2", "0.6", "0.8"])
+def test_cnwl_at_other_rates(rate, tmp_path, monkeypatch):
+    """As DivideMix, without the meta steps, whose tracing takes the longest."""
+    monkeypatch.chdir(FLAGS.parent)  # each of these files starts from flags/cnwl.cfg
+    _cnwl(tmp_path / "data", rate)
+    assert _run(f"cnwl_{rate[2:]}0.cfg", tmp_path, "--method=cross_entropy") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["dataset"] == "cnwl" and results["actual_noise_rate"] == 0.25
+    _check_algorithm_2(results, is_known=True)
+
+
+@pytest.mark.parametrize(
+    ("flag_file", "changes"),
+    [
+        ("clothing1m.cfg", ["--meta_per_class=2", "--image_size=32", "--resize=36", "--on_bad_image=skip"]),
+        ("cnwl.cfg", ["--meta_per_class=1"]),
+    ],
+    ids=["clothing1m", "cnwl"],
+)
+def test_algorithm_1_with_trusted_labels(flag_file, changes, tmp_path, capsys):
+    """What the flag files' heads say how to get."""
+    trees = {"clothing1m.cfg": (_clothing1m, "28 meta"), "cnwl.cfg": (_cnwl, "100 meta")}
+    make_tree, said = trees[flag_file]
+    make_tree(tmp_path / "data")
+    assert _run(flag_file, tmp_path, "--algorithm=single", "--meta_set=clean", "--meta_from_epoch=0", *changes) == 0
+    assert said in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["steps"] == 8 and len(results["history"]) == 2 and "networks" not in results
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def command(tmp_path):
     for name, lines in lists.items():
         (tmp_path / "webvision" / "info" / f"{name}.txt").write_text("\n".join(lines) + "\n")
     places = (f"--{flag}={tmp_path / folder}" for flag, folder in (("ilsvrc_dir", "imagenet"), ("workdir", "run")))
-    small = ("--webvision_classes=3", "--image_size=32", "--meta_per_class=6", "--train_steps=4")
+    small = ("--webvision_classes=3", "--image_size=32")
     overlay = f"--flagfile={FLAGS / 'debug.cfg'}"
     return ["main.py", f"--flagfile={FLAGS / 'webvision.cfg'}", overlay, *small, *places]
 
@@ -45,11 +45,15 @@ def test_training_and_inspection(command, tmp_path, capsys):
     assert main.main(command) == 0
     said = capsys.readouterr().out
     assert "webvision: 36 training images in the first 3 classes" in said
-    assert "webvision: 18 training images of 32x32x3 in 3 classes of 6 to 6, true labels not known" in said
-    assert "9 test, 9 ilsvrc12 images" in said
+    assert "webvision: 36 training images of 32x32x3 in 3 classes of 12 to 12, true labels not known" in said
+    assert "0 meta, 9 test, 9 ilsvrc12 images" in said
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["dataset"] == "webvision" and results["steps"] == 4 and results["actual_noise_rate"] is None
+    assert results["dataset"] == "webvision" and results["actual_noise_rate"] is None
     last = results["history"][-1]
+    assert len(results["networks"]) == len(last["split"]) == 2
+    assert all(split["clean"] + split["noisy"] == 32 and "precision" not in split for split in last["split"])
+    # Two batches of 16 in the warm-up, then one of each 8 pseudo-clean images.
+    assert results["steps"] == 2 * 2 + sum(split["clean"] // 8 for split in last["split"])
     assert results["other_tests"] == {"ilsvrc12": {key: last[f"ilsvrc12_{key}"] for key in ("accuracy", "top5")}}
     assert f"ilsvrc12: accuracy {last['ilsvrc12_accuracy']:.2%}, top-5 100.00%" in said
     assert main.main([*command, "--mode=inspect"]) == 0

@@ -151,14 +151,19 @@ def test_evaluation_batches(batch_size):
     assert not labels[_N:].any()
 
 
+def _images(in_files, folder):
+    """Images in an array, or others in files that are cropped to the size of those, and larger by two pixels."""
+    if not in_files:
+        return _IMAGES
+    paths = [folder / f"{number}.png" for number in range(_N)]
+    for path, pixels in zip(paths, np.random.default_rng(1).integers(0, 256, (_N, 9, 12, 3)), strict=True):
+        tf.io.write_file(str(path), tf.io.encode_png(tf.constant(pixels, tf.uint8)))
+    return image_files.ImageFiles(np.array(paths), image_files.Transform(8, 6))
+
+
 @pytest.mark.parametrize("in_files", [False, True])
 def test_shares_of_a_batch_are_its_rows(in_files, tmp_path):
-    images = _IMAGES
-    if in_files:
-        paths = [tmp_path / f"{number}.png" for number in range(_N)]
-        for path, pixels in zip(paths, np.random.default_rng(1).integers(0, 256, (_N, 9, 12, 3)), strict=True):
-            tf.io.write_file(str(path), tf.io.encode_png(tf.constant(pixels, tf.uint8)))
-        images = image_files.ImageFiles(np.array(paths), image_files.Transform(8, 6))
+    images = _images(in_files, tmp_path)
     common = {"batch_size": 4, "seed": 3, "stream": "train", "crop_padding": 1, "flip": True}
 
     def training(share):
@@ -178,6 +183,73 @@ def test_shares_of_a_batch_are_its_rows(in_files, tmp_path):
     np.testing.assert_array_equal(weight, [position not in (22, 23) for position in range(4, 24)])
     with pytest.raises(errors.InputError, match="part 0 of 3 of a batch of 4"):
         training((0, 3))
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_two_views_of_some_of_the_images(in_files, tmp_path):
+    """The first view is what there would be without views; the second is of the same image, cropped elsewhere."""
+    images, among = _images(in_files, tmp_path), np.array([3, 4, 7, 8, 12, 15, 16, 21, 22])
+    common = {"batch_size": 4, "seed": 5, "stream": "labelled", "crop_padding": 2, "flip": True, "among": among}
+
+    def batches(first_step=0, **changes):
+        dataset = pipeline.batches(images, _LABELS, first_step=first_step, last_step=6, **(common | changes))
+        return [tuple(part.numpy() for part in batch) for batch in dataset]
+
+    one, two = batches(), batches(views=2)
+    shape = images.shape[1:]
+    for number in (0, 2, 4):
+        assert len(set(_indices(two[number : number + 2]))) == 8
+    assert set(_indices(two)) <= set(among)
+    for (alone, labels, index), (both, *others) in zip(one, two, strict=True):
+        assert both.shape == (4, 2, *shape)
+        np.testing.assert_array_equal(both[:, 0], alone)
+        _assert_equal([(labels, index)], [tuple(others)])
+        np.testing.assert_array_equal(labels, _LABELS[index])
+        for views, position in zip(both, index, strict=True):
+            for view in views:
+                assert _is_crop_of(view, images, position)
+    first, second = np.concatenate([both for both, *_ in two]).swapaxes(0, 1)
+    assert np.mean([np.array_equal(a, b) for a, b in zip(first, second, strict=True)]) < 0.3
+    _assert_equal([batch[1:] for batch in batches(views=1)], [batch[1:] for batch in one])
+    for step in (1, 4):
+        _assert_equal(batches(step, views=2), two[step:])
+    halves = batches(views=2, share=(0, 2)), batches(views=2, share=(1, 2))
+    for whole, parts in zip(two, zip(*halves, strict=True), strict=True):
+        _assert_equal([whole], [tuple(map(np.concatenate, zip(*parts, strict=True)))])
+    with pytest.raises(errors.InputError, match="labelled: the batch size is 10, expected at most the 9"):
+        batches(batch_size=10)
+
+
+def _is_crop_of(view, images, position):
+    """Whether it is a window of that image, perhaps mirrored."""
+    if isinstance(images, image_files.ImageFiles):
+        whole = image_files.resize_short_side(tf.constant(image_files.decode(images.paths[position].decode())), 8)
+        padded = whole.numpy()
+    else:
+        padded = np.pad(images[position], [(2, 2), (2, 2), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, view.shape).reshape(-1, *view.shape)
+    return any((windows == one).all((1, 2, 3)).any() for one in (view, view[:, ::-1]))
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_evaluation_batches_of_some_of_the_images(in_files, tmp_path):
+    images, among = _images(in_files, tmp_path), np.array([3, 4, 7, 8, 12, 15, 16, 21, 22])
+    everything = pipeline.evaluation_batches(images, _LABELS, batch_size=_N)
+    (all_images, _, _), *_ = everything
+
+    def evaluation(**changes):
+        batches = pipeline.evaluation_batches(images, _LABELS, batch_size=4, among=among, **changes)
+        return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+
+    found, labels, weight = evaluation()
+    np.testing.assert_array_equal(found[:9], all_images.numpy()[among])
+    np.testing.assert_array_equal(labels[:9], _LABELS[among])
+    np.testing.assert_array_equal(weight, [1] * 9 + [0] * 3)
+    assert not found[9:].any()
+    found, labels, weight = evaluation(bad=np.array([0, 12, 20]), first_batch=1)
+    np.testing.assert_array_equal(weight, [0, 1, 1, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(found[1:5], all_images.numpy()[among[5:]])
+    np.testing.assert_array_equal(labels[:5], [0, *_LABELS[among[5:]]])
 
 
 def test_pairs():

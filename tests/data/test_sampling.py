@@ -61,6 +61,29 @@ def test_batches_go_on_from_any_step():
             np.testing.assert_array_equal(found[1], expected[1])
 
 
+@pytest.mark.parametrize("drawn", [sampling.NATURAL, sampling.Sampling(3, balanced=True)])
+def test_batches_of_some_of_the_examples(drawn):
+    """They are those of the examples alone, each once in an epoch, and go on from any step."""
+    among = np.random.default_rng(1).permutation(100)[:37]
+    whole = list(sampling.batches(_LABELS, 5, range(0, 15), 7, "labelled", drawn, among=among))
+    alone = sampling.batches(_LABELS[among], 5, range(0, 15), 7, "labelled", drawn)
+    for found, expected in zip(whole, alone, strict=True):
+        np.testing.assert_array_equal(found[0], among[expected[0]])
+        np.testing.assert_array_equal(found[1], expected[1])
+    per_epoch = 3 if drawn.balanced else 7
+    epochs = [np.concatenate([p for p, _ in whole[start : start + per_epoch]]) for start in (0, per_epoch)]
+    for epoch in epochs:
+        assert len(set(epoch)) == 5 * per_epoch and set(epoch) <= set(among)
+    assert list(epochs[0]) != list(epochs[1])
+    for first in range(16):
+        again = list(sampling.batches(_LABELS, 5, range(first, 15), 7, "labelled", drawn, among=among))
+        for found, expected in zip(again, whole[first:], strict=True):
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
+    with pytest.raises(errors.InputError, match="batch size is 38, expected at most the 37"):
+        list(sampling.batches(_LABELS, 38, range(1), 7, "labelled", among=among))
+
+
 def test_the_next_good_one_of_the_class_stands_in():
     labels = np.array([0, 1, 0, 1, 0, 2, 0])
     np.testing.assert_array_equal(sampling.stand_ins(labels, np.array([2, 3])), [0, 1, 4, 1, 4, 5, 6])

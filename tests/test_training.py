@@ -1,0 +1,56 @@
+"""What a learner tells of an epoch that a run was stopped in or after."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import famus_tf
+from famus_tf import progress, training
+from tests import small_networks
+
+
+def _batch(seed):
+    rng = np.random.default_rng(seed)
+    images = tf.constant(rng.normal(size=(8, 6, 6, 2)), tf.float32)
+    return images, tf.constant(rng.integers(0, 3, 8), tf.int32), tf.range(8, dtype=tf.int64)
+
+
+def _make(folder, metrics):
+    """A learner with what its run directory holds, and its checkpoints."""
+    keras.utils.set_random_seed(0)
+    trainer = famus_tf.FaMUS(small_networks.residual("float32"), famus_tf.CrossEntropy())
+    trainer.compile(keras.optimizers.SGD(0.1), metrics=metrics)
+    done = progress.Progress(8, len(trainer.gated_layers))
+    checkpoints = progress.Checkpoints([trainer], [done], folder, [metrics])
+    checkpoints.restore()
+    return training.Learner(tf.distribute.get_strategy(), trainer, done, metrics=metrics), checkpoints
+
+
+@pytest.mark.parametrize("names", [("accuracy",), ()], ids=["accuracy", "no metrics"])
+def test_running_means_outlive_a_stop_and_begin_anew(tmp_path, names):
+    """Keras builds compiled metrics in a step; here there is none between the stop and what is asked."""
+
+    def make():
+        return _make(tmp_path / "checkpoints", [keras.metrics.SparseCategoricalAccuracy(name=name) for name in names])
+
+    learner, checkpoints = make()
+    assert learner.logs().keys() == {"loss", *names}
+    for number in range(3):
+        learner.run_step(_batch(number), None)
+    learner.settle()
+    before = learner.logs()
+    assert before["loss"] > 0
+    checkpoints.save()
+
+    again, _ = make()
+    assert again.logs() == before
+    for one in (learner, again):
+        one.reset_metrics()
+        one.run_step(_batch(7), None)
+        one.settle()
+    assert again.logs() == learner.logs() != before
+    images, labels, _ = _batch(7)
+    once, _ = make()
+    expected = np.mean(once.trainer.network(images, training=True).numpy().argmax(1) == labels)
+    assert [again.logs()[name] for name in names] == [pytest.approx(expected)] * len(names)
