@@ -109,7 +109,7 @@ _FOLDERS = {f"{split}/{name}": count for split, count in (("train", 18), ("test"
         (
             "fashion_mnist_pseudo_clean.cfg",
             _fashion_mnist,
-            ["--train_limit=200"],
+            ["--train_limit=200", "--method=cross_entropy"],
             {"dataset": "fashion_mnist", "classes": 10, "rate": 0.54},
         ),
     ],
