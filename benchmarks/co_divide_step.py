@@ -220,7 +220,7 @@ def draw(path, results, title):
         left += 1000 * np.array(values)
     axis.axvline(1000 * results["reference"]["median_seconds"], color="black", linestyle="--", label="plain + guesses")
     axis.set(xlabel="ms", title=title)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=110)
 
 

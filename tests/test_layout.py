@@ -76,8 +76,9 @@ def test_sizes(path):
 
 def build_rules():
     """{(rule, name): {attribute: value}} of BUILD, whose syntax is a subset of Python's."""
-    rules = {}
-    for node in ast.parse((ROOT / "BUILD").read_text()).body:
+    rules, text = {}, (ROOT / "BUILD").read_text()
+    compile(text, "BUILD", "exec")  # a word given twice is no error to `ast.parse`
+    for node in ast.parse(text).body:
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and call.func.id.startswith("py_"):
             # `data` holds a call of glob, which is no literal.
