@@ -212,7 +212,7 @@ def parts_of_steps(results):
 
 def draw(path, results, title):
     """Draws the parts of the steps as stacked bars into a PNG file."""
-    figure = matplotlib.figure.Figure(figsize=(8, 2.6), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(8, 3.0), layout="constrained")
     axis = figure.subplots()
     left = np.zeros(len(_SHOWN))
     for label, values in parts_of_steps(results).items():
@@ -220,7 +220,7 @@ def draw(path, results, title):
         left += 1000 * np.array(values)
     axis.axvline(1000 * results["reference"]["median_seconds"], color="black", linestyle="--", label="plain + guesses")
     axis.set(xlabel="ms", title=title)
-    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=110)
 
 
