@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import diagnostics, division_pictures
+from famus_tf import diagnostics, division_pictures, summaries
 
 
 class DivisionBoard(keras.callbacks.Callback):
@@ -37,10 +37,7 @@ class DivisionBoard(keras.callbacks.Callback):
         entry = self._history[-1]
         with self._writer.as_default(step=entry["step"]):
             if len(self._divisions.splits) > 1:
-                for name, value in entry.items():
-                    where = next((one for one in self._sets if name.startswith(f"{one}_")), None)
-                    if where and isinstance(value, float):
-                        tf.summary.scalar(f"{where}/{name.removeprefix(f'{where}_')}", value)
+                summaries.write_evaluations(entry, self._sets)
             for number, quality in enumerate(entry.get("split", ()), start=1):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):

@@ -231,16 +231,23 @@ def _make_evaluate(parts):
 
 def make_callbacks(config, parts, workdir):
     """What is shown of a run in TensorBoard: of each network, and of the splits of Algorithm 2."""
-    bundle, sets, folder = parts.bundle, parts.feeds[0].evaluated, pathlib.Path(workdir, "tensorboard")
+    bundle, sets = parts.bundle, parts.feeds[0].evaluated
     callbacks = []
     for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True), start=1):
-        own = folder if len(parts.trainers) == 1 else folder / f"network{number}"
         labels = bundle.train_labels, bundle.train_true_labels
+        own = _events(parts, workdir, number)
         board = summaries.TensorBoard(own, trainer, done, *labels, config.run.summary_every, sets)
         callbacks += [board, diagnostics.Diagnostics(board, trainer, done)]
     if parts.divisions is not None:
+        folder = pathlib.Path(workdir, "tensorboard")
         callbacks.append(division_board.DivisionBoard(folder, parts.divisions, parts.history, bundle.is_clean, sets))
     return callbacks
+
+
+def _events(parts, workdir, number):
+    """Folder of the event files of one network, counted from 1."""
+    folder = pathlib.Path(workdir, "tensorboard")
+    return folder if len(parts.trainers) == 1 else folder / f"network{number}"
 
 
 def network_to_export(config, parts):
@@ -281,9 +288,7 @@ def time_stages(config, parts, workdir):
         seconds = stage_times.measure(trainer, (next(feed_of_it.training(0, 1)), next(meta)), strategy=parts.strategy)
         done.stage_times.append({"step": done.step, "seconds": seconds})
         if distribution.is_chief(parts.strategy):
-            folder = pathlib.Path(workdir, "tensorboard")
-            own = folder if len(parts.trainers) == 1 else folder / f"network{number}"
-            diagnostics.write_stage_times(own, done.step, seconds)
+            diagnostics.write_stage_times(_events(parts, workdir, number), done.step, seconds)
 
 
 def measure_costs(parts):

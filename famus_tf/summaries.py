@@ -77,10 +77,7 @@ class TensorBoard(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
         with self.writer.as_default(step=self._progress.step):
-            for name, value in self._progress.history[-1].items():
-                for evaluated in self._sets:
-                    if name.startswith(f"{evaluated}_") and isinstance(value, float):
-                        tf.summary.scalar(f"{evaluated}/{name.removeprefix(f'{evaluated}_')}", value)
+            write_evaluations(self._progress.history[-1], self._sets)
             weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
             for name, values in weights.items():
                 if len(values):
@@ -104,6 +101,19 @@ class TensorBoard(keras.callbacks.Callback):
         shares = self._progress.history[-1].get("gates", ())
         for number, (layer, share) in enumerate(zip(self._trainer.gated_layers, shares, strict=False), start=1):
             tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
+
+
+def write_evaluations(epoch, sets):
+    """Writes what an epoch's history says of its evaluations as scalars `<set>/<what>` of the present writer.
+
+    Args:
+      epoch: dict of a history.
+      sets: names of the sets that are evaluated.
+    """
+    for name, value in epoch.items():
+        for evaluated in sets:
+            if name.startswith(f"{evaluated}_") and isinstance(value, float):
+                tf.summary.scalar(f"{evaluated}/{name.removeprefix(f'{evaluated}_')}", value)
 
 
 def results(progress, bundle, *, method, selector, seed):
