@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import studies, table
+from benchmarks import accuracy_curves, studies, table
 from famus_tf import flag_defs
 from famus_tf.errors import InputError
 
@@ -230,8 +230,20 @@ def train(jobs: Sequence[Job], parallel: int, say: Callable[[str], None]) -> tup
     return finished, failed
 
 
-def report(jobs: Sequence[Job], finished: dict, markdown: bool, out: pathlib.Path | None) -> str:
-    """The table of the finished runs, a row for each label in the study's order; written to `out` as JSON too."""
+def report(
+    jobs: Sequence[Job], finished: dict, markdown: bool, out: pathlib.Path | None, plot: pathlib.Path | None = None
+) -> str:
+    """The table of the finished runs, a row for each label in the study's order.
+
+    Args:
+      jobs, finished: as `make_jobs` and `train` return them.
+      markdown: whether it is a Markdown table.
+      out: JSON file for the numbers; None for none.
+      plot: PNG file for the accuracies over the epochs; None for none.
+
+    Raises:
+      RunError: a run has nothing to draw.
+    """
     groups: dict[str, list[table.Run]] = {}
     for job in jobs:
         if job in finished:
@@ -242,6 +254,8 @@ def report(jobs: Sequence[Job], finished: dict, markdown: bool, out: pathlib.Pat
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         table.write_json(out, numbers, runs)
+    if plot:
+        accuracy_curves.draw(plot, runs, order)
     return table.format_rows(numbers, markdown)
 
 
@@ -257,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (out or only or arguments.set):  # a part of a study must not replace the numbers of the whole
             out = pathlib.Path("benchmarks", "results", f"{arguments.dataset}_{arguments.study}.json")
         if finished:
-            print(report(jobs, finished, arguments.markdown, out))
+            print(report(jobs, finished, arguments.markdown, out, arguments.plot))
     except (InputError, table.RunError) as error:
         print(f"accuracy: error: {error}", file=sys.stderr)
         return 2
@@ -292,6 +306,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=pathlib.Path,
         help="where the numbers go (default: benchmarks/results/<data set>_<study>.json; none with --only or --set)",
     )
+    parser.add_argument("--plot", metavar="PNG", type=pathlib.Path, help="draw the test accuracies over the epochs")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     arguments = parser.parse_args(argv)
     arguments.study = arguments.study or next(iter(studies.STUDIES[arguments.dataset]))

@@ -50,6 +50,11 @@ class Run:
     def seed(self) -> str:
         return self.flags.get("seed", "0")
 
+    @property
+    def test_accuracies(self) -> list[float]:
+        """The test accuracy after each epoch."""
+        return [epoch["test_accuracy"] for epoch in self.results.get("history", ()) if "test_accuracy" in epoch]
+
     def number(self, *keys: str) -> float | None:
         """The number at results[key][key]..., or None where there is none."""
         value = self.results
@@ -186,7 +191,11 @@ def _provenance(group: Sequence[Run]) -> dict:
     names += ("train_seconds_per_meta_step", "split", "by_class_size")
     return {
         "flags": {name: value for name, value in group[0].flags.items() if name not in ("seed", "data_dir")},
-        "runs": [{name: run.results.get(name) for name in names} | {"versions": run.versions} for run in group],
+        "runs": [
+            {name: run.results.get(name) for name in names}
+            | {"test_accuracies": run.test_accuracies, "versions": run.versions}
+            for run in group
+        ],
     }
 
 

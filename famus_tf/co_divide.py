@@ -25,7 +25,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import mixture, semi_supervised, training
+from famus_tf import errors, mixture, semi_supervised, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Settings:
     lambda_u_ramp_epochs: int = 16
     seed: int = 0
 
+    @property
+    def least_split(self):
+        """Fewest examples of which batches can be made: of the pseudo-clean set, and of the others."""
+        both = self.batch_size if self.semi_supervised else 0
+        return max(self.meta_batch_size, both), both
+
 
 class Divisions(tf.train.experimental.PythonState):
     """What the networks' losses say of the labels, and the history of the run; saved with every checkpoint.
@@ -71,7 +77,6 @@ class Divisions(tf.train.experimental.PythonState):
       mixtures: list of their `mixture.Mixture`, None where the fit was degenerate.
       losses: float32 [networks, epochs, N]: min-max scaled losses of the last epochs, the newest last, NaN where not
         scanned.
-      raw_losses: float32 [networks, N], the newest as they are.
       accuracy: of each network on the given labels of what was scanned.
       history: list of one dict for each epoch that the networks have done together.
     """
@@ -80,7 +85,6 @@ class Divisions(tf.train.experimental.PythonState):
         self.epoch, self.history = -1, []
         self.splits, self.mixtures = [None] * num_networks, [None] * num_networks
         self.losses = np.zeros([num_networks, 0, num_examples], np.float32)
-        self.raw_losses = np.zeros([num_networks, num_examples], np.float32)
         self.accuracy = [0.0] * num_networks
 
     def serialize(self):
@@ -89,7 +93,7 @@ class Divisions(tf.train.experimental.PythonState):
         plain = {"epoch": self.epoch, "history": self.history, "accuracy": self.accuracy}
         plain["fallbacks"] = [split.fallback for split in self.splits] if known else []
         plain["mixtures"] = [None if one is None else dataclasses.asdict(one) for one in self.mixtures]
-        arrays = {"losses": self.losses, "raw_losses": self.raw_losses}
+        arrays = {"losses": self.losses}
         if known:
             arrays["clean"] = np.stack([split.clean for split in self.splits])
             arrays["probability"] = np.stack([split.clean_probability for split in self.splits])
@@ -101,7 +105,7 @@ class Divisions(tf.train.experimental.PythonState):
         with np.load(io.BytesIO(string_value)) as arrays:
             plain = json.loads(str(arrays["plain"]))
             self.epoch, self.history, self.accuracy = plain["epoch"], plain["history"], plain["accuracy"]
-            self.losses, self.raw_losses = arrays["losses"], arrays["raw_losses"]
+            self.losses = arrays["losses"]
             self.mixtures = [
                 None if one is None else mixture.Mixture(**{name: _tuples(value) for name, value in one.items()})
                 for one in plain["mixtures"]
@@ -124,6 +128,9 @@ class CoDivide:
       epochs: length of the run.
       learning_rate: function of an epoch -> alpha in it; None where the optimizers have a schedule of their own.
       is_clean: bool [N], which labels are right; None where nobody knows.
+
+    Raises:
+      InputError: an epoch has fewer examples than any split could do with.
     """
 
     def __init__(self, learners, feeds, scan, divisions, settings, epochs, learning_rate=None, is_clean=None):
@@ -131,6 +138,13 @@ class CoDivide:
         self._divisions, self._settings, self.epochs = divisions, settings, epochs
         self._learning_rate, self._is_clean = learning_rate, is_clean
         self._training = [None] * len(learners)
+        sample = feeds[0].sample(0)
+        count, (clean, noisy) = feeds[0].num_examples if sample is None else len(sample), settings.least_split
+        if (count + 1) // 2 < clean or count // 2 < noisy:
+            raise errors.InputError(
+                f"{count:,} training examples an epoch to split: expected at least {max(2 * clean - 1, 2 * noisy):,}, "
+                f"{clean:,} of them for a pseudo-clean batch"
+            )
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
@@ -139,9 +153,8 @@ class CoDivide:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._learners))]
-        divisions.raw_losses = np.stack([losses for losses, _ in scans])
         divisions.accuracy = [accuracy for _, accuracy in scans]
-        scaled = _scaled(divisions.raw_losses)[:, np.newaxis]
+        scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
         divisions.losses = np.concatenate([divisions.losses, scaled], axis=1)[:, -settings.loss_epochs :]
         for number, losses in enumerate(divisions.losses.mean(axis=1)):
             probability, divisions.mixtures[number] = mixture.clean_probability(losses, settings.seed)
@@ -149,8 +162,7 @@ class CoDivide:
                 losses,
                 probability,
                 settings.clean_threshold,
-                max(settings.meta_batch_size, settings.batch_size * settings.semi_supervised),
-                settings.batch_size * settings.semi_supervised,
+                *settings.least_split,
                 settings.seed + epoch,
             )
         divisions.epoch = epoch

@@ -24,6 +24,7 @@ _NO_EFFECT_ON_RESULT = frozenset(
         "eval_batch_size",
         "log_meta_gradient",
         "log_stage_times",
+        "export_network",
     }
 )
 

@@ -107,6 +107,25 @@ def test_the_training_set_is_split_once_an_epoch_after_the_warm_up():
         np.testing.assert_array_equal(split.clean, right)
 
 
+@pytest.mark.parametrize(
+    ("sample", "settings", "said"),
+    [
+        (None, {"batch_size": 31}, "60 training examples an epoch to split: expected at least 62, 31 of them"),
+        (None, {"meta_batch_size": 31}, "60 .* expected at least 61, 31 of them for a pseudo-clean batch"),
+        (None, {"batch_size": 99, "meta_batch_size": 31, "semi_supervised": False}, "60 .* expected at least 61, 31"),
+        (np.arange(10, 50), {"batch_size": 21}, "40 .* expected at least 42, 21 of them"),
+    ],
+)
+def test_too_few_examples_for_any_split_are_refused_before_the_warm_up(sample, settings, said):
+    samples = None if sample is None else {0: sample, 2: sample}
+    with pytest.raises(errors.InputError, match=said):
+        make_plan(samples=samples, **settings)
+    fewer = {name: value - 1 for name, value in settings.items() if name != "semi_supervised"}
+    plan, parts = make_plan(samples=samples, **(settings | fewer))
+    plan.begin_epoch(2)
+    assert all(split.clean.any() for split in parts.divisions.splits)
+
+
 def test_of_a_sample_only_what_is_in_it_is_split():
     sample = np.arange(10, 50)
     plan, parts = make_plan(samples={2: sample})
@@ -217,7 +236,6 @@ def test_the_mixture_is_fitted_to_the_mean_of_the_last_epochs_scaled_losses(last
         low, high = losses.min(1, keepdims=True), losses.max(1, keepdims=True)
         expected = ((losses - low) / (high - low))[-last:]
         np.testing.assert_allclose(parts.divisions.losses[number], expected, atol=1e-6)
-        np.testing.assert_array_equal(parts.divisions.raw_losses[number], parts.scan.found[number - 2])
         probability, fitted = mixture.clean_probability(expected.mean(0), seed=3)
         np.testing.assert_allclose(parts.divisions.splits[number].clean_probability, probability, atol=1e-4)
         np.testing.assert_allclose(parts.divisions.mixtures[number].means, fitted.means, rtol=1e-5)
@@ -325,9 +343,8 @@ def test_divisions_are_saved_and_come_back(make, tmp_path):
     tf.train.Checkpoint(state=again).read(str(tmp_path / "saved")).assert_consumed()
     assert (again.epoch, again.history, again.accuracy) == (divisions.epoch, divisions.history, divisions.accuracy)
     assert again.mixtures == divisions.mixtures
-    for name in ("losses", "raw_losses"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(divisions, name))
-        assert getattr(again, name).dtype == np.float32
+    np.testing.assert_array_equal(again.losses, divisions.losses)
+    assert again.losses.dtype == np.float32
     for found, expected in zip(again.splits, divisions.splits, strict=True):
         assert (found is None) == (expected is None)
         if expected is not None:

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import config, distribution, errors, experiment, experiment_parts, experiment_run, mixture
-from tests import co_divide_runs
+from tests import co_divide_runs, small_networks
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    return co_divide_runs.save_network(tmp_path_factory.mktemp("networks") / "bn.keras", batch_norm=True)
+    return small_networks.save_convolution(tmp_path_factory.mktemp("networks") / "bn.keras")
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,7 @@ def test_the_quality_of_the_splits(finished, network):
     is_clean = experiment_parts.make_bundle(settings_of(workdir, network)).is_clean
     divisions, _ = co_divide_runs.state_of(workdir, networks=2)
     assert divisions.epoch == co_divide_runs.WARM_UP + 1
-    for split, said, losses, raw in zip(
-        divisions.splits, results["history"][-1]["split"], divisions.losses, divisions.raw_losses, strict=True
-    ):
+    for split, said, (losses,) in zip(divisions.splits, results["history"][-1]["split"], divisions.losses, strict=True):
         p = split.clean_probability
         wins = p[is_clean][:, None] - p[~is_clean][None, :]
         assert said["auc"] == pytest.approx(((wins > 0) + 0.5 * (wins == 0)).mean())
@@ -95,9 +93,8 @@ def test_the_quality_of_the_splits(finished, network):
         assert said["fallback"] == "" and (said["clean"], said["noisy"]) == (taken.sum(), (~taken).sum())
         assert said["precision"] == pytest.approx(is_clean[taken].mean())
         assert said["recall"] == pytest.approx(taken[is_clean].mean())
-        scaled = (raw - raw.min()) / (raw.max() - raw.min())
-        np.testing.assert_allclose(losses, [scaled], atol=1e-6)
-        np.testing.assert_allclose(mixture.clean_probability(scaled, seed=0)[0], p, atol=1e-3)
+        assert (losses.min(), losses.max()) == (0.0, 1.0)
+        np.testing.assert_allclose(mixture.clean_probability(losses, seed=0)[0], p, atol=1e-3)
     assert (divisions.splits[0].clean != divisions.splits[1].clean).any()
 
 
@@ -148,10 +145,14 @@ def test_the_mean_of_both_networks_logits_is_exported(finished, parts):
 
 
 def test_export_mode_writes_the_checkpoint_again(finished, network, capsys):
+    """Either kind, whatever the run itself exported."""
     workdir, _ = finished
     images = tf.constant(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 1), np.uint8))
     before = exported_logits(workdir, images)
     (workdir / "export" / "saved_model.pb").unlink()
+    experiment.run(settings_of(workdir, network, mode="export", export_network="better"))
+    assert (exported_logits(workdir, images) != before).any()
+    assert "with the better test accuracy" in capsys.readouterr().out
     experiment.run(settings_of(workdir, network, mode="export"))
     np.testing.assert_array_equal(exported_logits(workdir, images), before)
     assert "exported: the mean of both networks' logits" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import pytest
 
 from famus_tf import main
 from famus_tf.data import cifar
+from tests import small_networks
 
 FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
 
@@ -117,6 +118,10 @@ _FOLDERS = {f"{split}/{name}": count for split, count in (("train", 18), ("test"
 def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_path, capsys):
     make_tree(tmp_path / "data")
     command = [*_debug(flag_file), *changes]
+    if flag_file not in ("cifar10_noisy.cfg", "cifar10_longtail.cfg"):  # whose runs are just as debug.cfg shrinks them
+        size = {"folder.cfg": (64, 64, 3), "fashion_mnist_pseudo_clean.cfg": (28, 28, 1)}.get(flag_file, (32, 32, 3))
+        network = small_networks.save_convolution(tmp_path / "a.keras", True, size, expected["classes"])
+        command.append(f"--network={network}")
     assert main.main([*command, *_places(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert f"{expected['dataset']}: " in said and f"in {expected['classes']} classes" in said

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from famus_tf import main
+from tests import small_networks
 
 FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
 
@@ -56,7 +57,11 @@ def _cnwl(root, rate="0.4"):
 
 def _run(flag_file, root, *changes):
     overlays = [f"--flagfile={FLAGS / flag_file}", f"--flagfile={FLAGS / 'debug.cfg'}"]
-    return main.main(["main.py", *overlays, f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}", *changes])
+    network = root / "a.keras"
+    if not network.exists():
+        small_networks.save_convolution(network, True, (32, 32, 3), 14 if flag_file == "clothing1m.cfg" else 100)
+    places = f"--network={network}", f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}"
+    return main.main(["main.py", *overlays, *places, *changes])
 
 
 def _check_algorithm_2(results, is_known):

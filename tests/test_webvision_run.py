@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 
 from famus_tf import main
+from tests import small_networks
 
 FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _WNIDS = ("n02012849", "n01440764", "n03126707", "n01443537")
@@ -38,7 +39,8 @@ def command(tmp_path):
     # Without the meta steps, whose tracing takes the longest.
     small = ("--webvision_classes=3", "--image_size=32", "--method=cross_entropy")
     overlay = f"--flagfile={FLAGS / 'debug.cfg'}"
-    return ["main.py", f"--flagfile={FLAGS / 'webvision.cfg'}", overlay, *small, *places]
+    network = small_networks.save_convolution(tmp_path / "a.keras", True, (32, 32, 3), 3)
+    return ["main.py", f"--flagfile={FLAGS / 'webvision.cfg'}", overlay, *small, f"--network={network}", *places]
 
 
 def test_training_and_inspection(command, tmp_path, capsys):

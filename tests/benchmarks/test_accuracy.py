@@ -33,9 +33,11 @@ if config.run.seed == 13:
 cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 time.sleep(0.2)
 (workdir / "results.json").write_text(json.dumps({{
-    "test_accuracy": {{"peak": 0.9, "last": 0.8}}, "train_seconds_per_step": 0.01 * (1 + config.run.seed),
+    "test_accuracy": {{"peak": 0.9, "last": 0.8}}, "history": [{{"test_accuracy": one}} for one in {history!r}],
+    "train_seconds_per_step": 0.01 * (1 + config.run.seed),
     "cores": cores, "threads": [os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]]}}))
 """
+HISTORY = [0.5, 0.9, 0.8]
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def stub(tmp_path, monkeypatch):
     """Replaces the training program; returns the function that lists the calls it got."""
     calls = tmp_path / "calls"
     script = tmp_path / "stub.py"
-    script.write_text(STUB.format(root=str(ROOT), calls=str(calls), hang=str(tmp_path / "hang")))
+    script.write_text(STUB.format(root=str(ROOT), calls=str(calls), hang=str(tmp_path / "hang"), history=HISTORY))
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
     python.chmod(0o755)
@@ -90,8 +92,9 @@ def test_jobs_are_all_methods_of_one_seed_after_the_other(tmp_path):
 def test_runs_have_cores_of_their_own_and_make_a_table(stub, tmp_path, capsys):
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     parallel = min(2, os.cpu_count())
-    out = tmp_path / "out.json"
-    assert run(tmp_path, "--only=cross_entropy,famus", "--seeds=0,1", f"--parallel={parallel}", f"--json={out}") == 0
+    out, plot = tmp_path / "out.json", tmp_path / "curves.png"
+    options = [f"--parallel={parallel}", f"--json={out}", f"--plot={plot}"]
+    assert run(tmp_path, "--only=cross_entropy,famus", "--seeds=0,1", *options) == 0
     printed = capsys.readouterr().out
     assert printed.count(" elapsed, ") == 4
     assert "test accuracy 80.0 (peak 90.0)" in printed
@@ -100,7 +103,10 @@ def test_runs_have_cores_of_their_own_and_make_a_table(stub, tmp_path, capsys):
         ["cross-entropy", "0, 1", "90.0 ± 0.0", "80.0 ± 0.0", "0.0150"],
         ["FaMUS", "0, 1", "90.0 ± 0.0", "80.0 ± 0.0", "0.0150"],
     ]
-    assert [row["flags"]["method"] for row in json.loads(out.read_text())] == ["cross_entropy", "mw_net"]
+    rows = json.loads(out.read_text())
+    assert [row["flags"]["method"] for row in rows] == ["cross_entropy", "mw_net"]
+    assert [one["test_accuracies"] for row in rows for one in row["runs"]] == [HISTORY] * 4
+    assert plot.read_bytes().startswith(b"\x89PNG")
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
     if own and len(own) >= 2:
         parts = {tuple(result["cores"]) for result in results}

@@ -1,0 +1,39 @@
+"""Draws the test accuracy over the epochs, a line for each method: what is learned, and what is lost again."""
+
+import pathlib
+from collections.abc import Sequence
+
+import matplotlib.figure
+import numpy as np
+
+from benchmarks import table
+
+
+def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> None:
+    """Writes a PNG file: of each group its runs' mean, in a band from the smallest to the largest.
+
+    Args:
+      path: of the file.
+      groups: runs that differ in the seed only; of runs of several lengths the epochs that all have are drawn.
+      labels: one for each group.
+
+    Raises:
+      RunError: a run's history has no epoch with a test accuracy.
+    """
+    figure = matplotlib.figure.Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for runs, label in zip(groups, labels, strict=True):
+        accuracies = [run.test_accuracies for run in runs]
+        length = min(len(one) for one in accuracies)
+        if not length:
+            raise table.RunError(f"{label}: no history of test accuracies; expected runs of an epoch or more")
+        rows = 100 * np.array([one[:length] for one in accuracies])
+        epochs, mean = np.arange(1, length + 1), rows.mean(0)
+        (line,) = axes.plot(epochs, mean, marker="o", markersize=3, label=f"{label}: {mean[-1]:.1f} in the end")
+        if len(rows) > 1:
+            axes.fill_between(epochs, rows.min(0), rows.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch", ylabel="test accuracy (%)")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
