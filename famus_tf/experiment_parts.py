@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from famus_tf import distribution, dtype_policy, errors, famus, feed, learning_rates, losses, networks
-from famus_tf.data import bad_images, in_memory, options, resized_copy, sampling, sources
+from famus_tf.data import bad_images, in_memory, label_plan, options, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.losses import semi_supervised
 from famus_tf.meta import learners, objectives, selectors
@@ -31,7 +31,7 @@ def make_bundle(config):
     bundle = bundles.make_bundle(
         source,
         meta_per_class=data.meta_per_class,
-        plan=_of_the_same_names(bundles.LabelPlan, data),
+        plan=_of_the_same_names(label_plan.LabelPlan, data),
         train_limit=data.train_limit,
         seed=config.run.seed,
     )

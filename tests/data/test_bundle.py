@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import bundle
+from famus_tf.data import bundle, label_plan
 
 _COUNTS = (30, 12, 45, 20)
 
@@ -30,13 +30,13 @@ def _source(counts=_COUNTS):
     )
 
 
-_PLAN_FIELDS = {field.name for field in dataclasses.fields(bundle.LabelPlan)}
+_PLAN_FIELDS = {field.name for field in dataclasses.fields(label_plan.LabelPlan)}
 
 
 def _make(source, **changes):
     arguments = {"meta_per_class": 5, "noise_rate": 0.4, "train_limit": 0, "seed": 0} | changes
     plan = {name: arguments.pop(name) for name in _PLAN_FIELDS & arguments.keys()}
-    return bundle.make_bundle(source, plan=bundle.LabelPlan(**plan), **arguments)
+    return bundle.make_bundle(source, plan=label_plan.LabelPlan(**plan), **arguments)
 
 
 def test_channel_statistics_against_numpy():

@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, own_images
+from famus_tf.data import bundle, image_files, label_plan, own_images
 from famus_tf.data.options import Options
 
 _OPTIONS = Options()
@@ -34,7 +34,7 @@ def test_folders_with_splits(tmp_path):
     np.testing.assert_array_equal(source.meta.labels, [0, 0, 1, 1])
     assert source.train_images.paths[0].decode() == str(tmp_path / "train" / "cat" / "0.png")
     assert source.train_images.shape == (8, 40, 40, 3)
-    made = bundle.make_bundle(source, meta_per_class=10, plan=bundle.LabelPlan(), seed=0)
+    made = bundle.make_bundle(source, meta_per_class=10, plan=label_plan.LabelPlan(), seed=0)
     assert len(made.train_labels) == 8 and made.train_true_labels is None and made.actual_noise_rate is None
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     assert not set(made.meta_index) & set(made.train_index)
@@ -44,7 +44,7 @@ def test_folders_with_splits(tmp_path):
 def test_folders_without_meta_and_with_val(tmp_path):
     source = own_images.load_folder(_tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}), _OPTIONS)
     assert source.meta is None and len(source.test_labels) == 4
-    plan = bundle.LabelPlan(noise="symmetric", noise_rate=0.5)
+    plan = label_plan.LabelPlan(noise="symmetric", noise_rate=0.5)
     made = bundle.make_bundle(source, meta_per_class=2, plan=plan, seed=0)
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(
