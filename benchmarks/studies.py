@@ -109,6 +109,11 @@ STUDIES = {
             row: [*_PSEUDO_CLEAN[row], "--noise_rate=0.6", "--augment=crop_flip"]
             for row in ("cross-entropy", "Algorithm 2 + FaMUS")
         },
+        # What the noise of the sampled meta gradient costs.
+        "symmetric_60_meta_step": {
+            "Algorithm 2 exact": ["--noise_rate=0.6", "--selector=all"],
+            "Algorithm 2 + FaMUS, meta_learning_rate 1e-4": ["--noise_rate=0.6", "--meta_learning_rate=1e-4"],
+        },
         "asymmetric_40": _with_noise(
             "--noise=asymmetric", "--noise_rate=0.4", "--lambda_u=0", "--confidence_penalty=1"
         ),
