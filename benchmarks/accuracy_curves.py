@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import matplotlib.figure
 import numpy as np
 
-from benchmarks import table
+from benchmarks import bands, table
 
 
 def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> None:
@@ -28,12 +28,7 @@ def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequ
         if not length:
             raise table.RunError(f"{label}: no history of test accuracies; expected runs of an epoch or more")
         rows = 100 * np.array([one[:length] for one in accuracies])
-        epochs, mean = np.arange(1, length + 1), rows.mean(0)
-        (line,) = axes.plot(epochs, mean, marker="o", markersize=3, label=f"{label}: {mean[-1]:.1f} in the end")
-        if len(rows) > 1:
-            axes.fill_between(epochs, rows.min(0), rows.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+        bands.draw(axes, np.arange(1, length + 1), rows, f"{label}: {rows[:, -1].mean():.1f} in the end")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch", ylabel="test accuracy (%)")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    bands.save(path, figure)

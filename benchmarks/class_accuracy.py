@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import matplotlib.figure
 import numpy as np
 
-from benchmarks import table
+from benchmarks import bands, table
 
 
 def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
@@ -59,20 +59,12 @@ def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequ
     for number, (rows, label) in enumerate(zip(accuracies, labels, strict=True)):
         mean = 100 * rows.mean()
         style = "-" if number < 5 else "--"
-        (line,) = axes.plot(
-            place, 100 * rows.mean(0), style, marker="o", markersize=4, label=f"{label}: mean {mean:.1f}"
-        )
-        if len(rows) > 1:
-            axes.fill_between(
-                place, 100 * rows.min(0), 100 * rows.max(0), color=line.get_color(), alpha=0.12, linewidth=0
-            )
+        bands.draw(axes, place, 100 * rows, f"{label}: mean {mean:.1f}", style)
     if len(names) <= 30:
         ticks = [f"{name}\n{count:,}" for name, count in zip(names, counts, strict=True)]
         axes.set_xticks(place, ticks, fontsize=8)
     axes.set(xlabel="class and its training images, the largest first", ylabel="test accuracy (%)")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    bands.save(path, figure)
     lines = {label: rows.tolist() for label, rows in zip(labels, accuracies, strict=True)}
     return {"classes": names, "training_images": counts.tolist(), "test_accuracy": lines}
 

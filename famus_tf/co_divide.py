@@ -25,7 +25,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors, mixture, semi_supervised, training
+from famus_tf import mixture, semi_supervised, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +138,8 @@ class CoDivide:
         self._divisions, self._settings, self.epochs = divisions, settings, epochs
         self._learning_rate, self._is_clean = learning_rate, is_clean
         self._training = [None] * len(learners)
-        sample = feeds[0].sample(0)
-        count, (clean, noisy) = feeds[0].num_examples if sample is None else len(sample), settings.least_split
-        if (count + 1) // 2 < clean or count // 2 < noisy:
-            raise errors.InputError(
-                f"{count:,} training examples an epoch to split: expected at least {max(2 * clean - 1, 2 * noisy):,}, "
-                f"{clean:,} of them for a pseudo-clean batch"
-            )
+        count = len(self._examples(0))
+        mixture.lower_half(count, *settings.least_split, f"{count:,} training examples in an epoch")
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
@@ -191,14 +186,17 @@ class CoDivide:
         known = zip(found, divisions.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
+    def _examples(self, epoch):
+        """Positions of what an epoch goes through, the same for both networks."""
+        sample = self._feeds[0].sample(epoch)
+        return np.arange(self._feeds[0].num_examples) if sample is None else sample
+
     def _other_split(self, number):
         return self._divisions.splits[len(self._learners) - 1 - number]
 
     def _warm_up(self, number, epoch):
         """One epoch of plain training on all images."""
-        feed, size = self._feeds[number], 2 * self._settings.batch_size
-        sample = self._feeds[0].sample(epoch)
-        among = np.arange(feed.num_examples) if sample is None else sample
+        feed, size, among = self._feeds[number], 2 * self._settings.batch_size, self._examples(epoch)
         steps = max(len(among) // size, 1)
 
         def batches(first):

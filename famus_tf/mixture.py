@@ -120,6 +120,26 @@ class Split:
         return np.flatnonzero(self.scanned & ~self.clean).astype(np.int64)
 
 
+def lower_half(count, least_clean, least_noisy, what):
+    """Size of the half that `split` takes where nothing else will do, rounded up.
+
+    Args:
+      count: number of examples.
+      least_clean, least_noisy: fewest examples that this half and the other may have.
+      what: the examples, for the error.
+
+    Raises:
+      InputError: a half is too few.
+    """
+    lower, upper = count - count // 2, count // 2
+    if lower < least_clean or upper < least_noisy:
+        raise errors.InputError(
+            f"{what}: expected at least {least_clean:,} clean and {least_noisy:,} others, and halves have {lower:,} "
+            f"and {upper:,}"
+        )
+    return lower
+
+
 def split(losses, probability, threshold, least_clean, least_noisy, seed):
     """Takes as clean what has a probability above the threshold, or half of the examples where that leaves too few.
 
@@ -147,13 +167,8 @@ def split(losses, probability, threshold, least_clean, least_noisy, seed):
     below = len(scanned) - above
     if above >= least_clean and below >= least_noisy:
         return Split(probability, clean, "")
-    lower, upper = len(scanned) - len(scanned) // 2, len(scanned) // 2
-    if lower < least_clean or upper < least_noisy:
-        raise errors.InputError(
-            f"{len(scanned):,} scanned examples, {above:,} of them with a clean probability above {threshold:g}: "
-            f"expected at least {least_clean:,} clean and {least_noisy:,} others, and halves have {lower:,} and "
-            f"{upper:,}"
-        )
+    what = f"{len(scanned):,} scanned examples, {above:,} of them with a clean probability above {threshold:g}"
+    lower = lower_half(len(scanned), least_clean, least_noisy, what)
     ties = np.random.default_rng(seed).permutation(len(scanned))
     order = np.lexsort((ties, np.asarray(losses)[scanned]))
     clean = np.zeros(len(probability), bool)

@@ -48,6 +48,19 @@ def without_pictures(monkeypatch):
 
 
 @contextlib.contextmanager
+def scans(found):
+    """Appends the losses [networks, N], as they are, of each scan in this context to a list."""
+    scaled = co_divide._scaled
+
+    def watched(losses):
+        found.append(losses)
+        return scaled(losses)
+
+    with mock.patch.object(co_divide, "_scaled", watched):
+        yield
+
+
+@contextlib.contextmanager
 def copied_in_mid_epoch(workdir, copy):
     """Lets a run write two checkpoints: at its end, and in the first epoch after the warm-up when the last network has
     done two or three steps of its turn. `copy` becomes a run directory that stops with the latter, as if killed there.

@@ -110,15 +110,16 @@ def test_the_training_set_is_split_once_an_epoch_after_the_warm_up():
 @pytest.mark.parametrize(
     ("sample", "settings", "said"),
     [
-        (None, {"batch_size": 31}, "60 training examples an epoch to split: expected at least 62, 31 of them"),
-        (None, {"meta_batch_size": 31}, "60 .* expected at least 61, 31 of them for a pseudo-clean batch"),
-        (None, {"batch_size": 99, "meta_batch_size": 31, "semi_supervised": False}, "60 .* expected at least 61, 31"),
-        (np.arange(10, 50), {"batch_size": 21}, "40 .* expected at least 42, 21 of them"),
+        (None, {"batch_size": 31}, "at least 31 clean and 31 others, and halves have 30 and 30"),
+        (None, {"meta_batch_size": 31}, "at least 31 clean and 8 others, and halves have 30 and 30"),
+        (None, {"batch_size": 99, "meta_batch_size": 31, "semi_supervised": False}, "at least 31 clean and 0 others, "),
+        (np.arange(10, 51), {"batch_size": 21}, "at least 21 clean and 21 others, and halves have 21 and 20"),
     ],
 )
 def test_too_few_examples_for_any_split_are_refused_before_the_warm_up(sample, settings, said):
     samples = None if sample is None else {0: sample, 2: sample}
-    with pytest.raises(errors.InputError, match=said):
+    count = N if sample is None else len(sample)
+    with pytest.raises(errors.InputError, match=f"^{count} training examples in an epoch: expected {said}"):
         make_plan(samples=samples, **settings)
     fewer = {name: value - 1 for name, value in settings.items() if name != "semi_supervised"}
     plan, parts = make_plan(samples=samples, **(settings | fewer))

@@ -120,7 +120,7 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, expected, tmp_
     command = [*_debug(flag_file), *changes]
     if flag_file not in ("cifar10_noisy.cfg", "cifar10_longtail.cfg"):  # whose runs are just as debug.cfg shrinks them
         size = {"folder.cfg": (64, 64, 3), "fashion_mnist_pseudo_clean.cfg": (28, 28, 1)}.get(flag_file, (32, 32, 3))
-        network = small_networks.save_convolution(tmp_path / "a.keras", True, size, expected["classes"])
+        network = small_networks.save_convolutions(tmp_path / "a.keras", True, size, expected["classes"])
         command.append(f"--network={network}")
     assert main.main([*command, *_places(tmp_path)]) == 0
     said = capsys.readouterr().out

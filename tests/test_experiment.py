@@ -48,7 +48,7 @@ def weights(workdir):
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    return small_networks.save_convolution(tmp_path_factory.mktemp("networks") / "small.keras")
+    return small_networks.save_convolutions(tmp_path_factory.mktemp("networks") / "small.keras", count=2)
 
 
 @pytest.fixture(scope="module")
@@ -133,20 +133,14 @@ VARIANTS = {
     "mw_net": {},
     "cross_entropy": {"method": "cross_entropy"},
     "l2r": {"method": "l2r"},
-    "mlc": {
-        "method": "mlc",
-        "selector": "random",
-        "expected_layers": 2,
-        "virtual_learning_rate": 0.05,
-        "meta_learning_rate": 2.0,
-    },
+    "mlc": {"method": "mlc", "selector": "random", "virtual_learning_rate": 0.05, "meta_learning_rate": 2.0},
     "one_loop_every_2": {"schedule": "one_loop", "meta_every": 2},
 }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_loop_is_fit(tmp_path, network, name):
-    settings = config.from_values(SHORT | VARIANTS[name] | {"network": network} | {"workdir": str(tmp_path / "loop")})
+    settings = config.from_values(SHORT | VARIANTS[name] | {"network": network, "workdir": str(tmp_path / "loop")})
     experiment.run(settings)
     bundle = experiment_parts.make_bundle(settings)
     trainer = experiment_parts.make_trainer(settings, bundle, 10)
@@ -161,7 +155,7 @@ def test_the_loop_is_fit(tmp_path, network, name):
     progress.Checkpoints([trainer], [done], tmp_path / "fit" / "checkpoints").save()
     loop, fit = weights(tmp_path / "loop"), weights(tmp_path / "fit")
     model = {name for name in fit if "_means" not in name and "metrics" not in name and "loss_tracker" not in name}
-    assert len(model) > 10
+    assert len(model) > 20
     for name in model:
         np.testing.assert_allclose(loop[name], fit[name], rtol=1e-5, atol=1e-6, err_msg=name)
 

@@ -59,7 +59,7 @@ def _run(flag_file, root, *changes):
     overlays = [f"--flagfile={FLAGS / flag_file}", f"--flagfile={FLAGS / 'debug.cfg'}"]
     network = root / "a.keras"
     if not network.exists():
-        small_networks.save_convolution(network, True, (32, 32, 3), 14 if flag_file == "clothing1m.cfg" else 100)
+        small_networks.save_convolutions(network, True, (32, 32, 3), 14 if flag_file == "clothing1m.cfg" else 100)
     places = f"--network={network}", f"--data_dir={root / 'data'}", f"--workdir={root / 'run'}"
     return main.main(["main.py", *overlays, *places, *changes])
 

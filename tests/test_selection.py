@@ -37,7 +37,7 @@ def test_the_best_epochs_weights_are_exported(tree, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(selection, "best_epoch", lambda history: history[min(1, len(history) - 1)] if history else None)
     command = ["main.py", "--dataset=folder", f"--data_dir={tree}", f"--workdir={tmp_path / 'run'}"]
     command += ["--train_steps=35", "--batch_size=12", "--meta_batch_size=12", "--lr_schedule=constant"]
-    network = small_networks.save_convolution(tmp_path / "a.keras", True, (8, 8, 1), 3)
+    network = small_networks.save_convolutions(tmp_path / "a.keras", True, (8, 8, 1), 3)
     command += ["--base_learning_rate=0.3", f"--network={network}"]
     assert main.main(command) == 0
     said = capsys.readouterr().out

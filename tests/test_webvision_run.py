@@ -39,7 +39,7 @@ def command(tmp_path):
     # Without the meta steps, whose tracing takes the longest.
     small = ("--webvision_classes=3", "--image_size=32", "--method=cross_entropy")
     overlay = f"--flagfile={FLAGS / 'debug.cfg'}"
-    network = small_networks.save_convolution(tmp_path / "a.keras", True, (32, 32, 3), 3)
+    network = small_networks.save_convolutions(tmp_path / "a.keras", True, (32, 32, 3), 3)
     return ["main.py", f"--flagfile={FLAGS / 'webvision.cfg'}", overlay, *small, f"--network={network}", *places]
 
 
