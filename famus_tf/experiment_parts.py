@@ -97,7 +97,7 @@ def make_trainer(config, bundle, total_steps, metrics=(), number=0):
         optimizer=keras.optimizers.SGD(
             rate_of_epoch(config)(0)
             if config.co_divide.mixes
-            else _learning_rate(optimization, total_steps, steps_per_epoch(config, bundle)),
+            else learning_rate(optimization, total_steps, steps_per_epoch(config, bundle)),
             momentum=optimization.momentum,
             nesterov=optimization.nesterov,
         ),
@@ -158,7 +158,7 @@ def make_loss(config, bundle):
     counts = np.bincount(bundle.train_labels, minlength=bundle.num_classes)
     focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
     builders = {
-        "cross_entropy": lambda: losses.Focal(0.0) if flags.drw_epoch else None,
+        "cross_entropy": lambda: losses.CrossEntropy() if flags.drw_epoch else None,
         "focal": lambda: focal(flags.focal_gamma),
         "class_balanced_focal": lambda: focal(flags.focal_gamma),
         "ldam": lambda: losses.LDAM(counts, flags.ldam_margin),
@@ -187,16 +187,26 @@ def _make_selector(method, seed):
     return builders[method.selector]()
 
 
-def _learning_rate(optimization, total_steps, steps_per_epoch):
+def learning_rate(optimization, total_steps, steps_per_epoch):
+    """alpha by the number of steps done, a number or a schedule; `optimization` is a `config.OptimizationConfig`."""
     course = _course(optimization, total_steps, steps_per_epoch)
     warmup = optimization.warmup_epochs * steps_per_epoch
     return learning_rates.WarmUp(course, warmup) if warmup else course
 
 
 def rate_of_epoch(config):
-    """Function of an epoch, counted from 0, -> alpha in it: where epochs differ in their number of steps."""
-    course = _learning_rate(config.optimization, config.optimization.epochs, 1)
-    return lambda epoch: float(course(epoch + 0.5)) if callable(course) else course
+    """Function of an epoch, counted from 0, -> alpha in it: where epochs differ in their number of steps.
+
+    The course is taken in the middle of the epoch, the warm-up as (epoch + 1) / warmup_epochs, as LDAM's code has it.
+    """
+    course = _course(config.optimization, config.optimization.epochs, 1)
+    warmup = max(config.optimization.warmup_epochs, 1)
+
+    def rate(epoch):
+        alpha = float(course(epoch + 0.5)) if callable(course) else course
+        return alpha * min((epoch + 1) / warmup, 1.0)
+
+    return rate
 
 
 def _course(optimization, total_steps, steps_per_epoch):
@@ -206,8 +216,7 @@ def _course(optimization, total_steps, steps_per_epoch):
     if optimization.lr_schedule == "step" and optimization.lr_boundaries:
         unit = steps_per_epoch if optimization.epochs else 1
         boundaries = [round(boundary * unit) for boundary in optimization.lr_boundaries]
-        values = [alpha * optimization.lr_decay**power for power in range(len(boundaries) + 1)]
-        return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+        return learning_rates.StepDecay(alpha, boundaries, optimization.lr_decay)
     return alpha
 
 

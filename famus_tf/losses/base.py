@@ -1,8 +1,43 @@
 """What all losses share."""
 
+import tensorflow as tf
+
+from famus_tf.meta import replicas
+
+
+def over_their_mean(weight):
+    """Weights divided by their mean over the global batch.
+
+    The plain mean of losses with them is sum(w l) / sum(w). May not stand in a `tf.cond`, as no sum over replicas may.
+
+    Args:
+      weight: of each example, float [n].
+
+    Returns:
+      Float [n].
+    """
+    examples = tf.cast(tf.shape(weight)[0] * replicas.count(), weight.dtype)
+    return weight * examples / replicas.all_reduce_sum(tf.reduce_sum(weight))
+
 
 class Loss:
     """A loss that Keras can save with a meta-learner: `get_config` gives its constructor's arguments."""
+
+    def class_weighted(self, labels, logits, weight, step=None):
+        """The losses where each example has the weight of its class, divided by the batch's mean weight.
+
+        Their mean is PyTorch's `cross_entropy(weight=w)`, sum(w l) / sum(w), by which the code of LDAM weights.
+
+        Args:
+          labels: class ids [n] or distributions [n, c].
+          logits: [n, c].
+          weight: of each example, [n], of the losses' type.
+          step: number of steps done.
+
+        Returns:
+          Float [n].
+        """
+        return over_their_mean(weight) * self(labels, logits, step)
 
     @classmethod
     def from_config(cls, config):

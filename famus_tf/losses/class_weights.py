@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.losses import base
-from famus_tf.meta import objectives
+from famus_tf.meta import layers, objectives
 
 
 def effective_number_weights(counts, beta):
@@ -38,14 +38,16 @@ def effective_number_weights(counts, beta):
 
 @keras.saving.register_keras_serializable("famus_tf")
 class ClassWeighted(base.Loss):
-    """Another loss times a weight for the example's class.
+    """Another loss with a weight for the example's class, put where the loss's source puts it.
 
     Deferred re-weighting (DRW; Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
     NeurIPS 2019, section 3.3) is this with weights from `effective_number_weights(counts, 0.9999)` and a `first_step`
     late in the training; the class-balanced focal loss is it with `Focal` or `SigmoidFocal` from the first step on.
+    Each loss's `class_weighted` says what the weights do to it.
 
     Args:
-      loss: function of labels, logits and the step.
+      loss: one of `famus_tf.losses`; or a function of labels, logits and the step, which is weighted as the
+        cross-entropy is.
       weights: of each class, float [c].
       first_step: the number of optimizer steps after which the weights hold; before, all are 1.
     """
@@ -55,12 +57,14 @@ class ClassWeighted(base.Loss):
 
     def __call__(self, labels, logits, step=None):
         """The loss of each example, [n]; without a step the weights hold."""
-        losses = self.loss(labels, logits, step)
-        y = objectives.as_distributions(labels, tf.cast(logits, losses.dtype))
-        weight = tf.linalg.matvec(y, tf.constant(self.weights, losses.dtype))
+        y = objectives.as_distributions(labels, layers.at_least_float32(logits))
+        weight = tf.linalg.matvec(y, tf.constant(self.weights, y.dtype))
         if step is not None and self.first_step > 0:
             weight = tf.where(tf.cast(step, tf.int64) >= self.first_step, weight, tf.ones_like(weight))
-        return weight * losses
+        weigh = getattr(self.loss, "class_weighted", None)
+        if weigh is None:
+            return base.over_their_mean(weight) * self.loss(labels, logits, step)
+        return weigh(labels, logits, weight, step)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""

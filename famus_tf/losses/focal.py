@@ -18,6 +18,9 @@ class Focal(base.Loss):
     Keras's `CategoricalFocalCrossentropy` is the same but for this: it cuts p off at 1e-7, so that an example which is
     wrong with so much confidence has no gradient.
 
+    With a weight w for the class it is (1 - p_y^w)^gamma (-w log p_y): that code weights the cross-entropy before it
+    takes the probability back from it, and does not divide by the sum of the weights.
+
     Args:
       gamma: 0 or more; 0 is the cross-entropy.
 
@@ -31,10 +34,17 @@ class Focal(base.Loss):
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
-        logits = layers.at_least_float32(logits)
-        log_p = tf.nn.log_softmax(logits)
-        weight = tf.pow(tf.maximum(-tf.math.expm1(log_p), _TINY), tf.cast(self.gamma, logits.dtype))
-        return tf.reduce_sum(objectives.as_distributions(labels, logits) * weight * -log_p, axis=-1)
+        return self._of(labels, tf.nn.log_softmax(layers.at_least_float32(logits)))
+
+    def class_weighted(self, labels, logits, weight, step=None):
+        """The loss of each example, [n], the weight inside of the probability; see the class."""
+        del step
+        log_p = tf.nn.log_softmax(layers.at_least_float32(logits))
+        return self._of(labels, weight[:, tf.newaxis] * log_p)
+
+    def _of(self, labels, log_p):
+        modulator = tf.pow(tf.maximum(-tf.math.expm1(log_p), _TINY), tf.cast(self.gamma, log_p.dtype))
+        return tf.reduce_sum(objectives.as_distributions(labels, log_p) * modulator * -log_p, axis=-1)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -46,7 +56,8 @@ class SigmoidFocal(Focal):
     """The sum over all classes of the focal loss of "it is this one", p = sigmoid(logit) for each by itself.
 
     The form in which the class-balanced loss was published (Cui et al., "Class-Balanced Loss Based on Effective Number
-    of Samples", CVPR 2019). Arguments and result as in `Focal`.
+    of Samples", CVPR 2019). Arguments and result as in `Focal`. As in its code, the weight of a class multiplies the
+    example's loss, and is not divided by the sum of the weights.
     """
 
     def __call__(self, labels, logits, step=None):
@@ -60,6 +71,10 @@ class SigmoidFocal(Focal):
             return tf.pow(tf.maximum(tf.sigmoid(-z), _TINY), gamma) * tf.math.softplus(-z)
 
         return tf.reduce_sum(y * parts(logits) + (1.0 - y) * parts(-logits), axis=-1)
+
+    def class_weighted(self, labels, logits, weight, step=None):
+        """The loss of each example, [n], times its weight."""
+        return weight * self(labels, logits, step)
 
 
 def _checked(gamma):

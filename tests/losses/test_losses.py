@@ -26,6 +26,26 @@ def _focal(y, z, gamma=1.5):
     return (y * (1 - p) ** gamma * -np.log(p)).sum(-1)
 
 
+def _class_balanced_focal(y, z, gamma=1.5):
+    """As `FocalLoss(weight=w)` beside LDAM: the cross-entropy is weighted first, and p is taken back from it."""
+    weighted = (y @ _weights(0.9999))[:, None] * -np.log(_softmax(z))
+    return (y * (1 - np.exp(-weighted)) ** gamma * weighted).sum(-1)
+
+
+def _cross_entropy(y, z):
+    return (y * -np.log(_softmax(z))).sum(-1)
+
+
+def _of_keras(labels, logits, step):
+    """A user's own function."""
+    del step
+    return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def _over_mean(weights):
+    return weights * len(weights) / weights.sum()
+
+
 def _sigmoid_focal(y, z, gamma=1.5):
     p = 1 / (1 + np.exp(-z))
     return (y * (1 - p) ** gamma * -np.log(p) + (1 - y) * p**gamma * -np.log(1 - p)).sum(-1)
@@ -47,12 +67,20 @@ CASES = {
     "sigmoid focal": (losses.SigmoidFocal(1.5), _sigmoid_focal),
     "class-balanced focal": (
         losses.ClassWeighted(losses.Focal(1.5), losses.effective_number_weights(_COUNTS, 0.9999)),
-        lambda y, z: (y @ _weights(0.9999)) * _focal(y, z),
+        _class_balanced_focal,
+    ),
+    "class-balanced sigmoid focal": (
+        losses.ClassWeighted(losses.SigmoidFocal(1.5), losses.effective_number_weights(_COUNTS, 0.9999)),
+        lambda y, z: (y @ _weights(0.9999)) * _sigmoid_focal(y, z),
+    ),
+    "cross-entropy, reweighted": (
+        losses.ClassWeighted(losses.CrossEntropy(), losses.effective_number_weights(_COUNTS, 0.9)),
+        lambda y, z: _over_mean(y @ _weights(0.9)) * _cross_entropy(y, z),
     ),
     "ldam": (losses.LDAM(_COUNTS), _ldam),
     "ldam, reweighted": (
         losses.ClassWeighted(losses.LDAM(_COUNTS), losses.effective_number_weights(_COUNTS, 0.9)),
-        lambda y, z: (y @ _weights(0.9)) * _ldam(y, z),
+        lambda y, z: _over_mean(y @ _weights(0.9)) * _ldam(y, z),
     ),
 }
 
@@ -92,6 +120,7 @@ def test_limits_that_are_the_cross_entropy():
     labels, logits = tf.constant(_LABELS), tf.constant(_LOGITS)
     expected = objectives.cross_entropy(labels, logits)
     for loss in (
+        losses.CrossEntropy(),
         losses.Focal(0.0),
         losses.LDAM(_COUNTS, max_margin=0.0, scale=1.0),
         losses.ClassWeighted(losses.Focal(0.0), losses.effective_number_weights(_COUNTS, 0.0)),
@@ -126,14 +155,38 @@ def test_margins_of_ldam():
     np.testing.assert_allclose(margins, [0.05, 0.25, 0.5])
 
 
-def test_weights_hold_from_their_step_on():
-    loss = losses.ClassWeighted(losses.Focal(0.0), [1.0, 2.0, 3.0, 4.0], first_step=10)
+@pytest.mark.parametrize("of", [losses.CrossEntropy(), _of_keras])
+def test_weights_hold_from_their_step_on(of):
+    loss = losses.ClassWeighted(of, [1.0, 2.0, 3.0, 4.0], first_step=10)
     labels, logits = tf.constant(_LABELS), tf.constant(_LOGITS)
     plain = objectives.cross_entropy(labels, logits)
-    later = tf.function(loss)
-    for step, factor in ((0, 1), (9, 1), (10, _LABELS + 1), (11, _LABELS + 1)):
+    later, weights = tf.function(loss, autograph=False), _over_mean(_LABELS + 1)
+    for step, factor in ((0, 1), (9, 1), (10, weights), (11, weights)):
         np.testing.assert_allclose(later(labels, logits, tf.constant(step)), plain * factor, rtol=1e-12)
-    np.testing.assert_allclose(loss(labels, logits), plain * (_LABELS + 1), rtol=1e-12)
+    np.testing.assert_allclose(loss(labels, logits), plain * weights, rtol=1e-12)
+
+
+def test_the_mean_of_weighted_losses_is_sum_w_l_over_sum_w():
+    """`cross_entropy(weight=w)` of PyTorch; dividing by n instead would shrink the gradient where classes are small."""
+    w, each = np.array([0.02, 0.1, 0.5, 3.38])[_LABELS], _cross_entropy(_ONE_HOT, _LOGITS)
+    learner = learners.CrossEntropy(losses.ClassWeighted(losses.CrossEntropy(), [0.02, 0.1, 0.5, 3.38]))
+    found = learner.loss(tf.constant(_LOGITS), tf.constant(_LABELS), [])
+    np.testing.assert_allclose(found, (w * each).sum() / w.sum(), rtol=1e-9)
+
+
+def test_weighted_losses_of_two_replicas_are_those_of_the_global_batch(two_replicas):
+    """Each half has other classes, so that its own mean weight is another one."""
+    learner = learners.CrossEntropy(losses.ClassWeighted(losses.LDAM(_COUNTS), [0.1, 0.2, 0.7, 3.0]))
+    logits, labels = tf.constant(_LOGITS[:6]), tf.constant(np.sort(_LABELS[:6]))
+
+    def share(context):
+        half = slice(3 * context.replica_id_in_sync_group, 3 * context.replica_id_in_sync_group + 3)
+        return logits[half], labels[half]
+
+    shares = two_replicas.experimental_distribute_values_from_function(share)
+    parts = two_replicas.run(tf.function(lambda batch: learner.loss(*batch, []), autograph=False), args=(shares,))
+    found = sum(two_replicas.experimental_local_results(parts))
+    np.testing.assert_allclose(found, learner.loss(logits, labels, []), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,0 +1,20 @@
+"""The softmax cross-entropy as a loss that can be weighted by class."""
+
+import keras
+
+from famus_tf.losses import base
+from famus_tf.meta import objectives
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class CrossEntropy(base.Loss):
+    """-log softmax(logits)_y: `meta.objectives.cross_entropy`, for `ClassWeighted` to weight by class."""
+
+    def __call__(self, labels, logits, step=None):
+        """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
+        del step
+        return objectives.cross_entropy(labels, logits)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation: none."""
+        return {}
