@@ -5,11 +5,36 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("famus_tf")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly over the first steps, (t + 1) / steps of what it would be, then is as it would be.
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """rate * decay^k at step t, k the number of boundaries that t has reached, as PyTorch's `MultiStepLR`.
+
+    Keras's `PiecewiseConstantDecay` keeps the old value at the boundary itself, one step longer.
 
     Args:
-      rate: a number, or another schedule.
+      rate: at the start.
+      boundaries: rising numbers of steps.
+      decay: the factor at each of them.
+    """
+
+    def __init__(self, rate, boundaries, decay):
+        self.rate, self.boundaries, self.decay = rate, list(boundaries), decay
+
+    def __call__(self, step):
+        """The rate at step t, counted from 0; float32."""
+        reached = tf.cast(step, tf.float32) >= tf.constant(self.boundaries, tf.float32)
+        return self.rate * self.decay ** tf.reduce_sum(tf.cast(reached, tf.float32))
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return {"rate": self.rate, "boundaries": self.boundaries, "decay": self.decay}
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Scales another schedule by min((t + 1) / steps, 1): a linear rise over the first steps.
+
+    Args:
+      rate: a number, or the other schedule.
       steps: how many; 1 or more.
     """
 
