@@ -131,8 +131,8 @@ class MethodConfig(flag_group.FlagGroup):
     )
     block: str = flag_group.flag(
         "-2",
-        "The layers of --selector=block: a block's number from the input (1, 2, ...) or from the top (-1: the "
-        "classifier, -2: the last residual block), or the start of layer names, as stage4.",
+        "The layers of --selector=block: a block's number from the input (1, 2, ...; wrn28_10 has 12) or from the top "
+        "(-1: the classifier, -2: the last block), or the start of layer names, as stage4.",
     )
     lambda_r: float = flag_group.flag(
         0.1,

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.meta import blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,7 @@ class GatedLayer:
       width: length D of its pooled gradient.
       segment: index of the segment that holds it, 0 at the input.
       cost: c_l in (0, 1], the share of the network's cost traversed to reach the layer's segment from the top.
+      block: name of the network's block that it belongs to, "" where it belongs to none.
     """
 
     name: str
@@ -27,6 +29,7 @@ class GatedLayer:
     width: int
     segment: int
     cost: float
+    block: str = ""
 
 
 def find_gated_layers(segments):
@@ -53,6 +56,7 @@ def find_gated_layers(segments):
             position += 1
     if not groups:
         raise errors.InputError("the network has no trainable variables: nothing to train, nothing to select")
+    owned = [(path, [variable for _, _, variable in members]) for (_, _, path), members in groups.items()]
     return [
         GatedLayer(
             name=path,
@@ -61,8 +65,11 @@ def find_gated_layers(segments):
             width=sum(_pooled_size(variable, axes) for _, axes, variable in members),
             segment=index,
             cost=min(1.0, sum(segment.cost for segment in segments[index:])),
+            block=block,
         )
-        for (index, _, path), members in groups.items()
+        for ((index, _, path), members), block in zip(
+            groups.items(), blocks.find_blocks(segments, owned), strict=True
+        )
     ]
 
 

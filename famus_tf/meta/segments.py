@@ -92,6 +92,22 @@ def as_functional(network):
     return keras.Model(images, network(images), name=f"{network.name}_in_one_piece")
 
 
+def pieces(network):
+    """The operations of a network between every two places where it is one tensor wide.
+
+    Args:
+      network: as in `find_segments`.
+
+    Returns:
+      List of lists of operations (Keras layers, as a rule), from the input to the output.
+    """
+    source, result = _single_tensors(network)
+    nodes = _topological_nodes(result, source)
+    ends = [position + 1 for position, _ in _possible_cuts(nodes, source, result)]
+    bounds = zip([0, *ends], [*ends, len(nodes)], strict=True)
+    return [[node.operation for node in nodes[start:end]] for start, end in bounds]
+
+
 def _single_tensors(network):
     inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if not inputs or not outputs:

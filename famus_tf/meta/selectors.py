@@ -85,9 +85,9 @@ class FixedBlock(keras.layers.Layer):
     """Always the layers of one block ("Pre-specified Block" of Table 4), known before the graph runs.
 
     Args:
-      block: a number or the start of layer names. Numbers count the segments that hold a kernel from the input, 1 for
-        the lowest (of the paper's WRN-28-10: its 12 residual blocks, then the classifier), or from the top: -1 is the
-        classifier, -2 the last residual block. A text such as "stage4" selects all layers whose name starts with it.
+      block: a number or the start of layer names. Numbers count the network's blocks (`blocks.find_blocks`) from the
+        input, 1 to 12 in the paper's WRN-28-10; or from the top: -1 is the classifier, -2 the last block. A text such
+        as "stage4" selects all layers whose name starts with it.
     """
 
     learned = False
@@ -105,14 +105,17 @@ class FixedBlock(keras.layers.Layer):
                 names = ", ".join(dict.fromkeys(layer.name.split("/")[0] for layer in layers))
                 raise errors.InputError(f"block {self.block!r}: expected the start of a layer's name, one of {names}")
         else:
-            blocks = sorted({layer.segment for layer in layers if any(layer.pooled_axes)})
-            if not 1 <= abs(self.block) <= len(blocks):
+            blocks = [name for name in dict.fromkeys(layer.block for layer in layers) if name]
+            if not (1 <= self.block <= len(blocks) or 1 <= -self.block <= len(blocks) + 1):
                 raise errors.InputError(
-                    f"block {self.block}: expected 1 to {len(blocks)} from the input, or -1 to -{len(blocks)} from the "
-                    "classifier"
+                    f"block {self.block}: expected 1 to {len(blocks)} from the input, or from the top -1, the "
+                    f"classifier, to -{len(blocks) + 1}"
                 )
-            segment = blocks[self.block - 1 if self.block > 0 else self.block]
-            gates = [layer.segment == segment for layer in layers]
+            if self.block == -1:
+                gates = [layer is layers[-1] for layer in layers]
+            else:
+                wanted = blocks[self.block - 1 if self.block > 0 else self.block + 1]
+                gates = [layer.block == wanted for layer in layers]
         self._gates = [float(gate) for gate in gates]
         self._lowest = min(layer.segment for layer, gate in zip(layers, gates, strict=True) if gate)
         self.built = True

@@ -54,19 +54,17 @@ def test_random_layers_need_so_many_layers(gated, count):
         built(selectors.RandomLayers(count), gated)
 
 
-def test_blocks_are_the_segments_with_a_kernel(gated):
-    """The last segment but one holds a BatchNorm only, and is no block."""
-    with_kernel = []
-    for layer in gated:
-        if any(layer.pooled_axes) and layer.segment not in with_kernel:
-            with_kernel.append(layer.segment)
-    assert gated[-2].segment not in with_kernel, "the network should have a segment without a kernel"
-    for number, segment in enumerate(with_kernel, start=1):
-        for block in (number, number - 1 - len(with_kernel)):
-            selector = built(selectors.FixedBlock(block), gated)
+def test_blocks_are_counted_from_both_ends_and_the_classifier_apart(gated):
+    blocks = ["conv1", "conv2", "conv3"]
+    for number, block in enumerate(blocks, start=1):
+        for counted in (number, number - 2 - len(blocks)):
+            selector = built(selectors.FixedBlock(counted), gated)
             gates = selector(None, tf.constant(0))
-            np.testing.assert_array_equal(gates, [float(layer.segment == segment) for layer in gated])
-            assert selector.lowest_segment(gates) == segment
+            np.testing.assert_array_equal(gates, [float(layer.block == block) for layer in gated])
+            assert selector.lowest_segment(gates) == min(layer.segment for layer in gated if layer.block == block)
+    classifier = built(selectors.FixedBlock(-1), gated)
+    np.testing.assert_array_equal(classifier(None, tf.constant(0)), [0, 0, 0, 0, 0, 0, 1])
+    assert classifier.lowest_segment(None) == gated[-1].segment
 
 
 def test_a_block_by_the_start_of_names(gated):
@@ -79,9 +77,9 @@ def test_a_block_by_the_start_of_names(gated):
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (0, "block 0: expected 1 to"),
-        (9, "block 9: expected 1 to"),
-        (-9, "block -9: expected 1 to"),
+        (0, "block 0: expected 1 to 3 from the input, or from the top -1, the classifier, to -4"),
+        (4, "block 4: expected 1 to 3"),
+        (-5, "block -5: expected 1 to 3"),
         ("stage", "block 'stage': expected the start of a layer's name, one of conv1, a_bn, conv2"),
     ],
 )

@@ -1,0 +1,72 @@
+"""The blocks of a network, by its own names, wherever the segments are cut."""
+
+import re
+
+from famus_tf.meta import segments as segment_chain
+
+# stage1_block2_conv1, conv2_block1_1_conv, block_3_expand, block1a_dwconv, block35_1_mixed, inner/block2/conv.
+_NUMBER = re.compile(r"_\d+(?![a-z0-9])")
+_BLOCK = re.compile(r"(?:^|.*?[^a-z0-9])block_?\d+[a-z]?(?![a-z0-9])")
+
+
+def find_blocks(segments, layers):
+    """The name of the block that each gated layer belongs to.
+
+    A name up to `block` and its number names a block: stage1_block2_conv1 is of stage1_block2. What stands beside such
+    layers between two places where the network is one tensor wide is of the same block, whatever it is called: so are
+    the convolutions of Keras's InceptionResNetV2, which have no names of their own. In a network without such names
+    what stands between two of those places is a block if it has a kernel, with what follows up to the next one.
+
+    Args:
+      segments: list of `segments.Segment`.
+      layers: list, from the input to the output, of (name of the layer, list of its variables).
+
+    Returns:
+      List of str, "" where a layer belongs to no block, as the stem and what stands between blocks. The last layer, the
+      classifier, belongs to none.
+    """
+    pieces = [piece for segment in segments for piece in segment_chain.pieces(segment.model)]
+    piece_of = {
+        id(variable): number
+        for number, piece in enumerate(pieces)
+        for operation in piece
+        for variable in getattr(operation, "trainable_variables", [])
+    }
+    where = [piece_of[id(variables[0])] for _, variables in layers]
+    names = {operation.name for piece in pieces for operation in piece} | {name for name, _ in layers}
+    block_of = _blocks_by_name(names)
+    if any(block_of.values()):
+        of_piece = [_only({block_of[operation.name] for operation in piece}) for piece in pieces]
+        found = [block_of[name] or of_piece[piece] for (name, _), piece in zip(layers, where, strict=True)]
+    else:
+        first_kernel = {}
+        for (name, variables), piece in zip(layers, where, strict=True):
+            if any(len(variable.shape) > 1 for variable in variables):
+                first_kernel.setdefault(piece, name)
+        found, latest = [], ""
+        for piece in where:
+            latest = first_kernel.get(piece, latest)
+            found.append(latest)
+    return [*found[:-1], ""]
+
+
+def _blocks_by_name(names):
+    """{name of a layer: name of its block, or ""}.
+
+    A second number is part of the block's name where all names of the block have one: block35_1_conv and block35_2_conv
+    are of two blocks, conv2_block1_1_conv and conv2_block1_add of one.
+    """
+    matches = {name: match for name in names if (match := _BLOCK.match(name))}
+    rests = {name: name[match.end() :] for name, match in matches.items()}
+    unnumbered = {matches[name].group() for name, rest in rests.items() if not _NUMBER.match(rest)}
+    found = dict.fromkeys(names, "")
+    for name, match in matches.items():
+        block = match.group()
+        found[name] = block if block in unnumbered else block + _NUMBER.match(rests[name]).group()
+    return found
+
+
+def _only(found):
+    """The one name in a set besides "", or "" where there are none or several."""
+    named = found - {""}
+    return named.pop() if len(named) == 1 else ""
