@@ -66,6 +66,17 @@ STUDIES = {
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
         "dtype_policy": _POLICIES,
+        # Right labels, 128 images of the largest class, 6 of the smallest.
+        "longtail": {
+            name: ["--noise=none", "--noise_rate=0", "--imbalance=20", "--warmup_epochs=1", *flags]
+            for name, flags in {
+                "cross-entropy": ["--method=cross_entropy"],
+                "CB-focal": ["--method=cross_entropy", "--loss=class_balanced_focal"],
+                "LDAM-DRW": ["--method=cross_entropy", "--loss=ldam", "--drw_epoch=32"],
+                "MW-Net exact": ["--selector=all"],
+                "MW-Net, first block": ["--selector=block", "--block=1"],
+            }.items()
+        },
     },
     # 40% of the labels redrawn; 100 + 100 images per step.
     "fashion_mnist": {

@@ -139,11 +139,11 @@ class MethodConfig(flag_group.FlagGroup):
         "lambda_1 of Eq. 12: weight of L_r, the distance of the number of gates from K.",
         bounds=flag_group.NON_NEGATIVE,
     )
-    lambda_g: float = flag_group.flag(
-        0.1,
+    lambda_g: float | None = flag_group.flag(
+        None,
         "lambda_2 of Eq. 12: weight of L_g (Eq. 11), the distance of the last layer's training and validation "
-        "gradients.",
-        bounds=flag_group.NON_NEGATIVE,
+        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, else the paper's 0.1.",
+        bounds=flag_group.NON_NEGATIVE_OR_AUTO,
     )
     lambda_cost: float = flag_group.flag(
         0.5,
@@ -179,6 +179,8 @@ class MethodConfig(flag_group.FlagGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lambda_g is None:  # written as a number, so that a run directory says what it was
+            object.__setattr__(self, "lambda_g", automatic_lambda_g(self.selector))
         if self.method in ("l2r", "mlc"):
             for name, wanted in (("schedule", "three_stage"), ("meta_every", 1)):
                 if getattr(self, name) != wanted:
@@ -186,6 +188,11 @@ class MethodConfig(flag_group.FlagGroup):
                         f"--{name}={getattr(self, name)} with --method={self.method}, which starts anew in each step: "
                         f"expected {wanted}"
                     )
+
+
+def automatic_lambda_g(selector: str) -> float:
+    """lambda_g where it is auto, by the name of the selector."""
+    return 0.0 if selector == "all" else 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,6 +344,8 @@ class Config:
                 saved.pop(field.name, None)
                 continue
             there = flag_text.from_text(field, saved.pop(field.name)) if field.name in saved else field.default
+            if there is None:
+                there = automatic_lambda_g(self.method.selector)
             here = getattr(getattr(self, group), field.name)
             if there != here:
                 found, wanted = flag_text.shown(there), flag_text.shown(here)

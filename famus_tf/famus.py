@@ -40,9 +40,9 @@ class FaMUS(trainer.Trainer):
       meta_learner: `MWNet()`, `L2R()`, `MLC(num_classes)`, or `CrossEntropy()` (no meta step, plain batches
         `(images, labels)` will do).
       selector: `GradientSampler(expected_layers=4)`, `RandomLayers(4)`, `FixedBlock(-2)`, or `AllLayers()` (the exact
-        meta gradient).
+        meta gradient of the meta-learner itself).
       lambda_r: weight of L_r (Eq. 10); lambda_1 of the paper, 0.1 there.
-      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper, 0.1 there.
+      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper, 0.1 there. None: 0 for `AllLayers()`, else 0.1.
       lambda_cost: weight of the cost of reaching the selected layers (ours); 0 is the paper.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
       schedule: "three_stage" (the paper), or "one_loop": the actual step of w, by the real optimizer, is the look-ahead
@@ -66,7 +66,7 @@ class FaMUS(trainer.Trainer):
         meta_learner=None,
         selector=None,
         lambda_r=0.1,
-        lambda_g=0.1,
+        lambda_g=None,
         lambda_cost=0.5,
         weight_decay=0.0,
         schedule="three_stage",
@@ -79,7 +79,8 @@ class FaMUS(trainer.Trainer):
         trainer.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
-        self.lambda_r, self.lambda_g, self.lambda_cost = lambda_r, lambda_g, lambda_cost
+        self.lambda_r, self.lambda_cost = lambda_r, lambda_cost
+        self.lambda_g = (0.0 if isinstance(selector, selectors.AllLayers) else 0.1) if lambda_g is None else lambda_g
         self.schedule, self.validation_loss = schedule, validation_loss
 
     def compile(self, optimizer="sgd", **kwargs):

@@ -59,6 +59,8 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
             flags.DEFINE_enum(field.name, field.default, choices, text, **where)
         elif field.type == flag_text.Numbers:
             flags.DEFINE(_NumbersParser(), field.name, field.default, text, serializer=_NumbersSerializer(), **where)
+        elif field.type == flag_text.NumberOrAuto:
+            flags.DEFINE(_NumberOrAutoParser(), field.name, flag_text.AUTO, text, serializer=_TextSerializer(), **where)
         else:
             _DEFINE[field.type](field.name, field.default, text, **where)
     return values
@@ -117,6 +119,23 @@ class _NumbersParser(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return "comma separated list of numbers"
+
+
+class _NumberOrAutoParser(flags.ArgumentParser):
+    """A number, or auto."""
+
+    syntactic_help = "a number, or auto"
+
+    def parse(self, argument: str | flag_text.NumberOrAuto) -> flag_text.NumberOrAuto:
+        return flag_text.number_or_auto(argument) if isinstance(argument, str) else argument
+
+    def flag_type(self) -> str:
+        return "number or auto"
+
+
+class _TextSerializer(flags.ArgumentSerializer):
+    def serialize(self, value: flag_text.NumberOrAuto) -> str:
+        return flag_text.text_of(value)
 
 
 class _NumbersSerializer(flags.ArgumentSerializer):

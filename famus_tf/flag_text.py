@@ -6,6 +6,8 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 Numbers = tuple[float, ...]
+NumberOrAuto = float | None  # None, "auto" in a text, where the value follows from other flags
+AUTO = "auto"
 
 _TRUE_TEXTS = frozenset({"true", "t", "1"})  # what absl takes for a boolean, so that both read a file alike
 _FALSE_TEXTS = frozenset({"false", "f", "0"})
@@ -16,10 +18,17 @@ def numbers(text: str) -> Numbers:
     return tuple(float(part) for part in text.split(",")) if text.strip() else ()
 
 
+def number_or_auto(text: str) -> NumberOrAuto:
+    """Reads a number, or auto as None. Raises ValueError for anything else."""
+    return None if text == AUTO else float(text)
+
+
 def text_of(value: Any) -> str:
     """A value as it stands in a flag file."""
     if isinstance(value, tuple | list):
         return ",".join(text_of(part) for part in value)
+    if value is None:
+        return AUTO
     return repr(value) if isinstance(value, float) else str(value)
 
 
@@ -59,9 +68,12 @@ def from_text(field: dataclasses.Field, text: str) -> Any:
         if field.type is bool:
             lower = text.lower()
             return True if lower in _TRUE_TEXTS else False if lower in _FALSE_TEXTS else text
-        return numbers(text) if field.type == Numbers else field.type(text)
+        return _READ.get(field.type, field.type)(text)
     except ValueError:
         return text
+
+
+_READ = {Numbers: numbers, NumberOrAuto: number_or_auto}
 
 
 def _to_bool(value: Any) -> bool:
@@ -93,6 +105,17 @@ def _to_numbers(value: Sequence[float]) -> Numbers:
     return tuple(_to_float(number) for number in value)
 
 
+def _to_number_or_auto(value: Any) -> NumberOrAuto:
+    return None if value is None else _to_float(value)
+
+
 # Type of a field -> the conversion to it, which raises TypeError or ValueError where it does not fit.
-CONVERT = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str, Numbers: _to_numbers}
+CONVERT = {
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    str: _to_str,
+    Numbers: _to_numbers,
+    NumberOrAuto: _to_number_or_auto,
+}
 TYPE_WORDS = {bool: "true or false", str: "a text on one line with no space at either end"}

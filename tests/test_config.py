@@ -36,7 +36,7 @@ def test_every_field_has_one_flag_name_and_help():
         ({"batch_size": True}, "--batch_size=True: expected a positive whole number"),
         ({"seed": 2**31}, "--seed=2147483648: expected a whole number from 0"),
         ({"base_learning_rate": float("inf")}, "--base_learning_rate=inf: expected a number above 0"),
-        ({"lambda_g": -0.1}, "--lambda_g=-0.1: expected a number, 0 or more"),
+        ({"lambda_g": -0.1}, "--lambda_g=-0.1: expected auto, or a number, 0 or more"),
         ({"momentum": 1.0}, r"--momentum=1.0: expected a number in \[0, 1\)"),
         ({"nesterov": True, "momentum": 0.0}, "--nesterov: expected --momentum above 0"),
         ({"nesterov": "yes"}, "--nesterov=yes: expected true or false"),
@@ -146,3 +146,25 @@ def test_the_flags_of_the_data_name_what_the_data_know():
     ):
         (field,) = (field for _, field in config.flag_fields() if field.name == name)
         assert field.metadata["choices"] == known
+
+
+def test_lambda_g_is_0_where_the_meta_gradient_is_exact():
+    """L_g is FaMUS's: with it the meta-learner is not what its own paper trains."""
+    for flags, expected in (
+        ({}, 0.1),
+        ({"selector": "all"}, 0.0),
+        ({"selector": "block"}, 0.1),
+        ({"selector": "all", "lambda_g": 0.3}, 0.3),
+        ({"selector": "all", "lambda_g": None}, 0.0),
+    ):
+        made = config.from_values({"epochs": 1} | flags)
+        assert made.method.lambda_g == expected
+        assert f"--lambda_g={expected}" in made.flag_lines()
+        assert made.first_difference(made.flag_lines()) is None
+    exact = config.from_values({"epochs": 1, "selector": "all"})
+    without = [line for line in exact.flag_lines() if "lambda_g" not in line]
+    assert exact.first_difference(without) is None
+    assert exact.first_difference([*without, "--lambda_g=auto"]) is None
+    assert exact.first_difference([*without, "--lambda_g=0.1"]) == (
+        "--lambda_g: the run directory has 0.1, this command has 0.0"
+    )

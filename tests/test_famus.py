@@ -182,7 +182,9 @@ def test_one_step_is_algorithm_1_with_nested_tapes():
 
 def test_actual_train_uses_the_new_theta():
     training, meta = batch(1), batch(2)
-    trainer = make_trainer(selector=famus_tf.AllLayers(), lambda_g=0.0)
+    trainer = make_trainer(selector=famus_tf.AllLayers())
+    assert trainer.lambda_g == 0.0, "the meta-learner's own gradient, without FaMUS's L_g"
+    assert make_trainer().lambda_g == make_trainer(selector=famus_tf.FixedBlock(-1)).lambda_g == 0.1
     new, old = NestedTapes(trainer), NestedTapes(trainer)
     # A large step of theta, so that the two orders are far apart.
     global BETA

@@ -130,3 +130,11 @@ def test_help_has_every_flag():
     text = flag_defs.help_text()
     for _, field in config.flag_fields():
         assert f"--{field.name}:" in text or f"--[no]{field.name}:" in text
+
+
+def test_lambda_g_is_a_number_or_auto():
+    assert read("--epochs=1", "--lambda_g=auto").method.lambda_g == 0.1
+    assert read("--epochs=1", "--lambda_g=auto", "--selector=all").method.lambda_g == 0.0
+    assert read("--epochs=1", "--lambda_g=0.25", "--selector=all").method.lambda_g == 0.25
+    with pytest.raises(InputError, match="--lambda_g=none: expected auto, or a number, 0 or more"):
+        read("--epochs=1", "--lambda_g=none")
