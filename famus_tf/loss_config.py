@@ -33,7 +33,8 @@ class LossConfig(flag_group.FlagGroup):
     )
     drw_epoch: int = flag_group.flag(
         0,
-        "Deferred re-weighting: the training loss is weighted by class from this epoch on, counted from 0; 0: not.",
+        "Deferred re-weighting: the training loss is weighted by class, sum(w l) / sum(w), from this epoch on, "
+        "counted from 0; 0: not.",
         bounds=flag_group.COUNT_OR_ZERO,
     )
 
