@@ -79,7 +79,7 @@ def make_trainer(config, bundle, total_steps, metrics=(), number=0):
     trainer = famus.FaMUS(
         network,
         meta_learner=_make_learner(config, bundle, seed),
-        selector=_make_selector(method, seed),
+        selector=make_selector(method, seed),
         lambda_r=method.lambda_r,
         lambda_g=method.lambda_g,
         lambda_cost=method.lambda_cost,
@@ -176,8 +176,9 @@ def make_validation_loss(config):
     return semi_supervised.validation_loss(penalty) if config.co_divide.mixes else objectives.mean_cross_entropy
 
 
-def _make_selector(method, seed):
-    block = int(method.block) if method.block.lstrip("-").isdecimal() else method.block
+def make_selector(method, seed):
+    """Which layers carry the meta gradient, one of `meta.selectors`; `method` is a `config.MethodConfig`."""
+    block = int(method.block) if method.block.removeprefix("-").isdecimal() else method.block
     builders = {
         "all": selectors.AllLayers,
         "sampler": lambda: selectors.GradientSampler(method.expected_layers, seed=seed),

@@ -1,10 +1,10 @@
-"""What the flags make: losses and schedules."""
+"""What the flags make: losses, schedules and selectors."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, experiment_parts, learning_rates, losses
+from famus_tf import config, errors, experiment_parts, learning_rates, losses
 
 _SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_size": 50, "epochs": 10}
 
@@ -46,3 +46,12 @@ def test_the_trainer_has_the_schedule():
     assert isinstance(rate, learning_rates.WarmUp)
     found = [float(rate(epoch * per_epoch)) for epoch in (0, 3, 5, 9)]
     np.testing.assert_allclose(found, [0.1 / (3 * per_epoch), 0.1, 0.01, 0.001], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("block", "found"), [("3", 3), ("-2", -2), ("stage2", "stage2"), ("--2", "--2"), ("-", "-")])
+def test_a_block_is_a_number_or_the_start_of_names(block, found):
+    settings, bundle, _ = _made(selector="block", block=block)
+    assert experiment_parts.make_selector(settings.method, seed=0).block == found
+    if found in ("--2", "-"):
+        with pytest.raises(errors.InputError, match=f"block '{found}': expected the start of a layer's name, one of "):
+            experiment_parts.make_trainer(settings, bundle, 100)
