@@ -85,9 +85,13 @@ def wait_for(life, condition):
     return False
 
 
-def in_writing(folder):
-    """Whether a checkpoint is half there: in the folder for parts, or some of its files beside the others."""
-    return (folder / "partial").exists()
+def half_written(folder):
+    """What tells a half written checkpoint from those that earlier kills have left, None where there is none."""
+    try:
+        found = (folder / "partial").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def newest(folder):
@@ -105,14 +109,14 @@ def kill_at_random(life, workdir, rng, lifetime):
 def kill_in_writing(life, workdir, rng, lifetime):
     """At a random moment of the writing of the first to twelfth checkpoint of this life."""
     folder = workdir / "checkpoints"
+    last = half_written(folder)  # of an earlier life
     for _ in range(rng.randint(1, 12)):
-        if not wait_for(life, lambda: in_writing(folder)):
+        if not wait_for(life, lambda last=last: half_written(folder) not in (None, last)):
             break
-        target = time.perf_counter() + rng.uniform(0, 0.02)
-        while time.perf_counter() < target and in_writing(folder):
-            pass
-        if rng.random() < 0.1:
-            break
+        last = half_written(folder)
+    target = time.perf_counter() + rng.uniform(0, 0.01)
+    while time.perf_counter() < target and half_written(folder) is not None:
+        pass
     return {"kind": "writing a checkpoint"}
 
 
@@ -158,12 +162,13 @@ def live_on(flags, workdir, rng, kills, scratch):
     """
     done = []
     while True:
+        before = half_written(workdir / "checkpoints")
         life = start(flags, workdir, scratch / "output.txt")
         found = kills.pop(0)(life, workdir, rng) if kills else {}
-        half = in_writing(workdir / "checkpoints")
         if not found:
             life.process.wait()
         status = life.end()
+        half = half_written(workdir / "checkpoints") not in (None, before)
         said = life.said()
         if "Traceback" in said or status not in (0, -signal.SIGKILL):
             raise SystemExit(f"kill: the command ended with status {status}:\n{said}")
@@ -177,7 +182,7 @@ def live_on(flags, workdir, rng, kills, scratch):
         if status == 0:
             print(f"ended: {note}", flush=True)
             return done
-        done.append(found | {"half_a_checkpoint_was_there": half} | note)
+        done.append(found | {"left_half_a_checkpoint": half} | note)
         print(done[-1], flush=True)
 
 
