@@ -5,7 +5,8 @@
 #   ./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers
 #
 # The chief's output appears here, the others' in worker1.log and so on in the run directory. When one worker fails, the
-# rest are stopped. Interrupted, the same command goes on where it stopped.
+# rest are stopped. Ctrl-C or SIGTERM goes on to all workers, which write a checkpoint after a step on which they agree; a
+# second one ends them at once. The same command goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
@@ -41,12 +42,17 @@ mkdir -p "$workdir"
 
 pids=()
 stop_all() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
-  wait
+  # A worker that waits for one that has failed would wait in vain: the second signal ends it at once.
+  ((failed == 0)) || { sleep 1 && kill "${pids[@]}" 2>/dev/null || true; }
+  while [[ -n "$(jobs -pr)" ]]; do wait || true; done
 }
+failed=0
 trap stop_all EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 export CUDA_VISIBLE_DEVICES= # workers on one machine would all take the same GPUs
 for ((worker = workers - 1; worker >= 0; worker--)); do
@@ -63,6 +69,7 @@ for _ in "${pids[@]}"; do
   status=0
   wait -n || status=$?
   if ((status)); then
+    failed=1
     echo "multi_worker.sh: error: a worker ended with status $status, the others are stopped; see $workdir/worker*.log" >&2
     exit "$status"
   fi
