@@ -148,18 +148,18 @@ class CoDivide:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._learners))]
-        divisions.accuracy = [accuracy for _, accuracy in scans]
         scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
-        divisions.losses = np.concatenate([divisions.losses, scaled], axis=1)[:, -settings.loss_epochs :]
-        for number, losses in enumerate(divisions.losses.mean(axis=1)):
-            probability, divisions.mixtures[number] = mixture.clean_probability(losses, settings.seed)
-            divisions.splits[number] = mixture.split(
-                losses,
-                probability,
-                settings.clean_threshold,
-                *settings.least_split,
-                settings.seed + epoch,
+        kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -settings.loss_epochs :]
+        mixtures, splits, seed = [], [], settings.seed + epoch
+        for losses in kept.mean(axis=1):
+            probability, fitted = mixture.clean_probability(losses, settings.seed)
+            mixtures.append(fitted)
+            splits.append(
+                mixture.split(losses, probability, settings.clean_threshold, *settings.least_split, seed),
             )
+        # All at once: a run that ends before keeps what it had.
+        divisions.losses, divisions.mixtures, divisions.splits = kept, mixtures, splits
+        divisions.accuracy = [accuracy for _, accuracy in scans]
         divisions.epoch = epoch
 
     def turns(self, epoch):

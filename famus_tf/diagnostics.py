@@ -8,6 +8,8 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
+from famus_tf import event_file, whole_files
+
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
 
 
@@ -27,14 +29,14 @@ class Diagnostics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Scalars of the epoch, and the picture of all epochs so far."""
         history = self._progress.history
-        with self._summaries.writer.as_default(step=self._progress.step):
+        with self._summaries.events.at(self._progress.step):
             for name, value in history[-1].get("meta_gradient", {}).items():
                 if name != "steps" and value is not None:
                     tf.summary.scalar(f"meta/gradient_{name}", value)
             figure = selection_figure(history, layer_names(self._trainer))
             if figure is not None:
                 tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
-        self._summaries.writer.flush()
+        self._summaries.events.flush()
 
 
 def write_stage_times(directory, step, seconds):
@@ -45,11 +47,11 @@ def write_stage_times(directory, step, seconds):
       step: number of training steps done.
       seconds: dict stage -> seconds, as `stage_times.measure` returns it.
     """
-    writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default(step=step):
+    events = event_file.EventFile(directory)
+    with events.at(step):
         for stage, value in seconds.items():
             tf.summary.scalar(f"time/stage_{re.sub(r'[^a-z0-9]+', '_', stage.lower())}", value)
-    writer.close()
+    events.close()
 
 
 def layer_names(trainer):
@@ -93,7 +95,8 @@ def draw_selection(path, history, names):
     """Writes the picture of `selection_figure` as a PNG file, where there is anything to draw."""
     figure = selection_figure(history, names)
     if figure is not None:
-        figure.savefig(path, dpi=110)
+        with whole_files.written(path) as place:
+            figure.savefig(place, dpi=110)
 
 
 def pixels(figure):

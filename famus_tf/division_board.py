@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import diagnostics, division_pictures, summaries
+from famus_tf import diagnostics, division_pictures, event_file, summaries
 
 
 class DivisionBoard(keras.callbacks.Callback):
@@ -26,16 +26,16 @@ class DivisionBoard(keras.callbacks.Callback):
         super().__init__()
         self._directory, self._divisions, self._history = str(directory), divisions, history
         self._is_clean, self._sets = is_clean, sets
-        self._writer = None
+        self._events = None
 
     def on_train_begin(self, logs=None):
         """Opens the event file."""
-        self._writer = tf.summary.create_file_writer(self._directory)
+        self._events = event_file.EventFile(self._directory)
 
     def on_epoch_end(self, epoch, logs=None):
         """Scalars and pictures of the epoch."""
         entry = self._history[-1]
-        with self._writer.as_default(step=entry["step"]):
+        with self._events.at(entry["step"]):
             if len(self._divisions.splits) > 1:
                 summaries.write_evaluations(entry, self._sets)
             for number, quality in enumerate(entry.get("split", ()), start=1):
@@ -44,11 +44,11 @@ class DivisionBoard(keras.callbacks.Callback):
                         tf.summary.scalar(f"split/network{number}_{name}", value)
                 figure = figure_of(self._divisions, number - 1, self._is_clean, quality)
                 tf.summary.image(f"split/network{number}_losses", diagnostics.pixels(figure)[np.newaxis])
-        self._writer.flush()
+        self._events.flush()
 
     def on_train_end(self, logs=None):
         """Closes the event file."""
-        self._writer.close()
+        self._events.close()
 
 
 def figure_of(divisions, number, is_clean, quality):
@@ -66,4 +66,4 @@ def draw(folder, divisions, is_clean, history):
     quality = next((entry["split"] for entry in reversed(history) if "split" in entry), ())
     for number, one in enumerate(quality):
         path = pathlib.Path(folder, f"losses_{number + 1}.png")
-        figure_of(divisions, number, is_clean, one).savefig(path, dpi=110)
+        summaries.save_figure(figure_of(divisions, number, is_clean, one), path)

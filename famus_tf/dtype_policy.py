@@ -22,8 +22,8 @@ def of_run(flags_path):
       flags_path: `pathlib.Path` of the run directory's flags.cfg.
     """
     try:
-        lines = flags_path.read_text().splitlines()
-    except OSError:  # whoever needs the file will say so
+        lines = flags_path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):  # whoever needs the file will say so
         return None
     flags = dict(flag_text.name_and_value(line, ()) for line in lines if flag_text.is_flag_line(line))
     policy = flags.get("dtype_policy", "float32")

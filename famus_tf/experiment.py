@@ -1,5 +1,6 @@
 """The composition root: builds strategy, data, network, optimizers and trainer from a configuration, and runs them."""
 
+import contextlib
 import pathlib
 
 import tensorflow as tf
@@ -46,14 +47,22 @@ def train(config):
     chief = distribution.is_chief(strategy)
     experiment_parts.check_replicas(config, strategy)
     experiment_parts.check_log_meta_gradient(config)
+    with run_directory.held(workdir) if chief else contextlib.nullcontext():
+        _train(config, strategy, workdir)
+
+
+def _train(config, strategy, workdir):
+    chief = distribution.is_chief(strategy)
     bundle = experiment_parts.make_bundle(config)
     config = experiment_parts.with_dtype_policy(config, bundle)
     if chief:
-        run_directory.open_for(workdir, config)
+        run_directory.check_new_or_same(workdir, config)
         print(bundle.describe(), flush=True)
     parts = experiment_run.assemble(config, bundle, strategy, workdir)
     resumed = parts.checkpoints.restore()
     distribution.check_workers_agree(strategy, config.flag_lines(), parts.step)
+    if chief:
+        run_directory.begin(workdir, config)
     if not resumed and config.method.layer_cost == "measured":
         experiment_run.measure_costs(parts)  # kept in the checkpoints: a resumed run has the same
     left = len(parts.history) < parts.epochs
@@ -124,6 +133,11 @@ def export_checkpoint(config):
     workdir = pathlib.Path(config.run.workdir)
     config = experiment_parts.with_dtype_policy(config)
     run_directory.check_same_flags(workdir, config, must_exist=True)
+    with run_directory.held(workdir):
+        _export(config, workdir)
+
+
+def _export(config, workdir):
     bundle = experiment_parts.make_bundle(config)
     # The checkpoint of any number of workers and devices is read by one.
     parts = experiment_run.assemble(config, bundle, distribution.make_strategy("one_device"), workdir)

@@ -21,6 +21,7 @@ from famus_tf import (
     progress,
     selection,
     stage_times,
+    stopping,
     summaries,
     training,
 )
@@ -189,10 +190,11 @@ def _make_scan(parts):
         evaluation.make_scanner(parts.strategy, lambda images, network=trainer.network: network(images, training=False))
         for trainer in parts.trainers
     ]
+    stop = stopping.Stop(parts.strategy)
 
     def scan(number, sample):
         positions = np.arange(len(parts.bundle.train_labels)) if sample is None else sample
-        losses, right = scanners[number](parts.feeds[0].scan(sample))
+        losses, right = scanners[number](stop.during(parts.feeds[0].scan(sample)))
         found = np.full(len(parts.bundle.train_labels), np.nan, np.float32)
         found[positions] = losses[: len(positions)]
         known = ~np.isnan(losses)
@@ -212,11 +214,12 @@ def _make_evaluate(parts):
         return [*each, sum(each) / len(each)]
 
     evaluator, sets = evaluation.make_evaluator(parts.strategy, predict), parts.feeds[0]
+    stop = stopping.Stop(parts.strategy)
 
     def evaluate():
         found = None
         for name in sets.evaluated:
-            logs = evaluator(sets.evaluation(name))
+            logs = evaluator(stop.during(sets.evaluation(name)))
             found = found or [{} for _ in logs]
             for entry, one in zip(found, logs, strict=True):
                 entry |= {f"{name}_{key}": float(one[key]) for key in ("accuracy", "top5", "loss")}

@@ -7,21 +7,41 @@ import shutil
 import keras
 import tensorflow as tf
 
+from famus_tf import whole_files
+
 
 def export(network, path, image_shape, class_names):
     """Exports `network` with the signature `serving_default`: images -> logits, probabilities and class id.
 
-    The folder appears whole or not at all: an interrupted export leaves the last one in place.
+    The folder appears whole or not at all: an interrupted export, or one for which there is no room, leaves the last
+    one in place.
 
     Args:
       network: functional `keras.Model`, images -> logits, with the normalisation inside.
       path: folder to write; an older export there is replaced.
       image_shape: (height, width, channels) of the uint8 images that it will take, in any batch size.
       class_names: names of the classes, written to `class_names.json` beside the model's files.
+
+    Raises:
+      InputError: it cannot be written.
     """
     path = pathlib.Path(path)
     fresh = path.with_name(path.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
+    consequence = "the checkpoints have the network; once that is mended the same command writes it"
+    with whole_files.explained(path, consequence):
+        try:
+            _write(network, fresh, image_shape, class_names)
+            if path.exists():
+                # Renamed, not removed bit by bit: of the old one and the new one there is always one that is whole.
+                path.rename(fresh.with_suffix(".old"))
+            fresh.rename(path)
+        finally:
+            for left in (fresh, fresh.with_suffix(".old")):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _write(network, fresh, image_shape, class_names):
     archive = keras.export.ExportArchive()
     archive.track(network)
 
@@ -37,5 +57,3 @@ def export(network, path, image_shape, class_names):
     archive.add_endpoint("serving_default", serve, input_signature=signature)
     archive.write_out(str(fresh), verbose=False)
     (fresh / "class_names.json").write_text(json.dumps(list(class_names), ensure_ascii=False) + "\n")
-    shutil.rmtree(path, ignore_errors=True)
-    fresh.rename(path)

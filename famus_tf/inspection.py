@@ -1,13 +1,12 @@
 """A look at the data before a run: counts, noise and imbalance as text, examples with their labels as a picture."""
 
-import json
 import pathlib
 
 import keras
 import matplotlib.figure
 import numpy as np
 
-from famus_tf import errors
+from famus_tf import errors, summaries
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files
 
@@ -117,7 +116,7 @@ def write(workdir, bundle, seed, files=None):
     broken = set((files or {}).get("training", {}).get("broken", ()))
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "inspection.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        summaries.write_json(workdir / "inspection.json", summary)
         draw_examples(workdir / "examples.png", bundle, seed, broken)
     except OSError as error:
         raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
@@ -154,7 +153,7 @@ def draw_examples(path, bundle, seed, broken=()):
         axis.set_title(title, fontsize=8, color=color)
     legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
-    figure.savefig(path, dpi=100)
+    summaries.save_figure(figure, path, dpi=100)
 
 
 def _counts(bundle):

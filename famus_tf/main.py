@@ -2,7 +2,8 @@
 
     python -m famus_tf.main --flagfile=flags/digits.cfg [--name=value ...]
 
-Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2.
+Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2. Ctrl-C and SIGTERM
+end training after the step under way, with a checkpoint; a second one ends it at once.
 """
 
 import contextlib
@@ -11,7 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import allocator, flag_defs
+from famus_tf import allocator, flag_defs, interruption
+from famus_tf.config import Config
 from famus_tf.errors import InputError
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
@@ -24,23 +26,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{__doc__}{flag_defs.help_text()}")
         return 0
     try:
-        config = flag_defs.read_config(argv)
-        # TensorFlow reads it once, when it is loaded; a value that the user has set stays.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        allocator.keep_freed_memory()
-        # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
-        with _quiet_without_gpu():
-            from famus_tf import experiment
-
-            experiment.find_gpus()
-        experiment.run(config)
+        with interruption.handled():
+            _run(flag_defs.read_config(argv))
     except InputError as error:
         print(f"famus_tf: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("famus_tf: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        said = str(stopped) or "interrupted; the same command goes on from the last checkpoint"
+        print(f"famus_tf: {said}", file=sys.stderr)
+        return getattr(stopped, "status", 130)
     return 0
+
+
+def _run(config: Config) -> None:
+    # TensorFlow reads it once, when it is loaded; a value that the user has set stays.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    allocator.keep_freed_memory()
+    # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
+    with _quiet_without_gpu():
+        from famus_tf import experiment
+
+        experiment.find_gpus()
+    experiment.run(config)
 
 
 @contextlib.contextmanager

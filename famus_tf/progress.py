@@ -2,11 +2,12 @@
 
 import io
 import json
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, epoch_statistics
+from famus_tf import checkpoint_files, distribution, epoch_statistics, errors, whole_files
 
 _KEPT_DURATIONS = 2000
 
@@ -180,31 +181,62 @@ class Checkpoints:
         given = [metric for compiled in metrics for metric in compiled]
         parts["means"] = [variable.value for metric in (*known, *given) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=2)
+        self._directory = pathlib.Path(directory)
         self._progress = list(progress)
         self._strategy = strategy or tf.distribute.get_strategy()
-        self._saved_step = None
+        self._saved = self._last = None  # what was saved, and the checkpoint's name on the chief
+        self._damaged = {}
 
     def restore(self):
-        """Restores the newest checkpoint, if there is one; returns whether there was."""
-        latest = self._manager.latest_checkpoint
-        if latest is None:
+        """Restores the newest checkpoint that is whole, if there is one; returns whether there was.
+
+        Prints in one line which newer ones are damaged, and how many steps are done again.
+
+        Raises:
+          InputError: there are checkpoints, and none is whole; or it is of other networks.
+        """
+        found, self._damaged = checkpoint_files.newest_whole(self._directory)
+        if found is None:
             return False
-        self._checkpoint.restore(latest).assert_existing_objects_matched()
-        self._saved_step = self._step()
+        prefix = self._directory / found.name
+        try:
+            self._checkpoint.read(str(prefix)).assert_existing_objects_matched()
+        except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
+            what = " ".join(str(error).split())[:200]
+            raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
+        if self._damaged and distribution.is_chief(self._strategy):
+            lost = max(self._damaged).step - found.step
+            print(
+                f"{self._directory}: not whole and left as it is: {checkpoint_files.describe(self._damaged)}; goes on "
+                f"from {found.name}, {lost:,} steps are done again",
+                flush=True,
+            )
+        self._saved, self._last = self._state(), found
         return True
 
     def save(self):
-        """Writes a checkpoint of the present step, unless it is there already."""
+        """Writes a checkpoint of the present step, unless it is there already.
+
+        Raises:
+          InputError: it cannot be written; the older ones are there still.
+        """
         # Asked of this process, not of the folder, so that all workers decide alike.
-        if self._saved_step == self._step():
+        if self._saved == self._state():
             return
         if distribution.is_chief(self._strategy):
-            self._manager.save(checkpoint_number=self._step())
+            before = f"step {self._last.step:,}" if self._last else "the start"
+            then = f"the steps since {before} are lost; once that is mended the same command goes on from there"
+            with whole_files.explained(self._directory / f"ckpt-{self._step()}", then):
+                self._last = checkpoint_files.publish(self._directory, self._step(), self._checkpoint.write)
+            checkpoint_files.prune(self._directory, self._last, self._damaged)
         else:
-            with distribution.place_to_write(self._strategy, "checkpoint") as place:
+            with distribution.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
                 self._checkpoint.write(str(place))
-        self._saved_step = self._step()
+        self._saved = self._state()
+
+    def _state(self):
+        """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""
+        return self._step(), sum(len(progress.history) for progress in self._progress)
 
     def _step(self):
         return sum(progress.step for progress in self._progress)

@@ -1,8 +1,17 @@
 """The epoch that the validation set chooses, and the network's weights after it."""
 
+import hashlib
+import math
 import pathlib
 
-from famus_tf import distribution, errors
+import h5py  # Keras writes with it
+import keras
+import numpy as np
+
+from famus_tf import distribution, errors, whole_files
+
+_DIGEST = "famus_tf_sha256"  # of all weights: the file itself has no checksum
+_CONSEQUENCE = "the epoch's evaluation is lost; once that is mended the same command goes on from the last checkpoint"
 
 
 def best_epoch(history):
@@ -43,21 +52,36 @@ class BestWeights:
         if not history or best_epoch(history) is not history[-1]:
             return
         with distribution.place_to_write(self._strategy, self._path) as place:
-            fresh = place.with_name(f"partial.{place.name}")
-            self._network.save_weights(str(fresh))
-            fresh.replace(place)
+            size = sum(math.prod(variable.shape) * 4 for variable in self._network.weights)
+            with whole_files.written(place, _CONSEQUENCE) as fresh:
+                whole_files.check_room(fresh.parent, size)
+                self._network.save_weights(str(fresh))
+                with h5py.File(fresh, "r+") as file:
+                    file.attrs[_DIGEST] = self._digest()
 
     def restore(self, history):
         """Gives the network the weights of the best epoch; without a validation set it keeps those it has.
 
         Raises:
-          InputError: the file is not there, or not of this network.
+          InputError: the file is not there, damaged, or not of this network.
         """
         if best_epoch(history) is None:
             return
         try:
+            with h5py.File(self._path) as file:
+                digest = file.attrs.get(_DIGEST)
             self._network.load_weights(str(self._path))
-        except (OSError, ValueError) as error:
+            if digest not in (None, self._digest()):  # None in those of earlier versions
+                raise ValueError("damaged: it holds other numbers than were written")
+        # What h5py and Keras end with depends on where a file is damaged.
+        except Exception as error:
             raise errors.InputError(
-                f"{self._path}: expected the weights of the best epoch, as the run has written them ({error})"
+                f"{self._path}: expected the weights of the best epoch, as the run has written them "
+                f"({' '.join(str(error).split())[:200]})"
             ) from error
+
+    def _digest(self):
+        digest = hashlib.sha256()
+        for variable in self._network.weights:  # without states of random layers, which are not written
+            digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+        return digest.hexdigest()

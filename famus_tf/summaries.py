@@ -1,14 +1,13 @@
 """What a run shows: TensorBoard scalars and histograms, `results.json`, a picture, and the closing lines."""
 
 import json
-import pathlib
 
 import keras
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import selection
+from famus_tf import event_file, selection, whole_files
 
 
 def split_example_weights(weights, given_labels, true_labels):
@@ -52,11 +51,11 @@ class TensorBoard(keras.callbacks.Callback):
         self._directory, self._trainer, self._progress, self._every = str(directory), trainer, progress, every
         self._given_labels, self._true_labels, self._sets = given_labels, true_labels, sets
         self._last_step = progress.step
-        self.writer = None
+        self.events = None
 
     def on_train_begin(self, logs=None):
         """Opens the event file."""
-        self.writer = tf.summary.create_file_writer(self._directory)
+        self.events = event_file.EventFile(self._directory)
 
     def on_train_batch_end(self, batch, logs=None):
         """Scalars, every so many steps."""
@@ -64,7 +63,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._last_step = step
         if step == before or step % self._every:
             return
-        with self.writer.as_default(step=step):
+        with self.events.at(step):
             for name, value in (logs or {}).items():
                 group = "meta" if name in ("meta_loss", "selected_layers", "lowest_layer") else "train"
                 tf.summary.scalar(f"{group}/{name}", value)
@@ -76,7 +75,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
-        with self.writer.as_default(step=self._progress.step):
+        with self.events.at(self._progress.step):
             write_evaluations(self._progress.history[-1], self._sets)
             weights = split_example_weights(self._progress.example_weight, self._given_labels, self._true_labels)
             for name, values in weights.items():
@@ -84,11 +83,11 @@ class TensorBoard(keras.callbacks.Callback):
                     tf.summary.scalar(f"example_weight/{name}_mean", values.mean())
                     tf.summary.histogram(f"example_weight/{name}", values)
             self._write_gates()
-        self.writer.flush()
+        self.events.flush()
 
     def on_train_end(self, logs=None):
         """Closes the event file."""
-        self.writer.close()
+        self.events.close()
 
     def _optimizers(self):
         yield "base", self._trainer.optimizer
@@ -177,11 +176,15 @@ def results(progress, bundle, *, method, selector, seed):
 
 
 def write_json(path, value):
-    """Writes JSON whole or not at all: a reader never sees half a file."""
-    path = pathlib.Path(path)
-    fresh = path.with_name(path.name + ".partial")
-    fresh.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    fresh.replace(path)
+    """Writes JSON whole or not at all; an InputError says that it cannot be written."""
+    with whole_files.written(path) as place:
+        place.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def save_figure(figure, path, dpi=110):
+    """Writes a matplotlib figure as PNG, whole or not at all; an InputError says that it cannot be written."""
+    with whole_files.written(path) as place:
+        figure.savefig(place, dpi=dpi)
 
 
 def draw(path, summary, progress, bundle):
@@ -222,7 +225,7 @@ def draw(path, summary, progress, bundle):
     weights.set(xlabel="example weight (1: as in a plain mean)", ylabel="images", title="how far each label is trusted")
     weights.legend()
     weights.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def draw_classes(path, summary, bundle):
@@ -256,7 +259,7 @@ def draw_classes(path, summary, bundle):
     axis.margins(x=0.12)
     axis.set_title(f"{bundle.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
     axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def describe(summary, workdir):

@@ -1,5 +1,6 @@
 """The one training loop, for one device or many, one network or several in turn; callbacks, resume in mid-epoch."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, selection
+from famus_tf import distribution, errors, interruption, selection, stopping
 
 # Records of a step with an entry for each example, and those of which each replica has its share.
 _ROWS = ("index", "example_weight")
@@ -141,7 +142,7 @@ class Learner:
     """
 
     def __init__(self, strategy, trainer, progress, jit_compile=False, prepare=None, metrics=()):
-        self.trainer, self.progress, self._metrics = trainer, progress, list(metrics)
+        self.strategy, self.trainer, self.progress, self._metrics = strategy, trainer, progress, list(metrics)
         self._step = compile_step(strategy, trainer, jit_compile, prepare)
         # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
         statistics = [v.value for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
@@ -199,7 +200,8 @@ class TrainingLoop:
     Args:
       learners: list of `Learner`.
       plan: what an epoch consists of: `epochs`, their number; `begin_epoch(epoch)`, called before its first step and
-        after a resume; `turns(epoch)`, its list of `Turn`; `describe_epoch()`, what the history says of it besides.
+        after a resume, which changes nothing where it ends with an error; `turns(epoch)`, its list of `Turn`;
+        `describe_epoch()`, what the history says of it besides.
       history: list of one dict for each epoch done, kept with the run: of one learner that of its progress, of several
         one that they have in common.
       checkpoints: `progress.Checkpoints`.
@@ -213,6 +215,7 @@ class TrainingLoop:
         self._learners, self._plan, self._history = learners, plan, history
         self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
         self._evaluate, self._best_weights = evaluate, best_weights
+        self._stop = stopping.Stop(learners[0].strategy)
         self._model = learners[0].trainer  # what callbacks take for the model, and ask to stop
 
     def run(self, callbacks=(), verbose=None):
@@ -222,9 +225,17 @@ class TrainingLoop:
           callbacks: Keras callbacks; they get the epoch's logs with `test_accuracy`, `test_top5` and `test_loss`, and
             the same of further sets.
           verbose: 0 silent, 1 a progress bar, 2 a line for each epoch; None: a bar on a terminal, else lines.
+
+        Raises:
+          interruption.Interrupted: a signal has ended it, with a checkpoint of the last step.
+          InputError: a file cannot be read or written; a checkpoint of the last step is there where it can be.
         """
         if verbose is None:
             verbose = 1 if sys.stdout.isatty() else 2
+        with interruption.deferred(self._stop.patience):
+            self._run(callbacks, verbose)
+
+    def _run(self, callbacks, verbose):
         epochs = self._plan.epochs
         callbacks = keras.callbacks.CallbackList(
             list(callbacks), add_progbar=verbose > 0, model=self._model, verbose=verbose, epochs=epochs, steps=None
@@ -242,7 +253,8 @@ class TrainingLoop:
         for learner in self._learners:
             if learner.progress.epoch_step == 0:
                 learner.reset_metrics()
-        self._plan.begin_epoch(epoch)
+        with self._kept(self._learners[0]):
+            self._plan.begin_epoch(epoch)
         turns = self._plan.turns(epoch)
         total = sum(turn.steps for turn in turns)
         callbacks.set_params({**params, "steps": total})
@@ -264,18 +276,41 @@ class TrainingLoop:
         batches = turn.batches(progress.epoch_step)
         while progress.epoch_step < turn.steps:
             callbacks.on_train_batch_begin(self._steps_done() - before)
-            logs = learner.run_step(*next(batches))
+            with self._kept(learner):
+                batch = next(batches)
+            logs = learner.run_step(*batch)
             done = self._steps_done()
-            callbacks.on_train_batch_end(done - before - 1, logs)
+            with self._kept(learner):
+                callbacks.on_train_batch_end(done - before - 1, logs)
+                self._stop.if_asked(done)
             # At an epoch's end the checkpoint waits for the epoch's logs, which are part of the progress.
             if done % self._checkpoint_every == 0 and done < end:
                 learner.settle()
                 self._checkpoints.save()
         learner.settle()
 
+    @contextlib.contextmanager
+    def _kept(self, learner):
+        """Saves a checkpoint where a signal, or a file that cannot be read, ends a run between two steps."""
+        try:
+            yield
+        except (interruption.Interrupted, errors.InputError) as error:
+            if not self._stop.agreed(error):
+                raise
+            learner.settle()
+            self._checkpoints.save()
+            self._stop.wait_for_all()
+            step = self._steps_done()
+            if isinstance(error, interruption.Interrupted):
+                kept = f"a checkpoint of step {step:,} is written, and the same command goes on from it"
+                raise interruption.Interrupted(error.status - 128, kept) from None
+            raise
+
     def _close_epoch(self):
         """Evaluates, and adds the epoch to the histories; returns the logs of the run."""
-        found, besides = self._evaluate(), self._plan.describe_epoch()
+        with self._kept(self._learners[-1]):
+            found = self._evaluate()
+        besides = self._plan.describe_epoch()
         alone = len(self._learners) == 1
         for learner, evaluated in zip(self._learners, found, strict=False):
             learner.progress.end_epoch(learner.logs() | evaluated | (besides if alone else {}))

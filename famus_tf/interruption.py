@@ -1,0 +1,131 @@
+"""What SIGINT (Ctrl-C) and SIGTERM (a batch system's way to end a job) do to a command.
+
+As a rule they end it at once, with one line. While it trains, the step under way is finished first and a checkpoint is
+written. A second signal ends the process where it stands, even inside a call of TensorFlow that does not return.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import threading
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SOON = 10.0  # seconds in which a command that need not finish anything has to have ended
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the command; its text says what is kept.
+
+    Args:
+      number: of the signal.
+      kept: what the user has, and what the same command does.
+    """
+
+    def __init__(self, number, kept="nothing is lost; the same command goes on"):
+        name = signal.Signals(number).name
+        super().__init__(f"interrupted by {name}; {kept}")
+        self.status = 128 + number
+
+
+class _State:
+    """Of the process, as signals are: the first signal received, and whether the command ends by itself then."""
+
+    received = 0
+    deferred = False
+    patience = _SOON
+
+
+_state = _State()
+
+
+@contextlib.contextmanager
+def handled():
+    """Lets SIGINT and SIGTERM raise `Interrupted` in this context, or where it is deferred be asked for.
+
+    Does nothing outside the main thread, which alone can do so. A signal that the process was started to ignore, as
+    shells have it for commands in the background, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    _state.received, _state.deferred = 0, False
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {number: signal.signal(number, _on_signal) for number in mine}
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writing)  # the watcher's end
+        watcher.join()
+        os.close(reading)
+        _state.received = 0
+
+
+@contextlib.contextmanager
+def deferred(patience=None):
+    """In this context a signal raises nothing: `received` tells of it, and whoever asks ends the command.
+
+    Args:
+      patience: seconds after which the process ends nevertheless; None: it does not.
+
+    Raises:
+      Interrupted: there was a signal, and the context has come to its end before anybody asked.
+    """
+    _state.deferred, _state.patience = True, patience
+    try:
+        yield
+    finally:
+        _state.deferred, _state.patience = False, _SOON
+    if _state.received:
+        raise Interrupted(_state.received)
+
+
+def received():
+    """The number of the signal that was received in `handled`, 0 for none."""
+    return _state.received
+
+
+def watched(iterable):
+    """Iterates, and raises `Interrupted` between two items once there is a signal."""
+    for item in iterable:
+        yield item
+        if _state.received:
+            raise Interrupted(_state.received)
+
+
+def _on_signal(number, frame):
+    # A second one is the watcher's.
+    if not _state.received:
+        _state.received = number
+        if not _state.deferred:
+            raise Interrupted(number)
+
+
+def _watch(reading):
+    """Ends the process at the second signal, or where the first has not ended it in time."""
+    first = 0
+    while True:
+        ready, _, _ = select.select([reading], [], [], _state.patience if first else None)
+        if not ready:
+            _end(first, f"the step under way did not end within {_state.patience:.0f} s")
+        found = os.read(reading, 1)
+        if not found:
+            return
+        if found[0] in _SIGNALS:
+            if first:
+                _end(found[0], "at once, by a second signal")
+            first = found[0]
+
+
+def _end(number, why):
+    text = f"interrupted by {signal.Signals(number).name}, {why}; the same command goes on from the last checkpoint"
+    os.write(2, f"famus_tf: {text}\n".encode())
+    os._exit(128 + number)

@@ -1,0 +1,79 @@
+"""Files that are there whole or not at all, and one line where they cannot be written."""
+
+import contextlib
+import os
+import pathlib
+
+import tensorflow as tf
+
+from famus_tf import errors
+
+# What TensorFlow raises where the system says that a disk is full, read-only, gone or not ours.
+_ERRORS = (
+    OSError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+    tf.errors.UnknownError,
+    tf.errors.InternalError,
+)
+
+
+@contextlib.contextmanager
+def written(path, consequence=""):
+    """Gives a place beside `path`, with the same suffix, for what becomes `path` when the context ends without error.
+
+    Args:
+      path: file to write; an older one is replaced, and stays where writing fails.
+      consequence: what it means that the file cannot be written, for `explained`.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    path = pathlib.Path(path)
+    fresh = path.with_name(f"partial.{path.name}")
+    with explained(path, consequence):
+        try:
+            yield fresh
+            sync(fresh)
+            os.replace(fresh, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def explained(path, consequence=""):
+    """Turns the errors of writing to `path` into an InputError of one line that names it and says what follows."""
+    try:
+        yield
+    except _ERRORS as error:
+        then = f"; {consequence}" if consequence else ""
+        raise errors.InputError(f"{path}: cannot write it ({reason(error)}){then}") from error
+
+
+def reason(error):
+    """What the system says, in a few words, of an error of Python or of TensorFlow."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    else:
+        # TensorFlow: "<operation> <path>; <what the system says>", and then more lines.
+        text = str(error).splitlines()[0].rpartition("; ")[2] if str(error) else type(error).__name__
+    return text.partition(" [Op:")[0].strip()
+
+
+def sync(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_room(folder, size):
+    """Raises OSError where a file system has less room than `size` bytes, for writers that fail with much noise."""
+    if os.path.isdir(folder) and (found := os.statvfs(folder)).f_bavail * found.f_frsize < size:
+        raise OSError(28, "No space left on device")
