@@ -1,6 +1,7 @@
 """Checkpoints that are damaged: which one is taken, what is said, and that one appears whole or not at all."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -28,12 +29,19 @@ def restored(folder, one):
     return variable.numpy()
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Three times a checkpoint, of which the last two are there."""
+    folder = tmp_path_factory.mktemp("checkpoints")
     for step in STEPS:
-        checkpoint_files.prune(tmp_path, publish(tmp_path, step))
-    return tmp_path
+        checkpoint_files.prune(folder, publish(folder, step))
+    return folder
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """A copy of them, to damage."""
+    return shutil.copytree(written, tmp_path / "checkpoints")
 
 
 def cut(path):
@@ -107,7 +115,7 @@ def test_the_state_file_decides_nothing(folder, content):
     assert checkpoint_files.newest_whole(folder) == (Checkpoint(600), {})
 
 
-@pytest.mark.parametrize("position", np.linspace(0, 0.9999, 23))
+@pytest.mark.parametrize("position", np.linspace(0, 0.9999, 9))
 def test_a_flipped_bit_anywhere_is_seen(folder, position):
     for name in (INDEX, DATA):
         kept = (folder / name).read_bytes()
@@ -158,7 +166,7 @@ def test_what_fails_in_writing_leaves_the_others(folder):
 
 @pytest.mark.parametrize("after", range(4))
 def test_ended_between_any_two_renames(folder, monkeypatch, after):
-    """Data, index, manifest, state file: only with the manifest is there a new checkpoint, and it is whole then."""
+    """Data, index, manifest, state file: where the index is there, all that was written is."""
     replace, done = os.replace, []
 
     def replace_or_end(source, target):
@@ -171,7 +179,7 @@ def test_ended_between_any_two_renames(folder, monkeypatch, after):
         patch.setattr(os, "replace", replace_or_end)
         publish(folder, 800)
     one, damaged = checkpoint_files.newest_whole(folder)
-    if after == 3:
+    if after >= 2:
         assert (one, damaged) == (Checkpoint(800), {})
     else:
         assert one == Checkpoint(600)
