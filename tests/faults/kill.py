@@ -38,6 +38,7 @@ _FLAGS = {
     "--meta_from_epoch=3 --batch_size=8 --meta_batch_size=4 --epochs=12 --checkpoint_every=1",
 }
 _LIFE = 25.0  # seconds in which the random moments lie
+_WRITING = 0.02  # seconds that writing a checkpoint takes at the least
 _WAIT = 300  # seconds after which a run that does not come to where it is to be killed is a failure
 
 
@@ -48,6 +49,7 @@ class Life:
     process: subprocess.Popen
     output: pathlib.Path
     start: float
+    began: int  # by the clock of files, nanoseconds
 
     def said(self):
         """All that it has printed."""
@@ -62,6 +64,7 @@ class Life:
 
 def start(flags, workdir, output):
     """Starts the command."""
+    began = time.time_ns()
     with open(output, "w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "famus_tf.main", *flags, f"--workdir={workdir}"],
@@ -70,7 +73,7 @@ def start(flags, workdir, output):
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
-    return Life(process, output, time.perf_counter())
+    return Life(process, output, time.perf_counter(), began)
 
 
 def wait_for(life, condition):
@@ -85,9 +88,12 @@ def wait_for(life, condition):
     return False
 
 
-def in_writing(folder):
-    """Whether a checkpoint is half there: in the folder for parts, or some of its files beside the others."""
-    return (folder / "partial").exists()
+def in_writing(life, folder):
+    """Whether a checkpoint of this life is half there; what an earlier one has left does not count."""
+    try:
+        return (folder / "partial").stat().st_mtime_ns > life.began
+    except FileNotFoundError:
+        return False
 
 
 def newest(folder):
@@ -103,16 +109,15 @@ def kill_at_random(life, workdir, rng, lifetime):
 
 
 def kill_in_writing(life, workdir, rng, lifetime):
-    """At a random moment of the writing of the first to twelfth checkpoint of this life."""
+    """At a random moment of the writing of the first to fourth checkpoint of this life."""
     folder = workdir / "checkpoints"
-    for _ in range(rng.randint(1, 12)):
-        if not wait_for(life, lambda: in_writing(folder)):
-            break
-        target = time.perf_counter() + rng.uniform(0, 0.02)
-        while time.perf_counter() < target and in_writing(folder):
-            pass
-        if rng.random() < 0.1:
-            break
+    for _ in range(rng.randint(0, 3)):
+        wait_for(life, lambda: in_writing(life, folder))
+        wait_for(life, lambda: not in_writing(life, folder))
+    wait_for(life, lambda: in_writing(life, folder))
+    target = time.perf_counter() + rng.uniform(0, _WRITING)
+    while time.perf_counter() < target:
+        pass
     return {"kind": "writing a checkpoint"}
 
 
@@ -160,10 +165,10 @@ def live_on(flags, workdir, rng, kills, scratch):
     while True:
         life = start(flags, workdir, scratch / "output.txt")
         found = kills.pop(0)(life, workdir, rng) if kills else {}
-        half = in_writing(workdir / "checkpoints")
         if not found:
             life.process.wait()
         status = life.end()
+        half = in_writing(life, workdir / "checkpoints")
         said = life.said()
         if "Traceback" in said or status not in (0, -signal.SIGKILL):
             raise SystemExit(f"kill: the command ended with status {status}:\n{said}")
