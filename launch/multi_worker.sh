@@ -5,7 +5,7 @@
 #   ./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers
 #
 # The chief's output appears here, the others' in worker1.log and so on in the run directory. When one worker fails, the
-# rest are stopped. Interrupted, the same command goes on where it stopped.
+# rest are stopped. Interrupted, all workers write a checkpoint of one step, and the same command goes on from it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
@@ -41,12 +41,14 @@ mkdir -p "$workdir"
 
 pids=()
 stop_all() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM # a second one ends them at once
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
   wait
 }
 trap stop_all EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 export CUDA_VISIBLE_DEVICES= # workers on one machine would all take the same GPUs
 for ((worker = workers - 1; worker >= 0; worker--)); do
