@@ -268,7 +268,7 @@ def test_a_data_file_that_vanishes(tmp_path, monkeypatch, capsys):
     workdir, files, away = tmp_path / "run", tmp_path / "images", tmp_path / "away"
     digits = load_digits()
     pixels = np.round(digits.images * 255 / 16).astype(np.uint8)
-    for number, (image, label) in enumerate(zip(pixels[:200], digits.target, strict=False)):
+    for number, (image, label) in enumerate(zip(pixels[:400], digits.target, strict=False)):
         place = files / ("test" if number < 20 else "val" if number < 60 else "train") / str(label)
         place.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(image).save(place / f"{number}.png")
