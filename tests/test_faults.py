@@ -243,7 +243,7 @@ def test_a_folder_that_becomes_read_only(whole, network, small_disk, monkeypatch
 
 
 def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, capsys):
-    """No step is lost: a checkpoint needs no more room than the one that it takes the place of."""
+    """A checkpoint has no room then either, so its sentence is the one that is said."""
     workdir, make_callbacks = small_disk / "run", experiment_run.make_callbacks
 
     class Fill(keras.callbacks.Callback):
@@ -257,14 +257,14 @@ def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, cap
         assert call(workdir, network, "--checkpoint_every=1000") == 2
     said = one_line(capsys.readouterr().err)
     assert said == (
-        f"famus_tf: error: {workdir / 'tensorboard'}: cannot write it (No space left on device); curves are lost; "
-        "once that is mended the same command goes on"
+        f"famus_tf: error: {workdir / 'checkpoints' / 'ckpt-5'}: cannot write it (No space left on device); the steps "
+        "since the start are lost; once that is mended the same command goes on from there"
     )
     (small_disk / "filler").unlink()
     assert same_end(workdir, network, monkeypatch, whole) == []
 
 
-def test_a_data_file_that_vanishes(tmp_path, monkeypatch, capsys):
+def test_a_data_file_that_vanishes(network, tmp_path, monkeypatch, capsys):
     workdir, files, away = tmp_path / "run", tmp_path / "images", tmp_path / "away"
     digits = load_digits()
     pixels = np.round(digits.images * 255 / 16).astype(np.uint8)
@@ -272,7 +272,6 @@ def test_a_data_file_that_vanishes(tmp_path, monkeypatch, capsys):
         place = files / ("test" if number < 20 else "val" if number < 60 else "train") / str(label)
         place.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(image).save(place / f"{number}.png")
-    network = f"--network={small_networks.save_convolutions(tmp_path / 'small.keras', input_shape=(8, 8, 3))}"
     flags = ["--dataset=folder", f"--data_dir={files}", "--image_size=8", "--resize=8", "--epochs=10"]
     flags.append("--checkpoint_every=1000")
     with at_step(monkeypatch, 12, lambda: (files / "train").rename(away)):
