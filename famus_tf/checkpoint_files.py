@@ -160,7 +160,10 @@ def _manifest(path):
     """{file name: size and digest}; None where there is no manifest that can be read."""
     try:
         found = json.loads(path.read_bytes())
-        whole = found and all(one.keys() == {"size", "sha256"} for one in found.values())
+        whole = found and all(
+            one.keys() == {"size", "sha256"} and type(one["size"]) is int and type(one["sha256"]) is str
+            for one in found.values()
+        )
         return found if whole else None
     except (OSError, ValueError, AttributeError, RecursionError):
         return None

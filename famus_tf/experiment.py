@@ -15,6 +15,7 @@ from famus_tf import (
     experiment_run,
     export,
     inspection,
+    interruption,
     run_directory,
     selection,
     summaries,
@@ -44,6 +45,7 @@ def train(config):
     """
     workdir = pathlib.Path(config.run.workdir)
     strategy = distribution.make_strategy(config.run.strategy)
+    interruption.renew()
     chief = distribution.is_chief(strategy)
     experiment_parts.check_replicas(config, strategy)
     experiment_parts.check_log_meta_gradient(config)

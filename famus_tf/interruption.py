@@ -34,6 +34,7 @@ class _State:
     received = 0
     deferred = False
     patience = _SOON
+    numbers = ()  # of the signals that are handled
 
 
 _state = _State()
@@ -54,12 +55,14 @@ def handled():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.signal(number, _on_signal) for number in mine}
+    _state.numbers = mine
     wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
     watcher.start()
     try:
         yield
     finally:
+        _state.numbers = ()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -67,6 +70,12 @@ def handled():
         watcher.join()
         os.close(reading)
         _state.received = 0
+
+
+def renew():
+    """Handles the signals again that a library has taken over since, as TensorFlow does SIGTERM for several workers."""
+    for number in _state.numbers:
+        signal.signal(number, _on_signal)
 
 
 @contextlib.contextmanager

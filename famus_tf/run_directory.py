@@ -30,8 +30,6 @@ def held(workdir):
     made = not workdir.exists()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if not os.access(workdir, os.W_OK):
-            raise PermissionError(errno.EACCES, "Permission denied")
         descriptor = _lock(workdir)
     except OSError as error:
         raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error

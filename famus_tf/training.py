@@ -262,7 +262,8 @@ class TrainingLoop:
         for turn in turns:
             self._run_turn(turn, before, before + total, callbacks)
         logs = self._close_epoch()
-        callbacks.on_epoch_end(epoch, logs)
+        with self._kept(self._learners[-1]):
+            callbacks.on_epoch_end(epoch, logs)
         if self._steps_done() // self._checkpoint_every > before // self._checkpoint_every:
             self._checkpoints.save()
         return logs

@@ -5,8 +5,7 @@
 #   ./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers
 #
 # The chief's output appears here, the others' in worker1.log and so on in the run directory. When one worker fails, the
-# rest are stopped. Ctrl-C or SIGTERM goes on to all workers, which write a checkpoint after a step on which they agree; a
-# second one ends them at once. The same command goes on where it stopped.
+# rest are stopped. Interrupted, all workers write a checkpoint of one step, and the same command goes on from it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
@@ -43,7 +42,7 @@ mkdir -p "$workdir"
 pids=()
 stop_all() {
   trap - EXIT
-  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM
+  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM # a second one ends them at once
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
   # A worker that waits for one that has failed would wait in vain: the second signal ends it at once.
   ((failed == 0)) || { sleep 1 && kill "${pids[@]}" 2>/dev/null || true; }

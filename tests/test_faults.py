@@ -10,11 +10,15 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import keras
+import numpy as np
+import PIL.Image
 import pytest
+from sklearn.datasets import load_digits
 
-from famus_tf import experiment, experiment_run, feed, main, run_directory
+from famus_tf import checkpoint_files, experiment, experiment_run, feed, main, run_directory
 from tests import co_divide_runs, small_networks
 from tests.faults import ends
 
@@ -30,6 +34,7 @@ SHORT = [
     "--summary_every=1",
     "--checkpoint_every=3",
 ]
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS = 10  # in two epochs; checkpoints after 3, 5, 6, 9 and 10
 
 
@@ -233,12 +238,12 @@ def test_a_folder_that_becomes_read_only(whole, network, small_disk, monkeypatch
     assert call(workdir, network) == 2
     writable(workdir)
     said = one_line(capsys.readouterr().err)
-    assert said.startswith(f"famus_tf: error: --workdir={workdir}: cannot write there (")
+    assert said == f"famus_tf: error: --workdir={workdir}: cannot write there (Read-only file system)"
     assert same_end(workdir, network, monkeypatch, whole) == []
 
 
 def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, capsys):
-    """No step is lost: a checkpoint needs no more room than the one that it takes the place of."""
+    """A checkpoint has no room then either, so its sentence is the one that is said."""
     workdir, make_callbacks = small_disk / "run", experiment_run.make_callbacks
 
     class Fill(keras.callbacks.Callback):
@@ -252,11 +257,62 @@ def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, cap
         assert call(workdir, network, "--checkpoint_every=1000") == 2
     said = one_line(capsys.readouterr().err)
     assert said == (
-        f"famus_tf: error: {workdir / 'tensorboard'}: cannot write it (No space left on device); curves are lost; "
-        "once that is mended the same command goes on"
+        f"famus_tf: error: {workdir / 'checkpoints' / 'ckpt-5'}: cannot write it (No space left on device); the steps "
+        "since the start are lost; once that is mended the same command goes on from there"
     )
     (small_disk / "filler").unlink()
     assert same_end(workdir, network, monkeypatch, whole) == []
+
+
+def test_a_data_file_that_vanishes(network, tmp_path, monkeypatch, capsys):
+    workdir, files, away = tmp_path / "run", tmp_path / "images", tmp_path / "away"
+    digits = load_digits()
+    pixels = np.round(digits.images * 255 / 16).astype(np.uint8)
+    for number, (image, label) in enumerate(zip(pixels[:400], digits.target, strict=False)):
+        place = files / ("test" if number < 20 else "val" if number < 60 else "train") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(place / f"{number}.png")
+    flags = ["--dataset=folder", f"--data_dir={files}", "--image_size=8", "--resize=8", "--epochs=10"]
+    flags.append("--checkpoint_every=1000")
+    with at_step(monkeypatch, 12, lambda: (files / "train").rename(away)):
+        assert call(workdir, network, *flags) == 2
+    said = one_line(capsys.readouterr().err)
+    assert re.fullmatch(rf"famus_tf: error: {files}/train/\d/\d+\.png: .*No such file or directory\); expected .*", said)
+    (last,) = checkpoint_files.all_in(workdir / "checkpoints")
+    assert last.step >= 12
+    away.rename(files / "train")
+    with monkeypatch.context() as patch:
+        co_divide_runs.without_pictures(patch)
+        assert call(workdir, network, *flags) == 0
+    assert f"goes on after step {last.step} of 50" in capsys.readouterr().out
+
+
+def test_the_launch_script_passes_signals_on(tmp_path):
+    """Both workers stop after the same step, a multiple of five, and one checkpoint is written."""
+    workdir = tmp_path / "run"
+    network = f"--network={small_networks.save_convolutions(tmp_path / 'small.keras', batch_norm=False)}"
+    flags = [*SHORT, "--train_limit=112", "--epochs=100000", "--checkpoint_every=1000000", network]
+    script = subprocess.Popen(
+        [ROOT / "launch" / "multi_worker.sh", "2", *flags, f"--workdir={workdir}"],
+        env=os.environ | {"PYTHON": sys.executable, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = []
+    for line in script.stdout:
+        said.append(line)
+        if line.startswith("Epoch 4/"):
+            break
+    script.send_signal(signal.SIGTERM)
+    said = "".join(said) + script.communicate(timeout=200)[0]
+    assert script.returncode == 143, said
+    (step,) = re.findall(r"interrupted by SIGTERM; a checkpoint of step (\d+) is written, and the same command", said)
+    assert int(step) % 5 == 0
+    assert f"a checkpoint of step {step} is written" in (workdir / "worker1.log").read_text()
+    folder = workdir / "checkpoints"
+    assert checkpoint_files.newest_whole(folder) == (checkpoint_files.Checkpoint(int(step)), {})
+    assert len(checkpoint_files.all_in(folder)) == 1 and not (workdir / "lock").exists()
 
 
 @pytest.mark.parametrize("what", ["export", "results.json"])
@@ -275,22 +331,21 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
     with monkeypatch.context() as patch:
         if what == "results.json":
             co_divide_runs.without_pictures(patch)
+            patch.setattr(experiment.diagnostics, "draw_selection", lambda *parts: None)
         patch.setattr(experiment.export, "export", full_before_or_after)
         assert call(workdir, network) == 2
     said = one_line(capsys.readouterr().err)
-    first = workdir / ("export" if what == "export" else "gates.png")  # the pictures come before the results
-    assert said.startswith(f"famus_tf: error: {first}: cannot write it (No space left on device)")
+    assert said.startswith(f"famus_tf: error: {workdir / what}: cannot write it (No space left on device)")
     assert sorted(path.name for path in (workdir / "export").rglob("*")) == before  # the last one, whole
     (small_disk / "filler").unlink()
     assert same_end(workdir, network, monkeypatch, whole) == []
 
 
 def test_every_test_that_docs_faults_names_is_there():
-    root = pathlib.Path(__file__).resolve().parent.parent
-    text = (root / "docs" / "faults.md").read_text()
+    text = (ROOT / "docs" / "faults.md").read_text()
     named = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
     named |= {(module.replace(".", "/") + ".py", "") for module in re.findall(r"python -m ([\w.]+)", text)}
     assert len(named) > 15
     for path, function in named:
-        assert (root / path).exists(), path
-        assert not function or f"def {function}(" in (root / path).read_text(), f"{path}::{function}"
+        assert (ROOT / path).exists(), path
+        assert not function or f"def {function}(" in (ROOT / path).read_text(), f"{path}::{function}"

@@ -23,6 +23,14 @@ def test_a_signal_ends_what_is_done(number, status):
     assert signal.getsignal(number) is before
 
 
+def test_what_a_library_has_taken_over_is_taken_back():
+    with pytest.raises(Interrupted), interruption.handled():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interruption.renew()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+
 def test_deferred_it_is_asked_for():
     done = []
     with pytest.raises(Interrupted), interruption.handled(), interruption.deferred():

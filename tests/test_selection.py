@@ -80,6 +80,12 @@ def test_only_a_better_epoch_is_kept(residual_network, tmp_path):
         np.testing.assert_array_equal(variable.numpy(), value)
     kept.keep_if_best([*history, {"validation_accuracy": 0.6}])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["best.weights.h5"]
+    kept.restore(history)
+    content = path.read_bytes()
+    position = content.index(network.variables[0].numpy().tobytes())
+    path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+    with pytest.raises(errors.InputError, match="damaged: it holds other numbers than were written"):
+        kept.restore(history)
     path.write_bytes(b"no weights")
     with pytest.raises(errors.InputError, match=r"best\.weights\.h5: expected the weights of the best epoch"):
         kept.restore(history)

@@ -38,6 +38,7 @@ _FLAGS = {
     "--meta_from_epoch=3 --batch_size=8 --meta_batch_size=4 --epochs=12 --checkpoint_every=1",
 }
 _LIFE = 25.0  # seconds in which the random moments lie
+_WRITING = 0.02  # seconds that writing a checkpoint takes at the least
 _WAIT = 300  # seconds after which a run that does not come to where it is to be killed is a failure
 
 
@@ -48,6 +49,7 @@ class Life:
     process: subprocess.Popen
     output: pathlib.Path
     start: float
+    began: int  # by the clock of files, nanoseconds
 
     def said(self):
         """All that it has printed."""
@@ -62,6 +64,7 @@ class Life:
 
 def start(flags, workdir, output):
     """Starts the command."""
+    began = time.time_ns()
     with open(output, "w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "famus_tf.main", *flags, f"--workdir={workdir}"],
@@ -70,7 +73,7 @@ def start(flags, workdir, output):
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
-    return Life(process, output, time.perf_counter())
+    return Life(process, output, time.perf_counter(), began)
 
 
 def wait_for(life, condition):
@@ -85,13 +88,12 @@ def wait_for(life, condition):
     return False
 
 
-def half_written(folder):
-    """What tells a half written checkpoint from those that earlier kills have left, None where there is none."""
+def in_writing(life, folder):
+    """Whether a checkpoint of this life is half there; what an earlier one has left does not count."""
     try:
-        found = (folder / "partial").stat()
+        return (folder / "partial").stat().st_mtime_ns > life.began
     except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_ctime_ns
+        return False
 
 
 def newest(folder):
@@ -107,15 +109,14 @@ def kill_at_random(life, workdir, rng, lifetime):
 
 
 def kill_in_writing(life, workdir, rng, lifetime):
-    """At a random moment of the writing of the first to twelfth checkpoint of this life."""
+    """At a random moment of the writing of the first to fourth checkpoint of this life."""
     folder = workdir / "checkpoints"
-    last = half_written(folder)  # of an earlier life
-    for _ in range(rng.randint(1, 12)):
-        if not wait_for(life, lambda last=last: half_written(folder) not in (None, last)):
-            break
-        last = half_written(folder)
-    target = time.perf_counter() + rng.uniform(0, 0.01)
-    while time.perf_counter() < target and half_written(folder) is not None:
+    for _ in range(rng.randint(0, 3)):
+        wait_for(life, lambda: in_writing(life, folder))
+        wait_for(life, lambda: not in_writing(life, folder))
+    wait_for(life, lambda: in_writing(life, folder))
+    target = time.perf_counter() + rng.uniform(0, _WRITING)
+    while time.perf_counter() < target:
         pass
     return {"kind": "writing a checkpoint"}
 
@@ -162,13 +163,12 @@ def live_on(flags, workdir, rng, kills, scratch):
     """
     done = []
     while True:
-        before = half_written(workdir / "checkpoints")
         life = start(flags, workdir, scratch / "output.txt")
         found = kills.pop(0)(life, workdir, rng) if kills else {}
         if not found:
             life.process.wait()
         status = life.end()
-        half = half_written(workdir / "checkpoints") not in (None, before)
+        half = in_writing(life, workdir / "checkpoints")
         said = life.said()
         if "Traceback" in said or status not in (0, -signal.SIGKILL):
             raise SystemExit(f"kill: the command ended with status {status}:\n{said}")
@@ -182,7 +182,7 @@ def live_on(flags, workdir, rng, kills, scratch):
         if status == 0:
             print(f"ended: {note}", flush=True)
             return done
-        done.append(found | {"left_half_a_checkpoint": half} | note)
+        done.append(found | {"half_a_checkpoint_was_there": half} | note)
         print(done[-1], flush=True)
 
 
