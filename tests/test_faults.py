@@ -277,7 +277,8 @@ def test_a_data_file_that_vanishes(network, tmp_path, monkeypatch, capsys):
     with at_step(monkeypatch, 12, lambda: (files / "train").rename(away)):
         assert call(workdir, network, *flags) == 2
     said = one_line(capsys.readouterr().err)
-    assert re.fullmatch(rf"famus_tf: error: {files}/train/\d/\d+\.png: .*No such file or directory\); expected .*", said)
+    wanted = rf"famus_tf: error: {files}/train/\d/\d+\.png: .*No such file or directory\); expected .*"
+    assert re.fullmatch(wanted, said)
     (last,) = checkpoint_files.all_in(workdir / "checkpoints")
     assert last.step >= 12
     away.rename(files / "train")
