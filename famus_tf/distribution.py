@@ -16,6 +16,7 @@ import zlib
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.meta import replicas
 
 _FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 # What `srun` sets for each task, and TensorFlow's resolver reads.
@@ -153,14 +154,12 @@ def complete_records(strategy, records, *, rows, shares):
     """
     if num_workers(strategy) == 1:
         return records
-    context = tf.distribute.get_replica_context()
     completed = dict(records)
     for name in records:  # in the same order on all workers
         if name in rows:
-            # A part of the batch handed through is on no device yet, which the collective refuses.
-            completed[name] = context.all_gather(tf.identity(records[name]), axis=0)
+            completed[name] = replicas.all_gather(records[name])
         elif name in shares:
-            completed[name] = context.all_reduce(tf.distribute.ReduceOp.SUM, records[name])
+            completed[name] = replicas.all_reduce_sum(records[name])
     return completed
 
 
@@ -172,17 +171,16 @@ def make_averager(strategy, variables):
       variables: list of its floating-point `tf.Variable`s, in the same order on all workers.
 
     Returns:
-      Function () that sets every replica's copy of each variable to their mean, to be called by all workers; it does
-      nothing where there is one replica.
+      Function () that sets every replica's copy of each variable to the mean over all replicas of all workers, to be
+      called by all workers; it does nothing where there is one replica. Variables that TensorFlow keeps alike on all
+      replicas, by an aggregation of their own, stay as they are.
     """
-    if strategy.num_replicas_in_sync == 1 or not variables:
+    own = [variable for variable in variables if _is_each_replicas_own(variable)]
+    if strategy.num_replicas_in_sync == 1 or not own:
         return lambda: None
 
     def average():
-        means = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(variable) for variable in variables]
-        )
-        for variable, mean in zip(variables, means, strict=True):
+        for variable, mean in zip(own, replicas.all_reduce_mean(own), strict=True):
             variable.assign(mean)
 
     @tf.function(autograph=False)
@@ -190,6 +188,11 @@ def make_averager(strategy, variables):
         strategy.run(average)
 
     return average_on_every_replica
+
+
+def _is_each_replicas_own(variable):
+    on_read = tf.VariableSynchronization.ON_READ
+    return variable.synchronization == on_read or variable.aggregation == tf.VariableAggregation.NONE
 
 
 def values_of_workers(strategy, value):
