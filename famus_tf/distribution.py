@@ -10,7 +10,9 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import tempfile
+import threading
 import zlib
 
 import tensorflow as tf
@@ -21,6 +23,10 @@ from famus_tf.meta import replicas
 _FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 # What `srun` sets for each task, and TensorFlow's resolver reads.
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
+
+# How TensorFlow says that it cannot reach a worker, and who finds out that it does not answer.
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
+_WATCH = "CoordinationService"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,15 +263,16 @@ def place_to_write(strategy, path):
 
 @contextlib.contextmanager
 def lost_workers_explained(strategy_name):
-    """Under multi_worker, says in one line, as an InputError, that another worker has gone away."""
+    """Under multi_worker, says in one line, as an InputError, that another worker has gone away or does not answer."""
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        if strategy_name != "multi_worker":
+    except tf.errors.OpError as error:
+        # What the service that watches over the workers has found reaches this one as any kind of error.
+        if strategy_name != "multi_worker" or not (isinstance(error, _LOST) or _WATCH in str(error)):
             raise
         raise errors.InputError(
-            "another worker has stopped; expected all of them to run to the end: see what it says, then start all "
-            "workers again, and they go on from the last checkpoint"
+            "another worker has stopped or does not answer; expected all of them to run to the end: see what it says, "
+            "then start all workers again, and they go on from the last checkpoint"
         ) from error
 
 
@@ -281,7 +288,23 @@ def _multi_worker_strategy(cluster):
     )
     if cluster.position == 0 and len(cluster.workers) > 1:
         print(f"waits for {len(cluster.workers)} workers: {', '.join(cluster.workers)}", flush=True)
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    with _ended_by_signals():
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+@contextlib.contextmanager
+def _ended_by_signals():
+    """While TensorFlow waits for the other workers no Python runs, so Ctrl-C and SIGTERM end the process at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _cluster(strategy):

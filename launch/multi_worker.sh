@@ -5,7 +5,8 @@
 #   ./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers
 #
 # The chief's output appears here, the others' in worker1.log and so on in the run directory. When one worker fails, the
-# rest are stopped. Interrupted, the same command goes on where it stopped.
+# rest are stopped, and killed where they have not ended after 90 seconds (PATIENCE). Interrupted, the same command goes
+# on where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
@@ -43,6 +44,10 @@ pids=()
 stop_all() {
   trap - EXIT INT TERM
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
+  # One that does not answer is not waited for: it may have been stopped itself, or wait for another.
+  local until=$((SECONDS + ${PATIENCE:-90}))
+  while [[ -n "$(jobs -rp)" ]] && ((SECONDS < until)); do sleep 0.1; done
+  [[ -z "$(jobs -rp)" ]] || kill -KILL $(jobs -rp) 2>/dev/null || true
   wait
 }
 trap stop_all EXIT
