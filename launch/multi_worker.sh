@@ -47,9 +47,9 @@ stop_all() {
   # One that does not answer is not waited for: it may have been stopped itself, or wait for another.
   local until=$((SECONDS + ${PATIENCE:-90}))
   while [[ -n "$(jobs -rp)" ]] && ((SECONDS < until)); do sleep 0.1; done
-  [[ -z "$(jobs -rp)" ]] || kill -KILL $(jobs -rp) 2>/dev/null || true
+  [[ -z "$(jobs -rp)" ]] || kill -KILL $(jobs -rp) || true
   wait
-}
+} 2>/dev/null # bash would tell of each that was killed
 trap stop_all EXIT
 trap 'exit 130' INT TERM
 

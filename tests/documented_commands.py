@@ -15,7 +15,7 @@ _COMMAND = re.compile(
 
 
 def found():
-    """{command line: the place, "file:what", where it is printed first}; white space and comments at its end are cut."""
+    """{command line: the file that prints it first}; white space and comments at its end are cut."""
     commands = {}
     for place, line in _lines():
         text = re.sub(r"\s+", " ", re.sub(r"\s\s+#\s.*", "", line)).strip().rstrip(",;")
