@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
   echo "multi_worker.sh: error: expected a number of workers and flags, as in:" \
-    "./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg" >&2
+    "./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers" >&2
   exit 2
 fi
 workers=$1

@@ -29,10 +29,12 @@ def _lines():
         yield from ((path.name, line) for line in _of_markdown(path.read_text()))
     for path in sorted([*(ROOT / "flags").iterdir(), *(ROOT / "launch").iterdir()]):
         yield from ((f"{path.parent.name}/{path.name}", line) for line in _of_script(path.read_text()))
-    for path in (ROOT / "famus_tf" / "main.py", *sorted((ROOT / "benchmarks").glob("*.py"))):
+    commands = *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests" / "faults").glob("*.py")
+    for path in (ROOT / "famus_tf" / "main.py", *sorted(commands)):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         yield from ((f"{path.parent.name}/{path.name}", line) for line in _of_markdown(text))
-    yield from (("--help", line) for line in _of_markdown(flag_defs.help_text()))
+    helps = re.findall(r"(?:python -m |\./launch/|sbatch )[^`\n]+", flag_defs.help_text())
+    yield from (("--help", line) for line in helps)
 
 
 def _of_markdown(text):
