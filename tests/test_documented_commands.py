@@ -133,6 +133,8 @@ def place(tmp_path_factory):
     flags = ["--network=tiny.keras", "--log_meta_gradient", "--flagfile=flags/debug.cfg", "--network=tiny.keras"]
     try:
         assert main.main(["main.py", "--flagfile=flags/digits.cfg", *flags, *DIGITS[1:]]) == 0
+        pathlib.Path("runs/quickstart").mkdir()
+        pathlib.Path("runs/quickstart/famus").symlink_to(folder / "runs" / "digits")
     finally:
         os.chdir(before)
     return folder

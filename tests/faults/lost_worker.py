@@ -175,8 +175,8 @@ def main(argv=None):
                             row["same_weights_afterwards"] = goes_on(case, network, folder)
                         rows.append(row)
                         print(json.dumps(row), flush=True)
-    if arguments.json:
-        made.write(arguments.json, rows=rows)
+                        if arguments.json:
+                            made.write(arguments.json, rows=rows)
     bad = [
         row for row in rows if row["status"] != 2 or not row["sentence"] or not row.get("same_weights_afterwards", True)
     ]
