@@ -1,4 +1,4 @@
-"""The README's recipes for further data sets: its own lines are run, on small trees in the layouts that they name, and train."""
+"""The README's recipes for further data sets: its own lines are run, on small trees in the layouts that they name."""
 
 import os
 import pathlib
@@ -36,7 +36,7 @@ def _run(name, folder):
     calls = [call.split("\n") for call in (folder / "calls").read_text().split("\nEND\n") if call]
     assert all(call[:2] == ["-m", "famus_tf.main"] for call in calls)
     # Trained as it is printed, shrunk; without the meta steps, whose tracing takes the longest.
-    small = "--batch_size=2", "--meta_batch_size=2", "--batches_per_epoch=2", "--resize=18", "--image_size=16"
+    small = "--batch_size=2", "--meta_batch_size=2", "--batches_per_epoch=1", "--resize=18", "--image_size=16"
     for number, call in enumerate(calls):
         classes = experiment_parts.make_bundle(flag_defs.read_config([*call[1:], "--mode=inspect"])).num_classes
         network = small_networks.save_convolutions(folder / f"{number}.keras", True, (16, 16, 3), classes)
