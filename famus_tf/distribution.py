@@ -10,16 +10,23 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import tempfile
+import threading
 import zlib
 
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.meta import replicas
 
 _FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 # What `srun` sets for each task, and TensorFlow's resolver reads.
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
+
+# How TensorFlow says that it cannot reach a worker, and who finds out that it does not answer.
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
+_WATCH = "CoordinationService"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,14 +160,12 @@ def complete_records(strategy, records, *, rows, shares):
     """
     if num_workers(strategy) == 1:
         return records
-    context = tf.distribute.get_replica_context()
     completed = dict(records)
     for name in records:  # in the same order on all workers
         if name in rows:
-            # A part of the batch handed through is on no device yet, which the collective refuses.
-            completed[name] = context.all_gather(tf.identity(records[name]), axis=0)
+            completed[name] = replicas.all_gather(records[name])
         elif name in shares:
-            completed[name] = context.all_reduce(tf.distribute.ReduceOp.SUM, records[name])
+            completed[name] = replicas.all_reduce_sum(records[name])
     return completed
 
 
@@ -172,17 +177,16 @@ def make_averager(strategy, variables):
       variables: list of its floating-point `tf.Variable`s, in the same order on all workers.
 
     Returns:
-      Function () that sets every replica's copy of each variable to their mean, to be called by all workers; it does
-      nothing where there is one replica.
+      Function () that sets every replica's copy of each variable to the mean over all replicas of all workers, to be
+      called by all workers; it does nothing where there is one replica. Variables that TensorFlow keeps alike on all
+      replicas, by an aggregation of their own, stay as they are.
     """
-    if strategy.num_replicas_in_sync == 1 or not variables:
+    own = [variable for variable in variables if _is_each_replicas_own(variable)]
+    if strategy.num_replicas_in_sync == 1 or not own:
         return lambda: None
 
     def average():
-        means = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(variable) for variable in variables]
-        )
-        for variable, mean in zip(variables, means, strict=True):
+        for variable, mean in zip(own, replicas.all_reduce_mean(own), strict=True):
             variable.assign(mean)
 
     @tf.function(autograph=False)
@@ -190,6 +194,11 @@ def make_averager(strategy, variables):
         strategy.run(average)
 
     return average_on_every_replica
+
+
+def _is_each_replicas_own(variable):
+    on_read = tf.VariableSynchronization.ON_READ
+    return variable.synchronization == on_read or variable.aggregation == tf.VariableAggregation.NONE
 
 
 def values_of_workers(strategy, value):
@@ -254,15 +263,16 @@ def place_to_write(strategy, path):
 
 @contextlib.contextmanager
 def lost_workers_explained(strategy_name):
-    """Under multi_worker, says in one line, as an InputError, that another worker has gone away."""
+    """Under multi_worker, says in one line, as an InputError, that another worker has gone away or does not answer."""
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        if strategy_name != "multi_worker":
+    except tf.errors.OpError as error:
+        # What the service that watches over the workers has found reaches this one as any kind of error.
+        if strategy_name != "multi_worker" or not (isinstance(error, _LOST) or _WATCH in str(error)):
             raise
         raise errors.InputError(
-            "another worker has stopped; expected all of them to run to the end: see what it says, then start all "
-            "workers again, and they go on from the last checkpoint"
+            "another worker has stopped or does not answer; expected all of them to run to the end: see what it says, "
+            "then start all workers again, and they go on from the last checkpoint"
         ) from error
 
 
@@ -278,7 +288,23 @@ def _multi_worker_strategy(cluster):
     )
     if cluster.position == 0 and len(cluster.workers) > 1:
         print(f"waits for {len(cluster.workers)} workers: {', '.join(cluster.workers)}", flush=True)
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    with _ended_by_signals():
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+@contextlib.contextmanager
+def _ended_by_signals():
+    """While TensorFlow waits for the other workers no Python runs, so Ctrl-C and SIGTERM end the process at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _cluster(strategy):

@@ -269,15 +269,11 @@ def _partners(n, seed, blocks):
 
 def _of_all_replicas(rows):
     """[n, ...] -> [n * replicas, ...] of the same type, one replica's rows behind the other's."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return rows
-    if rows.dtype != tf.uint8:
-        # A part of the batch handed through is on no device yet, which the collective refuses.
-        return context.all_gather(tf.identity(rows), axis=0)
-    # The collective has no bytes either: four of them travel as an int32.
+    if replicas.count() == 1 or rows.dtype != tf.uint8:
+        return replicas.all_gather(rows)
+    # The collective has no bytes: four of them travel as an int32.
     shape, size = rows.shape[1:], rows.shape[1:].num_elements()
     flat = tf.pad(tf.reshape(rows, [-1, size]), [[0, 0], [0, -size % 4]])
     words = tf.bitcast(tf.reshape(flat, [-1, (size + 3) // 4, 4]), tf.int32)
-    flat = tf.bitcast(context.all_gather(words, axis=0), tf.uint8)
+    flat = tf.bitcast(replicas.all_gather(words), tf.uint8)
     return tf.reshape(tf.reshape(flat, [-1, size + -size % 4])[:, :size], [-1, *shape])

@@ -5,12 +5,14 @@
 #   ./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers
 #
 # The chief's output appears here, the others' in worker1.log and so on in the run directory. When one worker fails, the
-# rest are stopped. Interrupted, all workers write a checkpoint of one step, and the same command goes on from it.
+# rest are stopped. Ctrl-C or SIGTERM goes on to all workers, which write a checkpoint after a step on which they agree; a
+# second one ends them at once. One that has not ended after 90 seconds (PATIENCE) is killed. The same command goes on
+# where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($# < 2)) || [[ ! "$1" =~ ^[1-9][0-9]?$ ]]; then
   echo "multi_worker.sh: error: expected a number of workers and flags, as in:" \
-    "./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg" >&2
+    "./launch/multi_worker.sh 2 --flagfile=flags/digits.cfg --workdir=runs/digits_2_workers" >&2
   exit 2
 fi
 workers=$1
@@ -42,12 +44,16 @@ mkdir -p "$workdir"
 pids=()
 stop_all() {
   trap - EXIT
-  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM # a second one ends them at once
+  trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
   # A worker that waits for one that has failed would wait in vain: the second signal ends it at once.
   ((failed == 0)) || { sleep 1 && kill "${pids[@]}" 2>/dev/null || true; }
-  while [[ -n "$(jobs -pr)" ]]; do wait || true; done
-}
+  # One that does not answer is not waited for: it may have been stopped itself.
+  local until=$((SECONDS + ${PATIENCE:-90}))
+  while [[ -n "$(jobs -rp)" ]] && ((SECONDS < until)); do sleep 0.1; done
+  [[ -z "$(jobs -rp)" ]] || kill -KILL $(jobs -rp) 2>/dev/null || true
+  wait || true
+} 2>/dev/null # bash would tell of each that was killed
 failed=0
 trap stop_all EXIT
 trap 'exit 130' INT

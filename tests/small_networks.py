@@ -33,7 +33,9 @@ def residual(dtype="float64", batch_norm=True, num_classes=3, size=6, channels=2
     return keras.Model(images, keras.layers.Dense(num_classes, dtype=dtype, name="classifier")(x), name="residual")
 
 
-def save_convolutions(path, batch_norm=True, input_shape=(8, 8, 1), num_classes=10, count=1):
+def save_convolutions(
+    path, batch_norm=True, input_shape=(8, 8, 1), num_classes=10, count=1, synchronized=False, dropout=0.1
+):
     """Writes a network that is traced quickly, of few gated layers, and returns its path for --network.
 
     For whole runs, most of whose time would otherwise be the tracing of steps.
@@ -44,16 +46,20 @@ def save_convolutions(path, batch_norm=True, input_shape=(8, 8, 1), num_classes=
       input_shape: (H, W, C).
       num_classes: c.
       count: number of convolutions; each halves the size and makes a gated layer, with its BatchNorm two.
+      synchronized: whether BatchNorm takes its mean and variance over all replicas.
+      dropout: its rate; 0 for none.
     """
     images = keras.Input(input_shape)
     x = keras.layers.Rescaling(1 / 255)(images)
     for number in range(1, count + 1):
         x = keras.layers.Conv2D(12, 3, 2, use_bias=not batch_norm, name=f"convolution{number}")(x)
         if batch_norm:
-            x = keras.layers.BatchNormalization(momentum=0.8, name=f"normalisation{number}")(x)
+            x = keras.layers.BatchNormalization(
+                momentum=0.8, synchronized=synchronized, name=f"normalisation{number}"
+            )(x)
         x = keras.layers.ReLU()(x)
     x = keras.layers.Flatten()(x)
-    if batch_norm:
-        x = keras.layers.Dropout(0.1, name="dropout")(x)
+    if batch_norm and dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
     keras.Model(images, keras.layers.Dense(num_classes, name="classifier")(x), name="small").save(path)
     return str(path)

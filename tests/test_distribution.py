@@ -189,16 +189,17 @@ echo "$TF_CONFIG" >"{tmp_path}/config$index"
 echo "$CUDA_VISIBLE_DEVICES|$*" >"{tmp_path}/arguments$index"
 echo "I am $index"
 if [[ "$index" == "$FAILS" ]]; then exit 3; fi
+if [[ "$DEAF" ]]; then trap '' TERM; while sleep 0.2; do :; done; fi
 if [[ "$FAILS" ]]; then exec sleep 100; fi
 """
     )
     script.chmod(0o755)
 
-    def start(*arguments, fails=""):
+    def start(*arguments, fails="", deaf=""):
         return subprocess.Popen(
             ["./launch/multi_worker.sh", *arguments],
             cwd=ROOT,
-            env=os.environ | {"PYTHON": str(script), "FAILS": fails},
+            env=os.environ | {"PYTHON": str(script), "FAILS": fails, "DEAF": deaf, "PATIENCE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -229,10 +230,11 @@ def test_launch_script_gives_each_worker_its_place(stand_in, tmp_path):
     assert [(workdir / f"worker{index}.log").read_text() for index in (1, 2)] == ["I am 1\n", "I am 2\n"]
 
 
-@pytest.mark.parametrize("fails", ["0", "1"])
-def test_launch_script_stops_the_rest_when_one_fails(stand_in, tmp_path, fails):
+@pytest.mark.parametrize(("fails", "deaf"), [("0", ""), ("1", ""), ("0", "yes")])
+def test_launch_script_stops_the_rest_when_one_fails(stand_in, tmp_path, fails, deaf):
+    """Also one that does not hear a first signal."""
     started = time.time()
-    done = stand_in("2", "--epochs=1", f"--workdir={tmp_path / 'run'}", fails=fails)
+    done = stand_in("2", "--epochs=1", f"--workdir={tmp_path / 'run'}", fails=fails, deaf=deaf)
     _, said = done.communicate(timeout=60)
     assert done.returncode == 3
     assert said.startswith("multi_worker.sh: error: a worker ended with status 3")

@@ -1,7 +1,9 @@
 """Two worker processes on this machine, from the command line: the weights of one process, kill and resume, who writes.
 
-The images lie in files, of which each worker reads those of its own share of a batch. The network has no BatchNorm,
-whose statistics are each replica's own, so that nothing but rounding may differ.
+The images lie in files, of which each worker reads those of its own share of a batch. The network of the first tests
+has no BatchNorm, so that nothing but rounding may differ from one process; with BatchNorm, of which each replica
+normalises its own share, nothing but rounding may differ from one process of two replicas, and from one of one replica
+where BatchNorm is synchronised. How far longer runs are apart: `python -m benchmarks.workers`.
 """
 
 import contextlib
@@ -23,6 +25,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
+
+from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHORT = {
@@ -59,6 +63,18 @@ def without_batch_norm(input_shape, num_classes, mean, std):
 networks.BUILDERS["small_preact"] = without_batch_norm
 sys.exit(main.main(sys.argv))
 """
+# The command, on two devices.
+MIRRORED = """
+import sys
+import tensorflow as tf
+from famus_tf import main
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.exit(main.main(sys.argv))
+"""
+ONE = (sys.executable, "-m", "famus_tf.main")
+ALGORITHM_2 = ("--algorithm=co_divide", "--meta_set=pseudo_clean", "--meta_per_class=0", "--meta_from_epoch=1")
 WORKERS_MASK = 0o077  # of files that a worker which is not the chief makes: nobody else may read them
 
 
@@ -76,13 +92,13 @@ def images(tmp_path_factory):
     FLAGS.pop()
 
 
-def start(workdir, *flags, environment=None, mask=0o022, temporary=None):
+def start(workdir, *flags, environment=None, mask=0o022, temporary=None, command=(sys.executable, "-c", COMMAND)):
     """The command in a process of its own, which shares nothing with this one but the run directory."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "TF_CONFIG"))}
     kept |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
     kept |= {"TMPDIR": str(temporary)} if temporary else {}
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *FLAGS, f"--workdir={workdir}", *flags],
+        [*command, *FLAGS, f"--workdir={workdir}", *flags],
         cwd=workdir.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -90,6 +106,12 @@ def start(workdir, *flags, environment=None, mask=0o022, temporary=None):
         env=kept | (environment or {}),
         umask=mask,
     )
+
+
+def launch(workdir, *flags):
+    """The launch script with two workers."""
+    script = str(ROOT / "launch" / "multi_worker.sh"), "2"
+    return start(workdir, *flags, command=script, environment={"PYTHON": sys.executable})
 
 
 def end(*processes, timeout=240):
@@ -300,3 +322,92 @@ def test_workers_with_other_flags_and_batches_that_do_not_divide_are_refused(tmp
         assert process.returncode == 2
         assert "famus_tf: error: --meta_batch_size=9: expected a multiple of the 2 devices in use" in output
     assert not (tmp_path / "odd").exists()
+
+
+@pytest.fixture(scope="module")
+def batch_norm_runs(tmp_path_factory):
+    """A network with BatchNorm of each replica, and the run directories of two devices and of the launch script."""
+    folder = tmp_path_factory.mktemp("batch_norm")
+    network = f"--network={small_networks.save_convolutions(folder / 'network.keras')}"
+    mirrored = start(folder / "one", "--strategy=mirrored", network, command=(sys.executable, "-c", MIRRORED))
+    (output,) = end(mirrored)
+    assert mirrored.returncode == 0, output
+    workers = launch(folder / "two", network)
+    (output,) = end(workers)
+    assert workers.returncode == 0, output
+    return network, folder / "one", folder / "two"
+
+
+def assert_near(found, expected, **tolerance):
+    """That two run directories hold the same numbers, BatchNorm's statistics among them, to rounding."""
+    (found, _), (expected, _) = state(found), state(expected)
+    assert found.keys() == expected.keys()
+    assert any("moving_variance" in name or "_operations" in name for name in found)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, err_msg=name, **tolerance)
+
+
+def test_batch_norm_of_each_replica_gives_what_two_devices_give(batch_norm_runs):
+    _, one, two = batch_norm_runs
+    assert_near(two, one, rtol=1e-4, atol=5e-6)
+    expected, found = results(one), results(two)
+    assert found["test_accuracy"] == expected["test_accuracy"]
+    assert found["selected_epoch"]["validation_loss"] == pytest.approx(expected["selected_epoch"]["validation_loss"])
+    assert len(list((two / "tensorboard").iterdir())) == 1
+    assert (two / "worker1.log").read_text() == ""
+
+
+def test_one_killed_the_launch_script_ends_and_the_same_command_goes_on(batch_norm_runs, tmp_path):
+    network, _, two = batch_norm_runs
+    workdir = tmp_path / "killed"
+    script = launch(workdir, network)
+    state_file, deadline = workdir / "checkpoints" / "checkpoint", time.time() + 240
+    while not (state_file.exists() and "ckpt-3" in state_file.read_text()):
+        assert script.poll() is None, end(script)
+        assert time.time() < deadline
+        time.sleep(0.002)
+    (victim,) = workers_of(script.pid, index=1)
+    os.kill(victim, signal.SIGKILL)
+    (output,) = end(script)
+    assert script.returncode in (2, 137), output  # whichever of the two has ended first
+    assert f"multi_worker.sh: error: a worker ended with status {script.returncode}" in output
+    assert "another worker has stopped" in output or script.returncode == 137
+    assert "Traceback" not in output
+    assert not (workdir / "results.json").exists()
+    script = launch(workdir, network)
+    (output,) = end(script)
+    assert script.returncode == 0, output
+    assert re.search(r"goes on after step [3-9] of 10", output)
+    (expected, _), (found, _) = state(two), state(workdir)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def workers_of(script, index):
+    """Process ids of the launch script's worker of that number."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(script)], capture_output=True, text=True, check=True)
+    environments = {int(pid): pathlib.Path(f"/proc/{pid}/environ") for pid in listed.stdout.split()}
+    return [
+        pid
+        for pid, path in environments.items()
+        if path.exists() and f'"index": {index}}}'.encode() in path.read_bytes()
+    ]
+
+
+def test_algorithm_2_with_synchronised_batch_norm(tmp_path):
+    path = small_networks.save_convolutions(tmp_path / "network.keras", synchronized=True, dropout=0)
+    flags = f"--network={path}", *ALGORITHM_2
+    one = start(tmp_path / "one", "--strategy=one_device", *flags, command=ONE)
+    (output,) = end(one)
+    assert one.returncode == 0, output
+    workers = launch(tmp_path / "two", *flags)
+    (output,) = end(workers)
+    assert workers.returncode == 0, output
+    assert_near(tmp_path / "two", tmp_path / "one", rtol=1e-4, atol=5e-6)
+    expected, found = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert found["test_accuracy"] == expected["test_accuracy"]
+    assert found["history"][-1]["split"] == [pytest.approx(split) for split in expected["history"][-1]["split"]]
+    boards = [path.name for path in (tmp_path / "two" / "tensorboard").rglob("*") if path.is_file()]
+    assert len(boards) == len([path for path in (tmp_path / "one" / "tensorboard").rglob("*") if path.is_file()])
+    for workdir in ("one", "two"):
+        assert (tmp_path / workdir / "export" / "saved_model.pb").exists()

@@ -1,0 +1,108 @@
+"""One process of `benchmarks.workers`: trains as the flags say and keeps all numbers at some steps.
+
+    python -m benchmarks.workers_run OUT.npz --at=6,300 -- --flagfile=flags/digits.cfg --train_steps=300 --epochs=0
+
+Every worker keeps its own, so that they can be compared. `--replicas=2` splits the CPU in two devices, `--nudge` moves
+every weight by that share of itself before the first step.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import distribution, experiment_parts, experiment_run, flag_defs
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Keeps the numbers of a run after some of its steps, and after the last.
+
+    Args:
+      parts: `experiment_run.Parts`.
+      at: set of step numbers.
+
+    Attributes:
+      kept: {"step/group/network/number": array}; the last step is called "end".
+    """
+
+    def __init__(self, parts, at):
+        super().__init__()
+        self._parts, self._at, self.kept = parts, at, {}
+        # As before each evaluation and checkpoint; the statistics of later steps are the same with it and without.
+        self._averagers = [
+            distribution.make_averager(parts.strategy, [v.value for v in _statistics(trainer)])
+            for trainer in parts.trainers
+        ]
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Keeps all, where the step is one of those that are wanted; `logs` are not used."""
+        del batch, logs
+        if self._parts.step in self._at:
+            self._keep(self._parts.step)
+
+    def on_train_end(self, logs=None):
+        """Keeps all."""
+        del logs
+        self._keep("end")
+
+    def _keep(self, step):
+        for average in self._averagers:
+            average()
+        for network, trainer in enumerate(self._parts.trainers):
+            for group, variables in _groups(trainer).items():
+                for number, variable in enumerate(variables):
+                    self.kept[f"{step}/{group}/{network}/{number}"] = np.array(variable)
+
+
+def _statistics(trainer):
+    return [v for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+
+
+def _groups(trainer):
+    learner, found = trainer.meta_learner, trainer.optimizer.variables
+    for holder, name in ((learner, "optimizer"), (trainer, "sampler_optimizer")):
+        found = [*found, *getattr(getattr(holder, name, None), "variables", [])]
+    return {
+        "weights": trainer.network.trainable_variables,
+        "BatchNorm statistics": _statistics(trainer),
+        "theta": learner.trainable_variables,
+        "sampler": trainer.selector.trainable_variables,
+        "optimizers": [v for v in found if tf.as_dtype(v.dtype).is_floating],
+    }
+
+
+def main(argv=None):
+    """Runs one command line and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.workers_run", description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--at", required=True)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--nudge", type=float, default=0.0)
+    parser.add_argument("flags", nargs="+")
+    arguments = parser.parse_args(argv)
+    if arguments.replicas > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
+    config = flag_defs.read_config(["workers_run.py", *arguments.flags])
+    strategy = distribution.make_strategy(config.run.strategy)
+    parts = experiment_run.assemble(
+        config, experiment_parts.make_bundle(config), strategy, pathlib.Path(config.run.workdir)
+    )
+    signs = np.random.default_rng(0)
+    for trainer in parts.trainers if arguments.nudge else []:
+        for variable in trainer.network.trainable_variables:
+            sign = signs.choice([-1.0, 1.0], variable.shape)
+            variable.assign(np.array(variable) * (1 + arguments.nudge * sign))
+    snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
+    experiment_run.training_loop(config, parts).run([snapshots], verbose=0)
+    np.savez(
+        arguments.out, **snapshots.kept, accuracy=[epoch["test_accuracy"] for epoch in parts.history], step=parts.step
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
