@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import allocator, flag_defs
+from famus_tf import allocator, flag_defs, plain_text
 from famus_tf.errors import InputError
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             experiment.find_gpus()
         experiment.run(config)
     except InputError as error:
-        print(f"famus_tf: error: {error}", file=sys.stderr)
+        print(f"famus_tf: error: {plain_text.escaped(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("famus_tf: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
