@@ -76,7 +76,7 @@ def test_broken_archives(tmp_path):
         archives.read_tar(str(path), {"one"})
     whole = _tar(tmp_path / "b.tar.gz", [("one", os.urandom(50_000))])
     path.write_bytes(pathlib.Path(whole).read_bytes()[:20_000])
-    with pytest.raises(errors.InputError, match="not readable .*expected a tar archive"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a tar archive"):
         archives.read_tar(str(path), {"one"})
 
 
@@ -95,6 +95,6 @@ def test_torch_files(tmp_path):
     with pytest.raises(errors.InputError, match=r"holds 0 files data\.pkl, expected one"):
         archives.load_torch(str(path))
     path.write_bytes(b"PK")
-    with pytest.raises(errors.InputError, match="not readable .*expected a PyTorch file"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a PyTorch file"):
         archives.load_torch(str(path))
     assert not (tmp_path / "harm").exists()

@@ -45,10 +45,11 @@ def test_arrays_and_containers_are_read(protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("code", ["?", "i1", "<i2", ">i4", "<i8", "u1", ">u2", "<f2", "<f4", ">f8"])
-@pytest.mark.parametrize("form", ["c", "fortran", "none", "empty"])
+@pytest.mark.parametrize("form", ["c", "fortran", "scalar", "empty"])
 def test_arrays_of_all_numbers(protocol, code, form):
-    array = np.arange(6).astype(code).reshape({"none": (6, 1, 1), "empty": (2, 3)}.get(form, (2, 3)))
-    array = {"fortran": np.asfortranarray(array), "none": array[0, 0, 0:1], "empty": array[:0]}.get(form, array)
+    array = np.arange(6).astype(code).reshape(2, 3)
+    forms = {"fortran": np.asfortranarray(array), "scalar": array[1, 1:2].reshape(()), "empty": array[:0]}
+    array = forms.get(form, array)
     found = pickles.load(pickle.dumps([array, array], protocol), "f")
     for other in found:
         assert other.dtype == array.dtype and other.shape == array.shape
@@ -134,7 +135,7 @@ FORGED = {
 @pytest.mark.parametrize("protocol", [2, 5])
 @pytest.mark.parametrize("kind", FORGED)
 def test_forged_arrays(kind, protocol):
-    with pytest.raises(errors.InputError, match="^f: .*expected a"):
+    with pytest.raises(errors.InputError, match=r"^f: .*expected a"):
         pickles.load(pickle.dumps({b"data": FORGED[kind]}, protocol), "f")
 
 
@@ -164,7 +165,7 @@ def _doubled(times):
         (b"c_codecs\nencode\n(V00\nVhex_codec\ntR.", "encoding other than latin1"),
         (b"\x80\x04N(I1\nd.", "what is no dict"),
         (b"(I1\nI2\nd.", "key of type int"),
-        (b"(N(I1\nttI2\nd.", "key of type tuple"),
+        (b"((I1\ntI2\nd.", "key of type tuple"),
         (b"]q\0h\0a.", "holds itself"),
         (b"(" * 100_000, "cut short"),
         (b"]" * 100_000 + b"a" * 99_999 + b".", "containers in each other"),
@@ -173,7 +174,7 @@ def _doubled(times):
         (_doubled(100) + b".", "containers in each other"),
         (_doubled(31) + b"Va\n\x93.", "a name that is no text"),
         (b"cnumpy\ndtype\n(" + _doubled(30)[2:] + b"I0\nI1\ntR.", "no text where one belongs"),
-        (b"c_codecs\nencode\n(V" + b"a" * 50 + b"\nVlatin1\ntp0\nR" + b"c_codecs\nencode\ng0\nR" * 50 + b".", "more bytes"),
+        (b"c_codecs\nencode\n(V" + b"a" * 99 + b"\nVlatin1\ntp0\nR" + b"c_codecs\nencode\ng0\nR" * 50, "more bytes"),
         (b"Pdata/0\n.", "data outside of the pickle"),
         (b"\x8a\xff" + b"\x7f" * 255 + b"\x8a", "not readable"),
         (b"\x8e" + b"\xff" * 8 + b".", "not readable"),
