@@ -64,6 +64,7 @@ def make():
         "JPEG, 60,000 x 60,000 in its header": _changed(jpeg, jpeg.index(b"\xff\xc0") + 5, b"\xea\x60\xea\x60"),
         "JPEG, 0 x 0 in its header": _changed(jpeg, jpeg.index(b"\xff\xc0") + 5, b"\0\0\0\0"),
         "JPEG, cut in its header": jpeg[:30],
+        "JPEG, cut": _cut(jpeg, 0.9),
         "JPEG, 3 bytes": jpeg[:3],
         "PNG": png,
         "PNG, grey": _encode("L", "PNG"),
