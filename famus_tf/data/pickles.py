@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from famus_tf import errors
+from famus_tf import errors, plain_text
 
 # Each makes an object of some 60 bytes; the largest pickle of CIFAR-100 has about 300,000.
 _MOST_INSTRUCTIONS = 2**22
@@ -202,8 +202,9 @@ class _Machine:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise ValueError("a name that is no text")
         if (module, name) not in _KNOWN:
+            asked = plain_text.escaped(f"{module[:100]}.{name[:100]}")
             raise errors.InputError(
-                f"{self._where}: this pickle asks for {module[:100]}.{name[:100]}, which could run code; refused: "
+                f"{self._where}: this pickle asks for {asked}, which could run code; refused: "
                 "expected arrays of numbers only"
             )
         self._stack.append(_Word(_KNOWN[module, name]))

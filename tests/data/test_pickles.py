@@ -160,6 +160,7 @@ def _doubled(times):
         (b"cnumpy\nndarray\n.", "holds what is no value"),
         (b"cnumpy\ndtype\n(V|V8\nI0\nI1\ntR.", "dtype '|V8'"),
         (b"cbuiltins\neval\n(V1\ntR.", r"asks for builtins\.eval"),
+        (b"\x80\x04Va\nVb\\u000ac\n\x93.", r"asks for a\.b\\nc"),
         (b"ccopyreg\n_reconstructor\n.", r"asks for copyreg\._reconstructor"),
         # With another codec it would, for one, unpack a zip bomb.
         (b"c_codecs\nencode\n(V00\nVhex_codec\ntR.", "encoding other than latin1"),
