@@ -1,4 +1,7 @@
-"""The one exception that stands for a mistake in what the user gave."""
+"""The one exception that stands for a mistake in what the user gave, and what turns a library's into it."""
+
+import contextlib
+from collections.abc import Iterator
 
 
 class InputError(ValueError):
@@ -7,3 +10,25 @@ class InputError(ValueError):
     The message is one sentence that names what was found and what is expected. `famus_tf.main` prints it without a
     traceback and exits with status 2.
     """
+
+
+@contextlib.contextmanager
+def reading(where: object, expected: str) -> Iterator[None]:
+    """Around what reads a file from outside and little else: damaged bytes can make a library raise almost anything.
+
+    Args:
+        where: the file, first in the message.
+        expected: what it should have been, such as "a PyTorch file".
+
+    Raises:
+        InputError: in place of any other exception, with the first line of what that says.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        said = str(error).strip().split("\n")[0][:200]
+        kind = "" if isinstance(error, OSError) and said else type(error).__name__
+        found = ": ".join(filter(None, (kind, said)))
+        raise InputError(f"{where}: not readable ({found}), expected {expected}") from error

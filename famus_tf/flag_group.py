@@ -62,6 +62,11 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
         fits = (not choices or converted in choices) and (not bounds or bounds.holds(converted))
     except (TypeError, ValueError):
         fits = False
+    except OverflowError:
+        text = flag_text.text_of(value)
+        raise InputError(
+            f"--{field.name}={text}: expected {expected(field)}, at most {flag_text.LARGEST_INT}"
+        ) from None
     if not fits:
         text = flag_text.text_of(value)
         raise InputError(f"--{field.name}={text if text.isprintable() else repr(text)}: expected {expected(field)}")

@@ -5,10 +5,13 @@ import math
 from collections.abc import Container, Sequence
 from typing import Any
 
+from famus_tf import plain_text
+
 Numbers = tuple[float, ...]
 NumberOrAuto = float | None  # None, "auto" in a text, where the value follows from other flags
 AUTO = "auto"
 
+LARGEST_INT = 2**31 - 1  # steps and sizes beyond it fit no tensor's index
 _TRUE_TEXTS = frozenset({"true", "t", "1"})  # what absl takes for a boolean, so that both read a file alike
 _FALSE_TEXTS = frozenset({"false", "f", "0"})
 
@@ -83,8 +86,10 @@ def _to_bool(value: Any) -> bool:
 
 
 def _to_int(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value:
+    if isinstance(value, bool) or int(value) != value:  # of infinity, OverflowError
         raise TypeError
+    if abs(value) > LARGEST_INT:
+        raise OverflowError
     return int(value)
 
 
@@ -96,7 +101,7 @@ def _to_float(value: Any) -> float:
 
 def _to_str(value: Any) -> str:
     # A flag file has one flag to a line and strips it, so such a text could not be written and read back.
-    if not isinstance(value, str) or value != value.strip() or len(value.splitlines()) > 1:
+    if not isinstance(value, str) or value != value.strip() or value != plain_text.escaped(value):
         raise TypeError
     return value
 
@@ -118,4 +123,4 @@ CONVERT = {
     Numbers: _to_numbers,
     NumberOrAuto: _to_number_or_auto,
 }
-TYPE_WORDS = {bool: "true or false", str: "a text on one line with no space at either end"}
+TYPE_WORDS = {bool: "true or false", str: "a text on one line with no space at either end and no control characters"}

@@ -1,12 +1,13 @@
 """A look at the data before a run: counts, noise and imbalance as text, examples with their labels as a picture."""
 
+import os
 import pathlib
 
 import keras
 import matplotlib.figure
 import numpy as np
 
-from famus_tf import errors, summaries
+from famus_tf import errors, plain_text, summaries
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files
 
@@ -80,7 +81,8 @@ def describe_files(found):
             f"{name} files: {part['files']:,}, heights {height[0]} to {height[2]} (median {height[1]:g}), widths "
             f"{width[0]} to {width[2]} (median {width[1]:g}), {len(part['broken']):,} broken or missing"
         )
-        lines += [f"  {path}: {reason}" for path, reason in list(part["broken"].items())[:_BROKEN_SHOWN]]
+        shown = list(part["broken"].items())[:_BROKEN_SHOWN]
+        lines += [plain_text.escaped(f"  {path}: {reason}") for path, reason in shown]
         if len(part["broken"]) > _BROKEN_SHOWN:
             lines.append(f"  ... and {len(part['broken']) - _BROKEN_SHOWN:,} more, all in inspection.json")
     return "\n".join(lines)
@@ -134,7 +136,7 @@ def draw_examples(path, bundle, seed, broken=()):
     """
     usable = np.arange(len(bundle.train_labels))
     if broken:
-        usable = np.array([k for k in usable if bundle.train_images.paths[k].decode() not in broken], np.int64)
+        usable = np.array([k for k in usable if os.fsdecode(bundle.train_images.paths[k]) not in broken], np.int64)
     count = _SHEET_ROWS * _SHEET_COLUMNS
     chosen = usable[_choose(bundle.train_labels[usable], count, np.random.default_rng(seed))]
     figure = matplotlib.figure.Figure(figsize=(1.5 * _SHEET_COLUMNS, 1.75 * _SHEET_ROWS), layout="constrained")

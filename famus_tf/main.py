@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import allocator, flag_defs, interruption
+from famus_tf import allocator, flag_defs, interruption, plain_text
 from famus_tf.config import Config
 from famus_tf.errors import InputError
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruption.handled():
             _run(flag_defs.read_config(argv))
     except InputError as error:
-        print(f"famus_tf: error: {error}", file=sys.stderr)
+        print(f"famus_tf: error: {plain_text.escaped(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         said = str(stopped) or "interrupted; the same command goes on from the last checkpoint"

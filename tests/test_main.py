@@ -1,5 +1,6 @@
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -100,3 +101,19 @@ def test_an_error_of_the_program_is_not_hidden(experiment, monkeypatch):
     experiment.run = run
     with pytest.raises(ValueError, match="a defect"):
         main.main(["main.py", "--epochs=2"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--workdir=a\0b", r"--workdir='a\\x00b': expected a text on one line"),
+        ("--data_dir=a\x1b[2Jb", r"--data_dir='a\\x1b\[2Jb': expected a text on one line"),
+        ("--epochs=100000000000000000000000", "at most 2147483647"),
+        ("--epochs=1e23", "--epochs=1e23: expected a whole number"),
+    ],
+)
+def test_a_value_that_no_system_takes_is_one_line(flag, message, capsys):
+    assert main.main(["main.py", "--epochs=1", flag]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said[:-1].isprintable()
+    assert re.search(message, said), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors
+from famus_tf import errors, plain_text
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files, listing
 
@@ -78,8 +79,8 @@ class BadImages:
         listed = _read(list_file) if list_file and list_file.exists() else {}
         found = {path: reason for path, reason in listed.items() if _is_bad(path)}
         for images in files:
-            absent = listing.missing(path.decode() for path in images.paths)
-            found |= {images.paths[position].decode(): "there is no such file" for position in absent}
+            absent = listing.missing(os.fsdecode(path) for path in images.paths)
+            found |= {os.fsdecode(images.paths[position]): "there is no such file" for position in absent}
         self._add(found)
 
     def positions(self, images: bundles.Images) -> np.ndarray:
@@ -145,7 +146,8 @@ class BadImages:
         self.reasons |= found
         if found:
             path, reason = next(iter(found.items()))
-            print(f"{len(self.reasons):,} image files are skipped so far; the last: {path}: {reason}", flush=True)
+            said = plain_text.escaped(f"{path}: {reason}")
+            print(f"{len(self.reasons):,} image files are skipped so far; the last: {said}", flush=True)
         if self._list_file and (self.reasons or self._list_file.exists()):
             self._write()
         if len(self.reasons) > _LARGEST_SHARE * self._total:
@@ -167,15 +169,16 @@ class BadImages:
 
 
 def _read(path: pathlib.Path) -> dict[str, str]:
-    with open(path, newline="", encoding="utf-8") as file:
+    expected = f"the columns {' and '.join(_HEADER)}, as a run writes them"
+    with errors.reading(path, expected), open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     if not rows or tuple(rows[0]) != _HEADER or any(len(row) != 2 for row in rows):
-        raise errors.InputError(f"{path}: expected the columns {' and '.join(_HEADER)}, as a run writes them")
+        raise errors.InputError(f"{path}: expected {expected}")
     return dict(rows[1:])
 
 
 def _among(paths: Iterable[str], images: image_files.ImageFiles) -> np.ndarray:
-    wanted = np.array([path.encode() for path in paths], "S") if paths else np.zeros(0, "S1")
+    wanted = np.array([os.fsencode(path) for path in paths], "S") if paths else np.zeros(0, "S1")
     return np.flatnonzero(np.isin(images.paths, wanted))
 
 

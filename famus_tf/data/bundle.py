@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from famus_tf import errors
+from famus_tf import errors, plain_text
 from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, noise_file, streams
 from famus_tf.data import noise as noise_lib
 from famus_tf.data.label_plan import LabelPlan
@@ -40,7 +40,7 @@ class Source:
         train_labels: int32 [N].
         test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
-        class_names: one for each class id.
+        class_names: one for each class id; kept as `plain_text.escaped` shows them.
         mean, std: per channel, of the training images, in units of 0..255.
         crop_padding: pixels of padding for the random crop.
         flip: whether a mirrored image is of the same class.
@@ -78,6 +78,10 @@ class Source:
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     in_memory: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # They are printed, drawn and written in many places, and some come from the names of folders and from lists.
+        object.__setattr__(self, "class_names", tuple(map(plain_text.escaped, self.class_names)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

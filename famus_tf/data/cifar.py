@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import archives, bundle, noise, prepared
+from famus_tf.data import archives, bundle, noise, pickles, prepared
 
 _CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # fmt: off
@@ -189,7 +189,7 @@ def _folder_reader(folder: str) -> Callable[[str], bytes | None]:
         path = os.path.join(folder, name)
         if not os.path.isfile(path):
             return None
-        with open(path, "rb") as file:
+        with errors.reading(path, "a part of the set"), open(path, "rb") as file:
             return file.read()
 
     return read
@@ -213,12 +213,17 @@ def _parse_all(
 
 
 def _parse_python(variant: _Variant, data: bytes, where: str) -> _Split:
-    content = archives.load_pickle(data, where)
+    content = pickles.load(data, where)
     keys = (b"data", variant.key)
     if not isinstance(content, dict) or any(key not in content for key in keys):
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise errors.InputError(f"{where}: holds {found}, expected a dict with {keys[0]!r} and {keys[1]!r}")
-    images, labels = (np.asarray(content[key]) for key in keys)
+    images, labels = (pickles.whole_numbers(content[key]) for key in keys)
+    if images is None or labels is None or labels.ndim != 1:
+        raise errors.InputError(
+            f"{where}: {keys[0]!r} or {keys[1]!r} is no array of whole numbers, expected uint8 (n, {_PIXELS}) "
+            "and n labels"
+        )
     if images.dtype != np.uint8 or images.shape != (len(labels), _PIXELS) or labels.dtype.kind not in "iu":
         raise errors.InputError(
             f"{where}: images of shape {images.shape} and dtype {images.dtype} with {labels.size} labels, expected "

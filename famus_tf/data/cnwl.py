@@ -150,7 +150,7 @@ def _of_list(
     folders = [os.path.join(root, str(number)) if by_class else root for number in ids]
     # The lists say .jpg of files that ImageNet calls .JPEG.
     on_disk = {
-        folder: {os.path.splitext(name)[0]: name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
+        folder: {os.path.splitext(name)[0]: name for name in listing.names_in(folder)}
         for folder in set(folders)
     }
     paths = [
@@ -165,7 +165,7 @@ def _of_list(
 def _of_folders(root: str, transform: image_files.Transform) -> _Part:
     paths, folders = own_images.class_folders(root, "class folders 0 to 99")
     for name in dict.fromkeys(folders):
-        if not (name.isascii() and name.isdecimal()) or int(name) >= _CLASSES:
+        if not 0 <= listing.number_in(name) < _CLASSES:
             raise errors.InputError(f"{os.path.join(root, name)}: expected class folders 0 to {_CLASSES - 1}")
     labels = np.array([int(name) for name in folders], np.int32)
     return _Part(image_files.ImageFiles(np.array(paths), transform), labels, [os.path.basename(path) for path in paths])
@@ -176,7 +176,7 @@ def _of_records(files: list[str], label_key: str, transform: image_files.Transfo
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = tf.io.parse_single_example(record, features)
-        image = tf.io.decode_image(found["image/encoded"], channels=3, expand_animations=False)
+        image = image_files.decode_data(found["image/encoded"], 3)
         image = image_files.resize_short_side(image, transform.resize)
         return tf.image.resize_with_crop_or_pad(image, transform.size, transform.size), found[label_key][0]
 
@@ -194,7 +194,7 @@ def _of_records(files: list[str], label_key: str, transform: image_files.Transfo
                     raise errors.InputError(
                         f"{file}, record {len(labels) - before}: has label {label}, expected 0 to {_CLASSES - 1}"
                     )
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.PermissionDeniedError) as error:
+        except tf.errors.OpError as error:
             raise errors.InputError(
                 f"{file}, record {len(labels) - before + 1}: cannot be read, expected a TFRecord with image/encoded, a "
                 f"JPEG or PNG, and {label_key}, a class id"
@@ -231,7 +231,8 @@ def _annotated_as_right(data_dir: str) -> set[tuple[str, int]]:
             f"--clean_by=annotation: {os.path.join(data_dir, _ANNOTATIONS)} is missing; expected it there or in "
             "dataset_no_images/, or --clean_by=origin"
         )
-    try:
+    expected = "a dict with data, lists of dicts with image/id, image/class/label and image/class/label/is_clean"
+    with errors.reading(path, expected):
         with open(path, encoding="utf-8") as file:
             entries = [entry for group in json.load(file)["data"] for entry in group]
         return {
@@ -239,18 +240,13 @@ def _annotated_as_right(data_dir: str) -> set[tuple[str, int]]:
             for entry in entries
             if int(entry["image/class/label/is_clean"])
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise errors.InputError(
-            f"{path}: not readable ({type(error).__name__}: {error}), expected a dict with data, lists of dicts with "
-            "image/id, image/class/label and image/class/label/is_clean"
-        ) from error
 
 
 def _class_names(data_dir: str) -> tuple[str, ...]:
     """The lines of the release's file of names, or numbers where it is missing or has not one line for each class."""
     for name in ("class_names.txt", "class_name.txt"):
         if path := _find(data_dir, name, os.path.isfile):
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with errors.reading(path, "a text in UTF-8"), open(path, encoding="utf-8", errors="replace") as file:
                 names = tuple(line.strip() for line in file if line.strip())
             if len(names) == _CLASSES:
                 return names

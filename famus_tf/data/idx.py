@@ -13,6 +13,8 @@ import numpy as np
 from famus_tf import errors
 
 _UNSIGNED_BYTE = 0x08
+# Fashion-MNIST's largest has 47 million, EMNIST's 550 million.
+_MOST_BYTES = 2**30
 
 
 def read(path: str, rank: int) -> np.ndarray:
@@ -88,10 +90,13 @@ def _content(path: str) -> bytes:
     opener = gzip.open if os.fspath(path).endswith(".gz") else open
     try:
         with opener(path, "rb") as file:
-            return file.read()
+            content = file.read(_MOST_BYTES + 1)
     except gzip.BadGzipFile as error:
         raise errors.InputError(f"{path} is not an intact gzip file, as its name says ({error})") from error
     except (EOFError, zlib.error) as error:
         raise errors.InputError(f"{path} is truncated or damaged, expected a complete gzip file ({error})") from error
     except OSError as error:
         raise errors.InputError(f"{path} cannot be read, expected an IDX file ({error.strerror or error})") from error
+    if len(content) > _MOST_BYTES:
+        raise errors.InputError(f"{path} holds more than {_MOST_BYTES:,} bytes, expected at most that many")
+    return content

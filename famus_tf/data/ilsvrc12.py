@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,7 +92,7 @@ def _listed(folder: str, wnids: Sequence[str], check_present: bool) -> _Found | 
 
 def _in_numbered_folders(folder: str, wnids: Sequence[str]) -> _Found | None:
     for place in _places(folder):
-        numbered = {name: int(name) for name in _folders(place) if name.isdecimal()}
+        numbered = {name: number for name in _folders(place) if (number := listing.number_in(name)) >= 0}
         if numbered:
             return listing.in_folders(place, {name: k for name, k in numbered.items() if k < len(wnids)})
     return None
@@ -101,7 +100,7 @@ def _in_numbered_folders(folder: str, wnids: Sequence[str]) -> _Found | None:
 
 def _side_by_side(folder: str, wnids: Sequence[str]) -> _Found:
     for place in _places(folder):
-        names = sorted(filter(_FLAT_NAME.fullmatch, os.listdir(place)))
+        names = sorted(filter(_FLAT_NAME.fullmatch, listing.names_in(place)))
         if names:
             return _by_number(folder, place, names, wnids)
     raise errors.InputError(f"--ilsvrc_dir={folder}: holds none of its layouts, expected {_LAYOUTS}")
@@ -136,31 +135,24 @@ def _devkit(folder: str) -> list[str] | None:
         truth, meta = (os.path.join(folder, below, name) for name in (_TRUTH, "meta.mat"))
         if os.path.isfile(truth) and os.path.isfile(meta):
             wnids = _wnids_by_devkit_id(meta)
-            with open(truth, encoding="utf-8", errors="replace") as file:
+            with errors.reading(truth, "a class number in each line"), open(truth, encoding="utf-8") as file:
                 return [_known(truth, number, line.strip(), wnids) for number, line in enumerate(file, start=1)]
     return None
 
 
 def _known(path: str, number: int, text: str, wnids: dict[int, str]) -> str:
-    if not text.isdecimal() or int(text) not in wnids:
+    if listing.number_in(text) not in wnids:
         raise errors.InputError(f"{path}, line {number}: found {text!r}, expected one of the ids in meta.mat")
-    return wnids[int(text)]
+    return wnids[listing.number_in(text)]
 
 
 def _wnids_by_devkit_id(path: str) -> dict[int, str]:
     # It comes with scikit-learn, and only this file of MATLAB's needs it.
     import scipy.io
 
-    try:
+    with errors.reading(path, "the devkit's table of classes, `synsets` with ILSVRC2012_ID and WNID"):
         synsets = np.atleast_1d(scipy.io.loadmat(path, squeeze_me=True)["synsets"])
         return {int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
-    except (
-        *(OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError),
-        *(zlib.error, scipy.io.matlab.MatReadError),
-    ) as error:
-        raise errors.InputError(
-            f"{path}: not the devkit's table of classes ({error}), expected `synsets` with ILSVRC2012_ID and WNID"
-        ) from error
 
 
 def _places(folder: str) -> list[str]:
@@ -169,5 +161,4 @@ def _places(folder: str) -> list[str]:
 
 
 def _folders(place: str) -> list[str]:
-    with os.scandir(place) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
+    return listing.folders_in(place)

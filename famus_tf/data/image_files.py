@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import parallel, random_resized
+from famus_tf.data import image_kinds, parallel, random_resized
 
 # Pillow's way, to the last bit; measured, TensorFlow's default, which is off by up to 7 levels, is no faster.
 _DCT = "INTEGER_ACCURATE"
@@ -56,7 +57,7 @@ class ImageFiles:
     def __init__(self, paths: np.ndarray, transform: Transform) -> None:
         paths = np.asarray(paths)
         if paths.dtype.kind != "S":
-            paths = np.array([str(path).encode() for path in paths]) if len(paths) else np.zeros(0, "S1")
+            paths = np.array([os.fsencode(str(path)) for path in paths]) if len(paths) else np.zeros(0, "S1")
         if transform.size > transform.resize + 2 * transform.padding:
             raise errors.InputError(
                 f"a crop of {transform.size} pixels from images of {transform.resize}: expected a smaller one"
@@ -117,10 +118,10 @@ def _in_the_middle(room):
 
 def _square_of(data, transform, padding, choose_offset):
     """`choose_offset`: function of the room [2] that a crop has, its largest offsets -> the offsets [2]."""
-    size = tf.constant([transform.size, transform.size])
+    size, shape = tf.constant([transform.size, transform.size]), _jpeg_shape(data)
 
     def scale():
-        image = resize_short_side(decode_data(data, transform.channels), transform.resize)
+        image = resize_short_side(_decoded(data, transform.channels, shape), transform.resize)
         if padding:
             image = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
         offset = choose_offset(tf.shape(image)[:2] - size)
@@ -130,7 +131,6 @@ def _square_of(data, transform, padding, choose_offset):
         image = scale()
     else:
         # What has the right size already need not be decoded whole.
-        shape = _jpeg_shape(data)
         image = tf.cond(
             tf.equal(tf.reduce_min(shape), transform.resize),
             lambda: _decode_part(data, tf.concat([choose_offset(shape - size), size], 0), transform.channels),
@@ -140,12 +140,13 @@ def _square_of(data, transform, padding, choose_offset):
 
 
 def _box_of(data, transform, draws):
+    shape = _jpeg_shape(data)
+
     def of_pixels():
-        image = decode_data(data, transform.channels)
+        image = _decoded(data, transform.channels, shape)
         box = random_resized.box(tf.shape(image)[:2], transform.resize, draws)
         return tf.slice(image, tf.concat([box[:2], [0]], 0), tf.concat([box[2:], [transform.channels]], 0))
 
-    shape = _jpeg_shape(data)
     part = tf.cond(
         tf.reduce_min(shape) > 0,
         lambda: _decode_part(data, random_resized.box(shape, transform.resize, draws), transform.channels),
@@ -161,8 +162,19 @@ def _box_of(data, transform, draws):
 
 
 def _jpeg_shape(data: tf.Tensor) -> tf.Tensor:
-    """Height and width of a JPEG, int32 [2]; zeros of all else."""
-    return tf.cond(tf.io.is_jpeg(data), lambda: tf.io.extract_jpeg_shape(data)[:2], lambda: tf.zeros([2], tf.int32))
+    """Height and width of a JPEG that TensorFlow can decode, int32 [2]; zeros of all else."""
+
+    def of_jpeg():
+        shape = tf.io.extract_jpeg_shape(data)
+        sides = tf.cast(shape[:2], tf.int64)
+        fits = (
+            ((shape[2] == 1) | (shape[2] == 3))
+            & (sides[0] * sides[1] <= image_kinds.MOST_PIXELS)
+            & (tf.reduce_max(sides) <= image_kinds.MOST_RATIO * tf.reduce_min(sides))
+        )
+        return tf.where(fits, shape[:2], 0)
+
+    return tf.cond(tf.io.is_jpeg(data), of_jpeg, lambda: tf.zeros([2], tf.int32))
 
 
 def _decode_part(data: tf.Tensor, window: tf.Tensor, channels: int) -> tf.Tensor:
@@ -170,27 +182,67 @@ def _decode_part(data: tf.Tensor, window: tf.Tensor, channels: int) -> tf.Tensor
 
 
 def decode_data(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes the content of an image file.
+    """Decodes the content of an image file, by what its header says.
 
     Args:
         data: string scalar.
-        channels: 3, or 1 for grey; 0 for those that it has.
+        channels: 3, or 1 for grey; 0 for 1 where it is grey and has no transparency, else 3.
 
     Returns:
-        uint8 [H, W, channels]; of an animation the first frame.
+        uint8 [H, W, channels]; of an animation the first frame. Transparency is left out.
+
+    Raises:
+        errors.InputError: it is not to be read (see `image_kinds.plan`); in a graph `tf.errors.OpError`.
+        tf.errors.OpError: its body is damaged.
     """
+    return _decoded(data, channels, _jpeg_shape(data))
+
+
+def _decoded(data, channels, jpeg_shape):
+    """`jpeg_shape`: what `_jpeg_shape` says. JPEGs, by far the most, need no Python."""
 
     def others():
-        if channels != 1:
-            return tf.io.decode_image(data, channels=channels, expand_animations=False)
-        # The decoders of BMP, GIF and WebP make no grey images.
-        return tf.cond(
-            tf.equal(tf.strings.substr(data, 0, 4), b"\x89PNG"),
-            lambda: tf.io.decode_image(data, channels=1, expand_animations=False),
-            lambda: tf.image.rgb_to_grayscale(tf.io.decode_image(data, channels=3, expand_animations=False)),
-        )
+        image = tf.numpy_function(_decode_by_plan, [data, channels], tf.uint8)
+        return tf.ensure_shape(image, [None, None, channels or None])
 
-    return tf.cond(tf.io.is_jpeg(data), lambda: tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT), others)
+    return tf.cond(
+        tf.reduce_min(jpeg_shape) > 0,
+        lambda: tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT),
+        others,
+    )
+
+
+def _decode_by_plan(data: bytes, channels: int) -> np.ndarray:
+    """As `decode_data`, of any kind."""
+    # In a graph it comes as bytes, else in an array without dimensions.
+    found = image_kinds.plan(data if isinstance(data, bytes) else data.item())
+    wanted = int(channels) or (1 if found.grey else 3)
+    if found.pixels is not None:
+        image = found.pixels
+    else:
+        # The decoders of GIF and WebP make no grey images, nor does that of JPEG of printer's colours.
+        asked = wanted if found.kind == "PNG" else found.channels
+        with tf.device("CPU:0"):
+            decode = _DECODERS[found.kind]
+            image = decode(found.data, asked).numpy()[..., :3]
+    if image.shape[-1] > wanted:
+        with tf.device("CPU:0"):
+            image = tf.image.rgb_to_grayscale(image).numpy()
+    elif image.shape[-1] < wanted:
+        image = np.repeat(image, wanted, axis=-1)
+    if image.shape[:2] == (found.height, found.width):
+        return image
+    whole, (top, left) = np.zeros((found.height, found.width, wanted), np.uint8), found.corner
+    whole[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return whole
+
+
+_DECODERS = {
+    "JPEG": lambda data, channels: tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT),
+    "PNG": lambda data, channels: tf.io.decode_png(data, channels=channels),
+    "GIF": lambda data, channels: tf.io.decode_gif(data)[0],
+    "WebP": lambda data, channels: tf.io.decode_image(data, channels=channels, expand_animations=False),
+}
 
 
 def resize_short_side(image: tf.Tensor, target: int) -> tf.Tensor:
@@ -226,7 +278,7 @@ def decode(path: str) -> np.ndarray:
         errors.InputError: the file is missing or no image.
     """
     try:
-        return decode_data(tf.io.read_file(path), 0).numpy()
+        return decode_data(tf.io.read_file(os.fsencode(path)), 0).numpy()
     except (tf.errors.OpError, ValueError) as error:
         raise errors.InputError(f"{path}: {what_is_wrong(error)}") from error
 
@@ -242,7 +294,7 @@ def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple
         Heights and widths of the readable ones, int64 [n, 2]; {path: what is wrong} of the others.
     """
     sizes, broken = [], {}
-    paths = [path.decode() for path in images.paths]
+    paths = [os.fsdecode(path) for path in images.paths]
     for path, found in zip(paths, parallel.in_order(_size_or_error, paths, seen), strict=True):
         if isinstance(found, str):
             broken[path] = found
@@ -271,7 +323,7 @@ def as_array(images: np.ndarray | ImageFiles, positions: np.ndarray) -> np.ndarr
         try:
             loaded.append(load_for_evaluation(tf.constant(path), images.transform).numpy())
         except (tf.errors.OpError, ValueError) as error:
-            raise errors.InputError(f"{path.decode()}: {what_is_wrong(error)}") from error
+            raise errors.InputError(f"{os.fsdecode(path)}: {what_is_wrong(error)}") from error
     return np.stack(loaded) if loaded else np.zeros((0, *images.shape[1:]), np.uint8)
 
 

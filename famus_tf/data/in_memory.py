@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -106,7 +107,7 @@ def _decode(
                     f"{path}: {reason}; expected every image of the set to be readable, or --on_bad_image=skip"
                 ) from None
             broken |= found
-            readable[looked_at] = [path.decode() not in found for path in images.paths[looked_at]]
+            readable[looked_at] = [os.fsdecode(path) not in found for path in images.paths[looked_at]]
     return (decoded if readable.all() else decoded[readable]), readable, broken
 
 

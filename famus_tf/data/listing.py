@@ -10,6 +10,7 @@ import numpy as np
 from famus_tf import errors
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+_DIGITS = 18
 SEPARATORS = {"auto": "", "tab": "\t", "space": " ", "comma": ",", "colon": ":"}
 
 
@@ -70,14 +71,19 @@ def read_ids(path: str, num_classes: int) -> tuple[list[int], list[str], list[in
     for number, line in lines:
         name, _, text = line.strip().rpartition(" ")
         name = name.rstrip()
-        if not name or not (text.isascii() and text.isdecimal()) or int(text) >= num_classes:
+        if not name or not 0 <= number_in(text) < num_classes:
             raise errors.InputError(
                 f"{path}, line {number}: found {line!r}, expected an image's name, a space and a class id from 0 to "
                 f"{num_classes - 1}"
             )
         names.append(name)
-        ids.append(int(text))
+        ids.append(number_in(text))
     return [number for number, _ in lines], names, ids
+
+
+def number_in(text: str) -> int:
+    """The whole number that a text is in decimal digits, or -1; also of more digits than any number here has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else -1
 
 
 def numbered_lines(path: str) -> list[tuple[int, str]]:
@@ -86,11 +92,8 @@ def numbered_lines(path: str) -> list[tuple[int, str]]:
     Raises:
         errors.InputError: it cannot be read.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            return [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.InputError(f"{path}: not a readable list ({error})") from error
+    with errors.reading(path, "a list as a text in UTF-8"), open(path, encoding="utf-8") as file:
+        return [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
 
 
 def read_first_classes(
@@ -113,25 +116,49 @@ def read_first_classes(
         errors.InputError: it cannot be read, a line is not a path and a number, or an image is missing.
     """
     numbers, paths, labels = [], [], []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                parts = line.rsplit(maxsplit=1)
-                if len(parts) == 2 and parts[1].isdecimal():
-                    label = int(parts[1])
-                    if label < classes:
-                        numbers.append(number)
-                        paths.append(os.path.join(root, parts[0].lstrip()))
-                        labels.append(label)
-                elif parts:
-                    raise errors.InputError(
-                        f"{path}, line {number}: found {line.rstrip()!r}, expected an image's path and a class number"
-                    )
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.InputError(f"{path}: not a readable list ({error})") from error
+    with errors.reading(path, "a list as a text in UTF-8"), open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            parts = line.rsplit(maxsplit=1)
+            label = number_in(parts[1]) if len(parts) == 2 else -1
+            if 0 <= label < classes:
+                numbers.append(number)
+                paths.append(os.path.join(root, parts[0].lstrip()))
+                labels.append(label)
+            elif parts and label < 0:
+                raise errors.InputError(
+                    f"{path}, line {number}: found {line.rstrip()!r}, expected an image's path and a class number"
+                )
     if check_present:
         require_images(path, numbers, paths)
     return paths, np.array(labels, np.int32)
+
+
+def names_in(folder: str) -> list[str]:
+    """What is in a folder, in no order; nothing where it is not there.
+
+    Raises:
+        errors.InputError: it cannot be listed.
+    """
+    folder = folder or "."
+    if not os.path.isdir(folder):
+        return []
+    with errors.reading(folder, "a folder that can be listed"):
+        return os.listdir(folder)
+
+
+def folders_in(root: str) -> list[str]:
+    """The folders in a folder, sorted, links to folders among them.
+
+    Raises:
+        errors.InputError: it cannot be listed, or a link in it leads round to itself.
+    """
+    found = []
+    with errors.reading(root, "a folder that can be listed"), os.scandir(root) as entries:
+        for entry in entries:
+            with errors.reading(os.path.join(root, entry.name), "a folder, or a link to one"):
+                if entry.is_dir():
+                    found.append(entry.name)
+    return sorted(found)
 
 
 def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
@@ -147,7 +174,7 @@ def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.nda
     paths, labels = [], []
     for name, label in classes.items():
         folder = os.path.join(root, name)
-        files = sorted(filter(is_image, os.listdir(folder))) if os.path.isdir(folder) else []
+        files = sorted(filter(is_image, names_in(folder)))
         paths += [os.path.join(folder, file) for file in files]
         labels += [label] * len(files)
     return paths, np.array(labels, np.int32)
@@ -215,6 +242,6 @@ def missing(paths: Iterable[str]) -> Iterator[int]:
     for position, path in enumerate(paths):
         folder, name = os.path.split(path)
         if folder not in present:
-            present[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
+            present[folder] = set(names_in(folder))
         if name not in present[folder]:
             yield position

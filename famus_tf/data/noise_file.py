@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import archives
+from famus_tf.data import archives, pickles
 
 # CIFAR-N's name of the true labels; its other entries are annotations.
 _TRUE = "clean_label"
@@ -56,32 +56,35 @@ def read(path: str, key: str, true_labels: np.ndarray, num_classes: int) -> np.n
 
 
 def _read_list(path: str, kind: str) -> np.ndarray:
-    try:
+    with errors.reading(path, "a list of class ids"):
         if kind == ".npy":
-            return np.load(path, allow_pickle=False)
+            # It makes no room for what a header merely names, and takes no archive for an array.
+            return np.array(np.lib.format.open_memmap(path, mode="r"))
         with open(path, encoding="utf-8") as file:
-            return np.array(json.load(file))
-    except (OSError, ValueError) as error:
-        raise errors.InputError(f"{path}: not a readable list of class ids ({error})") from error
+            found = pickles.whole_numbers(json.load(file))
+        if found is None:
+            raise errors.InputError(f"{path}: holds no list of whole numbers, expected a class id for each image")
+        return found
 
 
 def _read_torch(path: str, key: str, true_labels: np.ndarray) -> np.ndarray:
     content = archives.load_torch(path)
     if not isinstance(content, dict):
         raise errors.InputError(f"{path}: holds a {type(content).__name__}, expected a dict of labels")
-    content = {name.decode() if isinstance(name, bytes) else name: value for name, value in content.items()}
-    choices = [name for name, value in content.items() if name != _TRUE and np.shape(value) == true_labels.shape]
+    texts = {key.decode("utf-8", "replace") if isinstance(key, bytes) else key: value for key, value in content.items()}
+    found = {name: labels for name, value in texts.items() if (labels := pickles.whole_numbers(value)) is not None}
+    choices = [name for name, labels in found.items() if name != _TRUE and labels.shape == true_labels.shape]
     choices = [name for name in choices if "coarse" not in name]
     if not key and len(choices) == 1:
         key = choices[0]
     if key not in choices:
-        found = f"--noise_key={key}" if key else "no --noise_key"
+        given = f"--noise_key={key}" if key else "no --noise_key"
         raise errors.InputError(
-            f"{found} with {path}: expected one of {', '.join(choices) or 'its labels'}, of {len(true_labels)} images"
+            f"{given} with {path}: expected one of {', '.join(choices) or 'its labels'}, of {len(true_labels)} images"
         )
-    if _TRUE in content and not np.array_equal(content[_TRUE], true_labels):
+    if _TRUE in texts and not np.array_equal(found.get(_TRUE), true_labels):
         raise errors.InputError(
             f"{path}: its {_TRUE} differ from the data set's true labels, so the images stand in another order; "
             "expected the files of the Python form in --data_dir"
         )
-    return np.asarray(content[key])
+    return found[key]

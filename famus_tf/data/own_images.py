@@ -13,6 +13,8 @@ from famus_tf.data.options import Options
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
 _PROBED = 64
+# Each id up to the largest is a class, with a name and a place in the network.
+_MOST_CLASSES = 1_000_000
 # Images of up to so many pixels are taken as they are, larger ones as is usual for photographs.
 _SMALL = 96
 _CROP, _RESIZE = 224, 256
@@ -97,13 +99,12 @@ def class_folders(root: str, expected: str) -> tuple[list[str], list[str]]:
     Raises:
         errors.InputError: there are no class folders, or one holds no images.
     """
-    with os.scandir(root) as entries:
-        folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    folders = [name for name in listing.folders_in(root) if not name.startswith(".")]
     if not folders:
         raise errors.InputError(f"{root}: has no class folders, expected {expected}")
     paths, names = [], []
     for name in folders:
-        files = sorted(file for file in os.listdir(os.path.join(root, name)) if listing.is_image(file))
+        files = sorted(filter(listing.is_image, listing.names_in(os.path.join(root, name))))
         if not files:
             endings = ", ".join(listing.IMAGE_ENDINGS)
             raise errors.InputError(f"{os.path.join(root, name)}: holds no images ({endings}), expected {expected}")
@@ -156,6 +157,9 @@ def _class_ids(labels: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     """The id of each label as it is written, and the classes' names by id."""
     distinct = sorted(set(labels))
     if all(label.isdecimal() for label in distinct):
+        longest = max(distinct, key=lambda label: (len(label.lstrip("0")), label.lstrip("0")))
+        if len(longest.lstrip("0")) > len(str(_MOST_CLASSES)) or int(longest) >= _MOST_CLASSES:
+            raise errors.InputError(f"class id {longest[:40]}: expected ids from 0 to {_MOST_CLASSES - 1:,}")
         count = max(map(int, distinct)) + 1
         return {label: int(label) for label in distinct}, tuple(map(str, range(count)))
     return {label: number for number, label in enumerate(distinct)}, tuple(distinct)

@@ -176,14 +176,14 @@ def _relative(path: bytes, prefix: bytes) -> bytes | None:
 
 def _names(source: bundle.Source, data_dir: str) -> tuple[list[str], int]:
     """The images below `data_dir`, each once, and how many lie elsewhere."""
-    prefix, names, outside = os.path.join(data_dir, "").encode(), {}, 0
+    prefix, names, outside = os.fsencode(os.path.join(data_dir, "")), {}, 0
     for images in _files(source):
         for path in images.paths:
             name = _relative(path, prefix)
             if name is None:
                 outside += 1
             else:
-                names[name.decode()] = None
+                names[os.fsdecode(name)] = None
     return list(names), outside
 
 
@@ -198,8 +198,6 @@ def _make_one(data_dir: str, folder: str, resize: int, name: str) -> str:
         return str(error.strerror)
     try:
         image = image_files.decode_data(tf.constant(data), 0)
-        if image.shape[-1] not in (1, 3):  # with transparency, or printer's colours
-            image = image_files.decode_data(tf.constant(data), 3)
     except (tf.errors.OpError, ValueError) as error:
         return image_files.what_is_wrong(error)
     if min(image.shape[:2]) <= resize:
@@ -223,28 +221,26 @@ def _write(folder: str, name: str, data: bytes) -> None:
 def _manifest(folder: str) -> dict | None:
     """What the finished copy in the folder is, or None."""
     path = os.path.join(folder, _MANIFEST)
-    try:
+    if not os.path.lexists(path):
+        return None
+    with errors.reading(path, "it as --mode=prepare has written it"):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
         found["resize"] = int(found["resize"])
         return found
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise errors.InputError(f"{path}: expected it as --mode=prepare has written it ({error})") from error
 
 
 def _swapped(images: bundle.Images, *, data_dir: str, folder: str) -> bundle.Images:
     if not isinstance(images, image_files.ImageFiles):
         return images
-    prefix, start = (os.path.join(place, "").encode() for place in (data_dir, folder))
+    prefix, start = (os.fsencode(os.path.join(place, "")) for place in (data_dir, folder))
     paths, candidates, positions = list(images.paths), [], []
     for position, path in enumerate(paths):
         name = _relative(path, prefix)
         if name is not None:
             candidates.append(start + name)
             positions.append(position)
-    absent = set(listing.missing(path.decode() for path in candidates))
+    absent = set(listing.missing(os.fsdecode(path) for path in candidates))
     for number, (position, path) in enumerate(zip(positions, candidates, strict=True)):
         if number not in absent:
             paths[position] = path

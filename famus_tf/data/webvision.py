@@ -92,7 +92,7 @@ def _classes(data_dir: str, count: int) -> tuple[list[str], list[str]]:
             raise errors.InputError(f"{path}: is missing, expected a WordNet id and a name in each line")
         _check_count(data_dir, len(wnids), count)
         return wnids[:count], wnids[:count]
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with errors.reading(path, "a text in UTF-8"), open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()
     _check_count(path, len(lines), count)
     wnids, names = [], []
@@ -115,8 +115,7 @@ def _check_count(where: str, found: int, wanted: int) -> None:
 def _sorted_folders(place: str) -> list[str]:
     if not os.path.isdir(place):
         return []
-    with os.scandir(place) as entries:
-        return sorted(entry.name for entry in entries if _SYNSET.fullmatch(entry.name) and entry.is_dir())
+    return [name for name in listing.folders_in(place) if _SYNSET.fullmatch(name)]
 
 
 def _train(data_dir: str, wnids: list[str], check_present: bool) -> _Found:
@@ -155,4 +154,4 @@ def _transform(options: Options) -> image_files.Transform:
 
 
 def _files(paths: list[str], transform: image_files.Transform) -> image_files.ImageFiles:
-    return image_files.ImageFiles(np.array([path.encode() for path in paths]), transform)
+    return image_files.ImageFiles(np.array(paths), transform)

@@ -1,5 +1,6 @@
 """A user's own network from a `.keras` file, checked before anything is trained on it."""
 
+import os
 import pathlib
 import zipfile
 
@@ -9,6 +10,8 @@ from famus_tf import errors
 from famus_tf.networks import ends
 
 SUFFIX = ".keras"
+# Weights hardly become smaller when they are packed; what becomes so many times as large holds something else.
+_MOST_UNPACKED, _MOST_TIMES = 2**28, 4
 
 
 def load(path, input_shape, num_classes, head="linear"):
@@ -51,10 +54,20 @@ def _read(path, flag):
         raise errors.InputError(f"{flag}: no such file; expected one that keras.Model.save wrote")
     if not zipfile.is_zipfile(path):
         raise errors.InputError(f"{flag}: not a Keras file; expected one that keras.Model.save wrote")
+    expected = "one that keras.Model.save wrote"
+    # Keras reads the weights here and there, which checks no sums; HDF5 takes what it is given on trust.
+    with errors.reading(flag, expected), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > max(_MOST_UNPACKED, _MOST_TIMES * os.path.getsize(path)):
+            raise errors.InputError(f"{flag}: unpacks to {unpacked:,} bytes; refused: expected {expected}")
+        damaged = archive.testzip()
+        if damaged:
+            raise errors.InputError(f"{flag}: its part {damaged} is damaged; expected {expected}")
     try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        # A layer of the user's own whose class is not registered, a Lambda, a file of another Keras version.
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # A layer of the user's own whose class is not registered, a Lambda, a file of another Keras version; what is
+        # damaged can end in almost anything.
         reason = str(error).strip().split("\n")[0]
         raise errors.InputError(f"{flag}: Keras cannot load it ({reason})") from error
 

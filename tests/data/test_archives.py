@@ -1,4 +1,4 @@
-"""Pickles and archives from outside: what they may hold is read, what could do harm is refused."""
+"""Archives from outside: what they may hold is read, what could do harm is refused."""
 
 import io
 import os
@@ -22,39 +22,6 @@ class _Evil:
 
     def __reduce__(self):
         return os.mkdir, (self._path,)
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_arrays_and_containers_are_read(protocol):
-    value = {"labels": [1, 2], b"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "name": ("x", 1.5, None, True)}
-    found = archives.load_pickle(pickle.dumps(value, protocol), "f")
-    # Texts of Python 3 stay texts, those of its protocol-0 arrays are bytes.
-    found = {key if isinstance(key, bytes) else key.encode(): entry for key, entry in found.items()}
-    np.testing.assert_array_equal(found[b"data"], value[b"data"])
-    assert found[b"data"].dtype == np.uint8
-    assert found[b"labels"] == [1, 2]
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_code_in_a_pickle_does_not_run(protocol, tmp_path):
-    harm = tmp_path / "harm"
-    for value in (_Evil(str(harm)), {b"data": [_Evil(str(harm))]}):
-        with pytest.raises(errors.InputError, match=r"asks for (posix|nt)\.mkdir, which could run code; refused"):
-            archives.load_pickle(pickle.dumps(value, protocol), "evil_batch")
-    assert not harm.exists()
-
-
-@pytest.mark.parametrize("data", [b"", b"hello", pickle.dumps([1, 2, 3])[:-4], b"\x80\x04c"])
-def test_broken_pickles(data):
-    with pytest.raises(errors.InputError, match="batch_1: not a readable pickle"):
-        archives.load_pickle(data, "batch_1")
-
-
-def test_allowed_names_do_nothing_but_make_arrays():
-    """`_codecs.encode` with another codec could, for one, unpack a zip bomb."""
-    text = b"c_codecs\nencode\n(V00\nVhex_codec\ntR."
-    with pytest.raises(errors.InputError, match="not a readable pickle"):
-        archives.load_pickle(text, "f")
 
 
 def _tar(path, members):
@@ -105,11 +72,11 @@ def test_members_that_are_refused(member, message, tmp_path):
 def test_broken_archives(tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(b"no archive")
-    with pytest.raises(errors.InputError, match=r"a\.tar\.gz: not a readable tar archive"):
+    with pytest.raises(errors.InputError, match=r"a\.tar\.gz: not readable .*expected a tar archive"):
         archives.read_tar(str(path), {"one"})
     whole = _tar(tmp_path / "b.tar.gz", [("one", os.urandom(50_000))])
     path.write_bytes(pathlib.Path(whole).read_bytes()[:20_000])
-    with pytest.raises(errors.InputError, match="not a readable tar archive"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a tar archive"):
         archives.read_tar(str(path), {"one"})
 
 
@@ -128,6 +95,6 @@ def test_torch_files(tmp_path):
     with pytest.raises(errors.InputError, match=r"holds 0 files data\.pkl, expected one"):
         archives.load_torch(str(path))
     path.write_bytes(b"PK")
-    with pytest.raises(errors.InputError, match="not a readable PyTorch file"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a PyTorch file"):
         archives.load_torch(str(path))
     assert not (tmp_path / "harm").exists()

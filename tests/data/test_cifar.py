@@ -130,7 +130,7 @@ def test_missing_and_broken_files(tmp_path):
     folder = _write(tmp_path / "cifar-10-batches-py", "cifar10", "python")
     whole = (folder / "data_batch_3").read_bytes()
     for content, message in (
-        (whole[:100], "data_batch_3: not a readable pickle"),
+        (whole[:100], "data_batch_3: not readable .*expected a pickle"),
         (pickle.dumps([1]), "data_batch_3: holds list, expected a dict with b'data' and b'labels'"),
         (pickle.dumps({b"data": np.zeros((2, 5), np.uint8), b"labels": [0, 1]}), r"images of shape \(2, 5\)"),
         (pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}), "labels range from 0 to 10"),

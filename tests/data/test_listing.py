@@ -67,10 +67,10 @@ def test_mistakes(text, separator, message, root):
 
 
 def test_files_that_are_no_lists(root):
-    with pytest.raises(errors.InputError, match=r"nowhere\.txt: not a readable list"):
+    with pytest.raises(errors.InputError, match=r"nowhere\.txt: not readable .*expected a list as a text"):
         listing.read(str(root / "nowhere.txt"), None)
     (root / "list.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(errors.InputError, match="not a readable list"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a list as a text"):
         listing.read(str(root / "list.txt"), None)
 
 

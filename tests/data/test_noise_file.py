@@ -63,12 +63,12 @@ def test_keys(human):
     [
         ("missing.json", None, "there is no such file"),
         ("a.txt", "0 1", r"expected a file ending in \.json, \.npy or \.pt"),
-        ("a.json", "[0, 1,", "not a readable list of class ids"),
+        ("a.json", "[0, 1,", "not readable .*expected a list of class ids"),
         ("a.json", "[0, 1, 2]", r"holds shape \(3,\) and dtype int64, expected 6 whole numbers"),
-        ("a.json", "[0, 1, 2, 3, 0, 0.5]", "dtype float64, expected 6 whole numbers"),
+        ("a.json", "[0, 1, 2, 3, 0, 0.5]", "holds no list of whole numbers, expected a class id"),
         ("a.json", "[0, 1, 2, 3, 4, 0]", "entry 4 is 4, expected a class id from 0 to 3"),
         ("a.json", "[0, 1, 2, 3, 0, -1]", "entry 5 is -1"),
-        ("a.npy", "no array", "not a readable list of class ids"),
+        ("a.npy", "no array", "not readable .*expected a list of class ids"),
     ],
 )
 def test_mistakes(name, content, message, tmp_path):
@@ -80,5 +80,5 @@ def test_mistakes(name, content, message, tmp_path):
 
 def test_objects_in_a_vector_are_not_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}] * 6, object), allow_pickle=True)
-    with pytest.raises(errors.InputError, match="not a readable list of class ids"):
+    with pytest.raises(errors.InputError, match=r"not readable .*expected a list of class ids"):
         noise_file.read(str(tmp_path / "a.npy"), "", _TRUE, 4)

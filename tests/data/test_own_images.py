@@ -122,7 +122,7 @@ def test_broken_image(tmp_path):
     (tmp_path / "train" / "a" / "1.png").write_bytes(b"no image")
     with pytest.raises(
         errors.InputError,
-        match=r"0\.png: not a readable image \(Unknown image file format\. One of .* required\.\)$",
+        match=r"0\.png: not a readable image \(found the first bytes .*, expected JPEG, PNG, BMP, GIF or WebP\)$",
     ):
         own_images.load_folder(root, _OPTIONS)
     files = image_files.ImageFiles(np.array([str(tmp_path / "gone.png")]), image_files.Transform(8, 8))

@@ -182,5 +182,5 @@ def test_arrays_and_places_that_cannot_be_written(data, tmp_path):
         resized_copy.make(source, str(data), str(tmp_path / "file"))
     (tmp_path / "my data_short40").mkdir()
     (tmp_path / "my data_short40" / "prepared.json").write_text("[]")
-    with pytest.raises(errors.InputError, match=r"prepared\.json: expected it as --mode=prepare has written it"):
+    with pytest.raises(errors.InputError, match=r"prepared\.json: not readable .*expected it as --mode=prepare"):
         resized_copy.take_up(source, str(data))
