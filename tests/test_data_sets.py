@@ -36,11 +36,11 @@ def _cifar(root, name, per_class):
         (folder / file).write_bytes(pickle.dumps(content, 2))
 
 
-def _fashion_mnist(root):
-    """IDX files; shades go by class."""
+def fashion_mnist_tree(root, training_images=30):
+    """IDX files, so many training images of each class; shades go by class."""
     rng = np.random.default_rng(0)
     root.mkdir()
-    for part, per_class in (("train", 30), ("t10k", 4)):
+    for part, per_class in (("train", training_images), ("t10k", 4)):
         labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
         images = rng.integers(0, 56, (len(labels), 28, 28), np.uint8) + 20 * labels[:, np.newaxis, np.newaxis]
         for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
@@ -109,7 +109,7 @@ _FOLDERS = {f"{split}/{name}": count for split, count in (("train", 18), ("test"
         ),
         (
             "fashion_mnist_pseudo_clean.cfg",
-            _fashion_mnist,
+            fashion_mnist_tree,
             ["--train_limit=200", "--method=cross_entropy"],
             {"dataset": "fashion_mnist", "classes": 10, "rate": 0.54},
         ),
