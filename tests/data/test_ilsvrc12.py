@@ -143,10 +143,10 @@ def test_broken_devkit(tmp_path):
         truth.write_text(text)
         with pytest.raises(errors.InputError, match=message):
             _found(tmp_path)
-    for content in (b"not a table" * 50, meta.read_bytes()[:300]):
+    for content in (b"", b"not a table" * 50, meta.read_bytes()[:300]):
         meta.write_bytes(content)
         with pytest.raises(errors.InputError, match=r"meta\.mat: not readable .*expected the devkit's table"):
             _found(tmp_path)
     scipy.io.savemat(meta, {"synsets": np.arange(3)})
-    with pytest.raises(errors.InputError, match="expected `synsets` with ILSVRC2012_ID and WNID"):
+    with pytest.raises(errors.InputError, match="expected the devkit's table of classes, `synsets` with ILSVRC2012_ID and WNID"):
         _found(tmp_path)

@@ -80,7 +80,7 @@ def _work(seed, folder, connection):
             ended, said = "traceback", f"{type(error).__name__}: {error}"[:300]
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _LARGEST_RSS:
             ended = "memory"
-        connection.send((name, ended, said))
+        connection.send((name, ended, said.replace(f"{folder}/", "")))
 
 
 class _Worker:
