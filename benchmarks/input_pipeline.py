@@ -21,6 +21,7 @@ from sklearn.datasets import load_sample_images
 from benchmarks import record, table
 from famus_tf import allocator
 from famus_tf.data import image_files, pipeline, resized_copy
+from famus_tf.errors import InputError
 
 _BATCH = 128
 _WARM_BATCHES = 10
@@ -129,8 +130,8 @@ def main(argv=None):
     if arguments.json:
         try:
             kept.write(arguments.json, results=results)
-        except OSError as error:
-            print(f"benchmarks.input_pipeline: error: --json={arguments.json}: {error.strerror}", file=sys.stderr)
+        except InputError as error:
+            print(f"benchmarks.input_pipeline: error: --json={error}", file=sys.stderr)
             return 2
     return 0
 

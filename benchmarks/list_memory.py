@@ -18,6 +18,7 @@ import PIL.Image
 from benchmarks import record, table
 from famus_tf.data import own_images, pipeline, sampling
 from famus_tf.data.options import Options
+from famus_tf.errors import InputError
 
 _FILES = 500
 _PER_FOLDER = 1000
@@ -118,8 +119,8 @@ def main(argv=None):
     if arguments.json:
         try:
             kept.write(arguments.json, results=found)
-        except OSError as error:
-            print(f"benchmarks.list_memory: error: --json={arguments.json}: {error.strerror}", file=sys.stderr)
+        except InputError as error:
+            print(f"benchmarks.list_memory: error: --json={error}", file=sys.stderr)
             return 2
     return 0
 

@@ -99,7 +99,7 @@ def test_peak_memory_of_a_process_of_its_own():
     ("arguments", "message"),
     [
         (["--modes=famus"], "no mode 'famus'; expected plain, "),
-        (["--modes=plain", "--depths=9"], "block 9: expected 1 to 4 from the input"),
+        (["--modes=plain", "--depths=9"], "block 9: expected 1 to 3 from the input"),
         (["--json=none/such/file.json"], "--json=none/such/file.json: expected a file in a folder that exists"),
         (["--network=none"], "--network=none: "),
     ],
