@@ -17,7 +17,9 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, rate, boundaries, decay):
-        self.rate, self.boundaries, self.decay = rate, list(boundaries), decay
+        self.rate = rate
+        self.boundaries = list(boundaries)
+        self.decay = decay
 
     def __call__(self, step):
         """The rate at step t, counted from 0; float32."""
