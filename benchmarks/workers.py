@@ -114,7 +114,8 @@ def _numbers(started):
     return found
 
 
-def _two_ports():
+def two_ports():
+    """Two addresses of this machine, "127.0.0.1:port", that were free a moment ago."""
     sockets = [socket.socket() for _ in range(2)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -149,7 +150,7 @@ def compare(data, algorithm, norm, steps, folder):
     make_network(norm, _DATA[data], network)
     common = [f"--dataset={data}", *_COMMON, *(flag.format(**values) for flag in flags), f"--network={network}"]
     at, one = [f"--at={early}"], "--strategy=one_device"
-    cluster, mirrored = _two_ports(), ["--replicas=2"]
+    cluster, mirrored = two_ports(), ["--replicas=2"]
     chief, other = _numbers(
         [
             _start(folder, f"worker{index}", at, [*common, "--strategy=multi_worker"], cluster, index)

@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import event_file, whole_files
+from famus_tf import event_file, summaries
 
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
 
@@ -95,8 +95,7 @@ def draw_selection(path, history, names):
     """Writes the picture of `selection_figure` as a PNG file, where there is anything to draw."""
     figure = selection_figure(history, names)
     if figure is not None:
-        with whole_files.written(path) as place:
-            figure.savefig(place, dpi=110)
+        summaries.save_figure(figure, path)
 
 
 def pixels(figure):

@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import record
+from benchmarks import record, workers
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -70,12 +69,7 @@ CASES = (
 
 def start(workdir, flags, logs):
     """Starts the chief and the other worker; their output goes to files, of which the names are `logs`."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    addresses = workers.two_ports()
     processes = []
     for index, log in enumerate(logs):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
