@@ -24,14 +24,20 @@ def quick(monkeypatch):
 
 
 def check(results, workdir, count, meta_steps):
-    """What holds for every form: finite losses, splits after the warm-up alone, so many meta steps of each network."""
+    """What holds for every form: finite losses, splits after the warm-up alone, so many meta steps of each network.
+
+    `meta_steps` has for each network their number, or their numbers by epoch after the warm-up.
+    """
     divisions, done = co_divide_runs.state_of(workdir, count)
     alone = [results] if count == 1 else results["networks"]
     assert len(alone) == count and results["steps"] == sum(one["steps"] for one in alone)
-    for one, progress, expected in zip(alone, done, meta_steps, strict=True):
+    for one, progress, said in zip(alone, done, meta_steps, strict=True):
+        after = len(one["history"]) - 1
+        by_epoch = said if isinstance(said, list) else [said] * after
+        expected = sum(said) if isinstance(said, list) else said
         assert all(np.isfinite(epoch["loss"]) for epoch in one["history"])
         assert progress.gate_steps == expected and (one["selected_layers"] is not None) == (expected > 0)
-        assert [("gates" in epoch) for epoch in one["history"]] == [False] + [expected > 0] * (len(one["history"]) - 1)
+        assert [("gates" in epoch) for epoch in one["history"]] == [False, *(steps > 0 for steps in by_epoch)]
         assert np.nanmin(progress.example_weight) >= 0
     history = results["history"]
     assert ["split" in epoch for epoch in history] == [False] + [True] * (len(history) - 1)
@@ -97,7 +103,8 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
     for number, one in enumerate(results["networks"]):
         per_epoch = [epoch["split"][1 - number]["clean"] // 8 for epoch in results["history"][1:]]
         assert one["steps"] == warm_up + sum(per_epoch)
-        meta_steps.append(-(-sum(per_epoch) // 3))  # every third step, whatever the epoch
+        ends = np.cumsum([0, *per_epoch])  # every third step is a meta step, whatever the epoch
+        meta_steps.append(np.diff(-(-ends // 3)).tolist())
     divisions, _ = check(results, tmp_path / "run", 2, meta_steps)
     settings = config.from_values(co_divide_runs.ALGORITHM_2 | sizes | {"network": networks[False]})
     bundle = experiment_parts.make_bundle(settings)

@@ -98,7 +98,11 @@ def _record(path):
 
 
 def make(folder):
-    """Dict of the formats' names -> samples; `folder` takes files for a moment."""
+    """Dict of the formats' names -> samples, to be read in `folder`: it gets the images that the list names."""
+    for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg"):
+        image = pathlib.Path(folder, name)
+        image.parent.mkdir(exist_ok=True)
+        image.touch()
     numbers = struct.pack(">HBBIII", 0, 8, 3, 5, 4, 4) + bytes(80)
     whole = {"data": np.arange(60, dtype=np.uint8).reshape(3, 20), "labels": [1, 2, 3]}
     pictures = image_samples.make()

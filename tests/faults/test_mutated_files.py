@@ -5,14 +5,8 @@ import pytest
 from tests.faults import file_samples, mutate
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    """Whole files of each format."""
-    return file_samples.make(str(tmp_path_factory.mktemp("samples")))
-
-
-def test_whole_files_are_read(samples, tmp_path):
-    for name, sample in samples.items():
+def test_whole_files_are_read(tmp_path):
+    for name, sample in file_samples.make(str(tmp_path)).items():
         path = tmp_path / f"file{sample.ending}"
         path.write_bytes(sample.data)
         if name == "npz":  # an archive in place of an array
