@@ -107,6 +107,7 @@ STUDIES = {
             "CB-focal, sigmoid": ["--method=cross_entropy", "--loss=class_balanced_focal", "--focal_form=sigmoid"],
             "LDAM-DRW": ["--method=cross_entropy", "--loss=ldam", "--drw_epoch=16"],
             "MW-Net exact, CE": ["--selector=all"],
+            "MW-Net, first block, CE": ["--selector=block", "--block=1"],
             "MW-Net + FaMUS, CE": [],
             "MW-Net + FaMUS, LDAM": ["--loss=ldam"],
         },

@@ -2,8 +2,8 @@
 
     python -m benchmarks.workers_run OUT.npz --at=6,300 -- --flagfile=flags/digits.cfg --train_steps=300 --epochs=0
 
-Every worker keeps its own, so that they can be compared. `--replicas=2` splits the CPU in two devices, `--nudge` moves
-every weight by that share of itself before the first step.
+Every worker keeps its own, so that they can be compared. All but images and losses kept for show is computed
+in float64, as the network must be. `--replicas=2` splits the CPU in two devices.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Snapshots(keras.callbacks.Callback):
         for network, trainer in enumerate(self._parts.trainers):
             for group, variables in _groups(trainer).items():
                 for number, variable in enumerate(variables):
-                    self.kept[f"{step}/{group}/{network}/{number}"] = np.array(variable)
+                    self.kept[f"{step}/{group}/{network}/{number}"] = keras.ops.convert_to_numpy(variable)
 
 
 def _statistics(trainer):
@@ -80,22 +80,17 @@ def main(argv=None):
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--at", required=True)
     parser.add_argument("--replicas", type=int, default=1)
-    parser.add_argument("--nudge", type=float, default=0.0)
     parser.add_argument("flags", nargs="+")
     arguments = parser.parse_args(argv)
     if arguments.replicas > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
+    keras.config.set_floatx("float64")
     config = flag_defs.read_config(["workers_run.py", *arguments.flags])
     strategy = distribution.make_strategy(config.run.strategy)
     parts = experiment_run.assemble(
         config, experiment_parts.make_bundle(config), strategy, pathlib.Path(config.run.workdir)
     )
-    signs = np.random.default_rng(0)
-    for trainer in parts.trainers if arguments.nudge else []:
-        for variable in trainer.network.trainable_variables:
-            sign = signs.choice([-1.0, 1.0], variable.shape)
-            variable.assign(np.array(variable) * (1 + arguments.nudge * sign))
     snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
     experiment_run.training_loop(config, parts).run([snapshots], verbose=0)
     np.savez(

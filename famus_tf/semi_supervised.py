@@ -147,11 +147,11 @@ def mix_up(images, targets, coefficient, seed, blocks):
     if images.shape[0] is not None and images.shape[0] % blocks:
         raise errors.InputError(f"{images.shape[0]} rows to mix in {blocks} blocks: expected blocks of equal size")
     partners = _partners(tf.shape(images)[0], seed, blocks)
-    coefficient = tf.cast(coefficient, tf.float32)
 
     def mixed(rows):
-        other = tf.gather(_of_all_replicas(rows), partners)
-        return coefficient * tf.cast(rows, tf.float32) + (1.0 - coefficient) * tf.cast(other, tf.float32)
+        rows, other = (layers.at_least_float32(part) for part in (rows, tf.gather(_of_all_replicas(rows), partners)))
+        share = tf.cast(coefficient, rows.dtype)
+        return share * rows + (1.0 - share) * other
 
     return mixed(images), mixed(targets)
 

@@ -43,7 +43,7 @@ class Trainer(keras.Model):
                 stacklevel=3,
             )
         count = len(self._chain.layers)
-        self.layer_costs = self.add_weight(shape=(count,), trainable=False, dtype="float32", name="layer_costs")
+        self.layer_costs = self.add_weight(shape=(count,), trainable=False, name="layer_costs")
         self.layer_costs.assign([layer.cost for layer in self._chain.layers])
         if meta_learner.starts_at_zero and selector.learned:
             width = sum(layer.width for layer in self._chain.layers)
@@ -51,7 +51,6 @@ class Trainer(keras.Model):
                 shape=(width,),
                 initializer="zeros",
                 trainable=False,
-                dtype="float32",
                 name="last_pooled_gradient",
                 aggregation="only_first_replica",  # all replicas hold the same sum
             )

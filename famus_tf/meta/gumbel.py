@@ -31,6 +31,6 @@ def gumbel_softmax(logits, noise, temperature):
     Returns:
       float32 [..., k], exactly one 1 in each row.
     """
-    soft = tf.nn.softmax((logits + noise) / temperature)
+    soft = tf.nn.softmax((logits + tf.cast(noise, logits.dtype)) / temperature)
     hard = tf.one_hot(tf.argmax(soft, axis=-1), soft.shape[-1], dtype=soft.dtype)
     return tf.stop_gradient(hard - soft) + soft

@@ -186,7 +186,7 @@ class MWNet(MetaLearner):
         if self.normalize:
             examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
-        return tf.cast(values, tf.float32)
+        return layers.at_least_float32(values)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -227,7 +227,8 @@ class L2R(MetaLearner):
     def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         del logits, labels, step
-        return tf.cast(theta[0], tf.float32) * tf.cast(tf.shape(theta[0])[0] * replicas.count(), tf.float32)
+        weights = layers.at_least_float32(theta[0])
+        return weights * tf.cast(tf.shape(weights)[0] * replicas.count(), weights.dtype)
 
 
 class MLC(MetaLearner):

@@ -134,7 +134,7 @@ def agreement(gated_layers, products):
       float32 [L].
     """
     sums = [tf.add_n([products[position] for position in layer.positions]) for layer in gated_layers]
-    return tf.cast(tf.stack(sums), tf.float32)
+    return layers.at_least_float32(tf.stack(sums))
 
 
 def look_ahead_rate(optimizer):

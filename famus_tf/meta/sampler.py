@@ -76,7 +76,7 @@ class LayerSamplers(keras.layers.Layer):
         """
         groups = []
         for layers, stack in zip(self._groups, self._stacks, strict=True):
-            x = tf.stack([tf.cast(descriptors[layer], tf.float32) for layer in layers])  # [G, D]
+            x = tf.stack([tf.cast(descriptors[layer], stack["fc1"].dtype) for layer in layers])  # [G, D]
             x = standardise(x)[:, tf.newaxis, :]  # [G, 1, D]
             x = tf.matmul(x, stack["fc1"].value) + stack["bias1"].value  # [G, 1, hidden]
             x = tf.maximum(x, 0.0) + stack["slope"].value * tf.minimum(x, 0.0)

@@ -123,7 +123,7 @@ class FixedBlock(keras.layers.Layer):
     def call(self, descriptors, step):
         """Gates, float32 [L], 1 in the block."""
         del descriptors, step
-        return tf.constant(self._gates, tf.float32)
+        return tf.constant(self._gates, self.compute_dtype)
 
     def lowest_segment(self, gates):
         """The block's segment, an int, so that no conditional is built."""

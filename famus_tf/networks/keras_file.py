@@ -43,7 +43,7 @@ def load(path, input_shape, num_classes, head="linear"):
             f"{flag} with --loss=ldam: ends in layer {network.outputs[0]._keras_history.operation.name!r}; expected a "
             "famus_tf.CosineClassifier"
         )
-    if network.outputs[0].dtype == "float32":
+    if network.outputs[0].dtype in ("float32", "float64"):
         return network
     logits = keras.layers.Activation("linear", dtype="float32", name="float32_logits")(network.outputs[0])
     return keras.Model(network.inputs[0], logits, name=network.name)
