@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import tempfile
 import keras
 import numpy as np
 
-from benchmarks import record
+from benchmarks import free_ports, record
 from famus_tf import networks
 from famus_tf.errors import InputError
 
@@ -113,17 +112,6 @@ def _numbers(started):
     return found
 
 
-def two_ports():
-    """Two addresses of this machine, "127.0.0.1:port", that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
-
-
 def apart(found, expected, step):
     """{group: largest difference in parts of the group's largest number} at a step, "end" for the last.
 
@@ -150,7 +138,7 @@ def compare(data, algorithm, norm, steps, folder):
     common = [f"--dataset={data}", *_COMMON, *(flag.format(**values) for flag in flags), f"--network={network}"]
     common.append(f"--base_learning_rate={NORMS[norm]}")
     at, one = [f"--at={early}"], "--strategy=one_device"
-    cluster, mirrored = two_ports(), ["--replicas=2"]
+    cluster, mirrored = free_ports.find(2), ["--replicas=2"]
     chief, other = _numbers(
         [
             _start(folder, f"worker{index}", at, [*common, "--strategy=multi_worker"], cluster, index)

@@ -87,7 +87,7 @@ def main(argv=None):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
     keras.config.set_floatx("float64")
     config = flag_defs.read_config(["workers_run.py", *arguments.flags])
-    strategy = distribution.make_strategy(config.run.strategy)
+    strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
     parts = experiment_run.assemble(
         config, experiment_parts.make_bundle(config), strategy, pathlib.Path(config.run.workdir)
     )

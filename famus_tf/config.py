@@ -21,6 +21,7 @@ _NO_EFFECT_ON_RESULT = frozenset(
         "prepared_dir",
         "summary_every",
         "checkpoint_every",
+        "worker_timeout",
         "eval_batch_size",
         "log_meta_gradient",
         "log_stage_times",
@@ -67,6 +68,11 @@ class RunConfig(flag_group.FlagGroup):
         "Devices: one_device, mirrored (all visible GPUs, else all logical CPUs), auto (mirrored where there are "
         "several GPUs), or multi_worker (this process is one of several that TF_CONFIG or Slurm names).",
         ("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    worker_timeout: float = flag_group.flag(
+        600.0,
+        "Seconds that the workers of --strategy=multi_worker wait until all of them have been started.",
+        bounds=flag_group.POSITIVE,
     )
     dtype_policy: str = flag_group.flag(
         "float32",

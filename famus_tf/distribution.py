@@ -17,7 +17,7 @@ import zlib
 
 import tensorflow as tf
 
-from famus_tf import errors
+from famus_tf import errors, rendezvous
 from famus_tf.meta import replicas
 
 _FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -27,6 +27,7 @@ _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_
 # How TensorFlow says that it cannot reach a worker, and who finds out that it does not answer.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 _WATCH = "CoordinationService"
+_MOMENT = 120.0  # seconds in which TensorFlow's servers must find each other, once all workers are there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Cluster:
         return self.task_id + (len(self.jobs.get("chief", [])) if self.task_type == "worker" else 0)
 
 
-def make_strategy(name):
+def make_strategy(name, worker_timeout=0.0):
     """The `tf.distribute.Strategy` called `name`.
 
     GPUs are used where there are any; `mirrored` without GPUs runs on the logical CPU devices, and a worker without
@@ -63,12 +64,13 @@ def make_strategy(name):
 
     Args:
       name: one_device, mirrored, auto (mirrored with several GPUs), or multi_worker (`find_cluster`).
+      worker_timeout: seconds that a worker waits for the others.
 
     Raises:
-      InputError: multi_worker, and nothing says which workers there are.
+      InputError: multi_worker, and nothing says which workers there are, or not all of them came (`rendezvous.meet`).
     """
     if name == "multi_worker":
-        return _multi_worker_strategy(find_cluster(os.environ))
+        return _multi_worker_strategy(find_cluster(os.environ), worker_timeout)
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
     devices = gpus or cpus
@@ -276,7 +278,7 @@ def lost_workers_explained(strategy_name):
         ) from error
 
 
-def _multi_worker_strategy(cluster):
+def _multi_worker_strategy(cluster, worker_timeout):
     # The GPUs of the machine, not what the cluster's source says of them: so far they are only listed, not in use.
     gpus = len(tf.config.list_physical_devices("GPU"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -286,15 +288,18 @@ def _multi_worker_strategy(cluster):
         num_accelerators={"GPU": gpus} if gpus else {},
         rpc_layer="grpc",
     )
-    if cluster.position == 0 and len(cluster.workers) > 1:
-        print(f"waits for {len(cluster.workers)} workers: {', '.join(cluster.workers)}", flush=True)
     with _ended_by_signals():
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        rendezvous.meet(cluster.workers, cluster.position, worker_timeout)
+        # What is lost in the moment from here on TensorFlow waits for; SIGALRM ends that.
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return strategy
 
 
 @contextlib.contextmanager
 def _ended_by_signals():
-    """While TensorFlow waits for the other workers no Python runs, so Ctrl-C and SIGTERM end the process at once."""
+    """While the workers wait for each other there is nothing to save: Ctrl-C and SIGTERM end the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():

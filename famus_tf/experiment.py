@@ -44,7 +44,7 @@ def train(config):
     Of several workers, all train, and the chief alone writes and prints.
     """
     workdir = pathlib.Path(config.run.workdir)
-    strategy = distribution.make_strategy(config.run.strategy)
+    strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
     interruption.renew()
     chief = distribution.is_chief(strategy)
     experiment_parts.check_replicas(config, strategy)

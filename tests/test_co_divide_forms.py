@@ -125,7 +125,7 @@ def test_one_replica_is_two_replicas(tmp_path, networks, two_replicas, monkeypat
     flags, scanned = EPOCHS | {"network": networks[False], "train_limit": 100}, []
     with co_divide_runs.scans(scanned):
         one = co_divide_runs.run(tmp_path / "one", **flags)
-        monkeypatch.setattr(experiment.distribution, "make_strategy", lambda name: two_replicas)
+        monkeypatch.setattr(experiment.distribution, "make_strategy", lambda *of: two_replicas)
         two = co_divide_runs.run(tmp_path / "two", **flags)
     numbers, others = (co_divide_runs.weights(tmp_path / name) for name in ("one", "two"))
     names, other_names = ({name for name in found if name.startswith("trainers/")} for found in (numbers, others))

@@ -26,6 +26,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+from benchmarks import free_ports
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -125,12 +126,7 @@ def end(*processes, timeout=240):
 
 def by_tf_config():
     """The environments of two workers on free ports."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    cluster = {"worker": addresses}
+    cluster = {"worker": free_ports.find(2)}
     return [
         {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
         for index in range(2)

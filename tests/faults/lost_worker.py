@@ -23,7 +23,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import record, workers
+from benchmarks import free_ports, record
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -59,7 +59,7 @@ class Case:
 
 _LONG = ("--epochs=0", "--train_steps=100000", "--checkpoint_every=1000000")
 CASES = (
-    Case("start-up, before the workers have met", _LONG, None, 1.0),
+    Case("start-up, before the workers have met", (*_LONG, "--worker_timeout=30"), None, 1.0),
     Case("start-up, while the step is traced", _LONG, r"Epoch 1/", 1.0),
     Case("training", (*_LONG, "--epochs=0"), r"Epoch 3/", 1.0),
     Case("evaluation", (*_LONG, "--train_limit=16", "--eval_batch_size=2"), r"Epoch 3/", 1.0),
@@ -69,7 +69,7 @@ CASES = (
 
 def start(workdir, flags, logs):
     """Starts the chief and the other worker; their output goes to files, of which the names are `logs`."""
-    addresses = workers.two_ports()
+    addresses = free_ports.find(2)
     processes = []
     for index, log in enumerate(logs):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}

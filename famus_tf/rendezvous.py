@@ -1,0 +1,120 @@
+"""The workers of a run wait for each other before TensorFlow does.
+
+TensorFlow waits inside its own code for an hour, in which SIGTERM does nothing and nobody learns who is missing. So the
+chief first listens at its own address, where TensorFlow's server is going to be; the others tell it who they are; and
+when all are there it sends them off.
+"""
+
+import asyncio
+import contextlib
+
+from famus_tf import errors
+
+_AGAIN = 0.3  # seconds between two trials to reach the chief
+_NAME, _GO = "famus_tf", "go"
+
+
+def meet(workers, position, patience):
+    """Returns when all workers have called it.
+
+    A worker that goes away while others are missing may come again.
+
+    Args:
+      workers: list of addresses "host:port", the chief's first; the same for all.
+      position: this process's place in it.
+      patience: seconds until it gives up.
+
+    Raises:
+      InputError: not all came in time, they were told of different workers, or the chief's port is taken.
+    """
+    if len(workers) > 1:
+        asyncio.run(_Chief(workers).meet(patience) if position == 0 else _meet_chief(workers, position, patience))
+
+
+class _Chief:
+    """Listens until each of the others has said who it is."""
+
+    def __init__(self, workers):
+        self._workers = workers
+        self._here = {}  # {position: what answers it}
+        self._mistake = None
+        self._done = asyncio.Event()
+
+    async def meet(self, patience):
+        """Returns when all others are there."""
+        address = self._workers[0]
+        print(f"waits for {len(self._workers)} workers: {', '.join(self._workers)}", flush=True)
+        try:
+            server = await asyncio.start_server(self._welcome, port=int(address.rpartition(":")[2]))
+        except OSError as error:
+            raise _refused(f"cannot listen at {address} ({error.strerror}); expected a free port") from error
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._done.wait(), patience)
+        server.close()
+        if not self._done.is_set():
+            missing = [one for number, one in enumerate(self._workers) if number and number not in self._here]
+            self._mistake = f"{', '.join(missing)} did not come within {patience:.0f} s; expected all to be started"
+        for writer in self._here.values():
+            await _answer(writer, self._mistake or _GO)
+        if self._mistake:
+            raise _refused(self._mistake)
+
+    async def _welcome(self, reader, writer):
+        try:
+            said = (await reader.readline()).decode(errors="replace").split()
+        except (OSError, ValueError):  # gone, or too long a line
+            said = []
+        if len(said) < 2 or said[0] != _NAME or not said[1].isdecimal():
+            writer.close()  # not one of ours
+            return
+        number = int(said[1])
+        if said[2:] != self._workers:
+            self._mistake = f"worker {number} was told of the workers {', '.join(said[2:])}; expected the same for all"
+        elif number in self._here:
+            self._mistake = f"two workers have the index of {self._workers[number]}; expected one"
+        if self._mistake:
+            await _answer(writer, self._mistake)
+            self._done.set()
+            return
+        self._here[number] = writer
+        if len(self._here) == len(self._workers) - 1:
+            self._done.set()
+        with contextlib.suppress(OSError):
+            await reader.read()  # until it goes away
+        if not self._done.is_set():
+            del self._here[number]
+        writer.close()
+
+
+async def _answer(writer, answer):
+    with contextlib.suppress(OSError):  # it has gone: TensorFlow will notice
+        writer.write(f"{answer}\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+async def _meet_chief(workers, position, patience):
+    answer = f"{workers[0]} did not say within {patience:.0f} s that all workers are there; expected all to be started"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            while not (said := await _ask(workers, position)):
+                await asyncio.sleep(_AGAIN)  # the chief is not there yet, or has gone away
+            answer = said
+    if answer != _GO:
+        raise _refused(answer)
+
+
+async def _ask(workers, position):
+    """The chief's answer, "" where there is none."""
+    host, _, port = workers[0].rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        with contextlib.closing(writer):
+            writer.write(f"{_NAME} {position} {' '.join(workers)}\n".encode())
+            return (await reader.readline()).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _refused(mistake):
+    return errors.InputError(f"--strategy=multi_worker: {mistake}")
