@@ -177,8 +177,9 @@ def results(progress, bundle, *, method, selector, seed):
 
 def write_json(path, value):
     """Writes JSON whole or not at all; an InputError says that it cannot be written."""
-    with whole_files.written(path) as place:
-        place.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # The name of a file may be no UTF-8; its bytes become escapes, as JSON has them.
+    with whole_files.written(path) as place, open(place, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def save_figure(figure, path, dpi=110):

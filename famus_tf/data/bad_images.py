@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors, plain_text
+from famus_tf import errors, plain_text, whole_files
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files, listing
 
@@ -28,6 +28,7 @@ _ERRORS = (
 _LOOKED_AT = 4096
 _LARGEST_SHARE = 0.01
 _HEADER = ("image", "reason")
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # a file's name may be any bytes
 _STEM = "bad_images"
 
 
@@ -68,9 +69,10 @@ class BadImages:
     """
 
     def __init__(self, bundle: bundles.Bundle, *, skip: bool, list_file: pathlib.Path | None = None) -> None:
-        held_out = [examples.images for examples in bundle.held_out.values()]
-        files = [images for images in (bundle.train_images, *held_out) if isinstance(images, image_files.ImageFiles)]
-        self._total = sum(map(len, files)) + len(bundle.left_out)
+        images = [bundle.train_images, *(examples.images for examples in bundle.held_out.values())]
+        # Files that were decoded into arrays count as those that are still to be read do.
+        self._total = sum(map(len, images)) + len(bundle.left_out)
+        files = [part for part in images if isinstance(part, image_files.ImageFiles)]
         self._skip, self._list_file = skip, list_file
         self.reasons: dict[str, str] = dict(bundle.left_out)
         self._positions: dict[int, np.ndarray] = {}
@@ -159,18 +161,13 @@ class BadImages:
             )
 
     def _write(self) -> None:
-        fresh = self._list_file.with_name(self._list_file.name + ".partial")
-        try:
-            with open(fresh, "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([_HEADER, *self.reasons.items()])
-            fresh.replace(self._list_file)
-        except OSError as error:
-            raise errors.InputError(f"{self._list_file}: cannot write there ({error.strerror})") from error
+        with whole_files.written(self._list_file) as fresh, open(fresh, "w", newline="", **_ENCODING) as file:
+            csv.writer(file).writerows([_HEADER, *self.reasons.items()])
 
 
 def _read(path: pathlib.Path) -> dict[str, str]:
     expected = f"the columns {' and '.join(_HEADER)}, as a run writes them"
-    with errors.reading(path, expected), open(path, newline="", encoding="utf-8") as file:
+    with errors.reading(path, expected), open(path, newline="", **_ENCODING) as file:
         rows = list(csv.reader(file))
     if not rows or tuple(rows[0]) != _HEADER or any(len(row) != 2 for row in rows):
         raise errors.InputError(f"{path}: expected {expected}")
