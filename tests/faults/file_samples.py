@@ -16,13 +16,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors
+from famus_tf import errors, flag_defs
 from famus_tf.data import archives, cnwl, idx, image_files, listing, noise_file, pickles
 from famus_tf.networks import keras_file
 from tests.faults import image_samples
 
 _LABELS = np.arange(40, dtype=np.int32) % 4
 _TRANSFORM = image_files.Transform(16, 12)
+_FLAGS = b"# digits\n--dataset=digits\n--noise=symmetric\n--noise_rate=0.4\n--epochs=3\n--lr_boundaries=1,2\n--nesterov"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +127,7 @@ def make(folder):
             ".tfrecord",
             lambda path: cnwl._of_records([path], "image/class/label", _TRANSFORM),
         ),
+        "flag file": Sample(_FLAGS, ".cfg", lambda path: flag_defs.read_config(["main.py", f"--flagfile={path}"])),
         "list": Sample(b"a/1.jpg 0\na/2.jpg 1\nb/3.jpg 2\n" * 4, ".txt", lambda path: listing.read(path, None)),
         "list of ids": Sample(b"1.jpg 0\n2.jpg 1\n3.jpg 2\n" * 4, ".txt", lambda path: listing.read_ids(path, 4)),
     }
