@@ -52,7 +52,7 @@ DIGITS = "--flagfile=flags/debug.cfg", "--workdir=runs/digits", "--train_limit=2
 _TINY = "--network=small_preact", "--image_size=8", "--channels=1", "--classes=3", "--batch_size=8"
 _TIMED = *_TINY, "--rounds=1", "--sample_seconds=0.01"
 _WORKERS = "--data=digits", "--algorithm=1", "--norm=none"
-_STUDY = "--seeds=0", *(f"--set={flag}" for flag in ("--epochs=1", "--train_limit=100", "--batch_size=16"))
+_STUDY = "--seeds=0", *(f"--set={flag}" for flag in ("--epochs=2", "--train_limit=100", "--batch_size=16"))
 # {pattern: what shrinks it}; the first that fits.
 QUICK = {
     r"python -m famus_tf\.main --help": (),
