@@ -22,9 +22,9 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
-from famus_tf import distribution, experiment_parts, flag_defs, training
+from famus_tf import distribution, experiment_parts, flag_defs, stage_times, training
 from famus_tf.errors import InputError
-from famus_tf.meta import batches, layers, meta_gradient, objectives
+from famus_tf.meta import layers
 
 _SELECTIONS = {
     "all layers": famus_tf.AllLayers,
@@ -35,40 +35,52 @@ _SELECTIONS = {
 }
 
 
-def parts(trainer, data):
-    """Each layer's part of the meta gradient (Eq. 9), without any update of a variable; L_g is left out.
+class _Given(famus_tf.GradientSampler):
+    """A selector whose gates are set from outside."""
+
+    learned = False
+
+    def create_variables(self, layers):
+        """Makes room for the gates of these layers."""
+        super().create_variables(layers)
+        self.gates = tf.Variable(tf.zeros([len(layers)]), trainable=False)
+
+    def call(self, descriptors, step):
+        """The gates that are set, float32 [L]."""
+        del descriptors, step
+        return self.gates.value()
+
+
+def make_parts(trainer, data):
+    """Makes the function that takes the meta gradient (Eq. 9) apart; L_g is left out.
 
     Args:
       trainer: a compiled `famus_tf.FaMUS` with the three-stage schedule and a learner that keeps theta.
-      data: ((images, labels[, index]), (meta_images, meta_labels[, index])).
+      data: ((images, labels[, index]), (meta_images, meta_labels[, index])), one like those that it will be given.
 
     Returns:
-      float32 [L, P], P the number of theta's entries; and a list of what the selector sees, L tensors.
+      Function of data -> float32 [L, P], each layer's part, P the number of theta's entries; and a list of what the
+      selector sees, L tensors. It leaves the trainer as it is.
     """
-    (images, labels, _), (meta_images, meta_labels, _) = batches.unpack(data, with_meta=True)
-    learner, segments = trainer.meta_learner, trainer.segments
-    alpha = tf.convert_to_tensor(trainer.optimizer.learning_rate)
-    theta, w = learner.parameters((images, labels)), meta_gradient.weights_at(segments)
+    strategy, given = tf.distribute.get_strategy(), _Given()
+    given.create_variables(trainer.gated_layers)
+    backward = stage_times.compile_prefix(trainer, strategy, "Virtual-Train backward", data)
+    own = trainer.selector, trainer.lambda_g
+    trainer.selector, trainer.lambda_g = given, 0.0
+    tangent = stage_times.compile_prefix(trainer, strategy, "Meta-Train tangent", data)
+    trainer.selector, trainer.lambda_g = own
 
-    def training_loss(logits, theta):
-        return learner.loss(logits, labels, theta)
+    def parts(data):
+        rows = []
+        for gates in np.eye(len(trainer.gated_layers), dtype=np.float32):
+            given.gates.assign(gates)
+            with stage_times.unchanged(trainer):
+                rows.append(np.concatenate([np.ravel(part) for part in tangent(data)]))
+        with stage_times.unchanged(trainer):
+            g = backward(data)
+        return np.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]
 
-    forward = meta_gradient.RecordedForward(segments, images, w.__getitem__)
-    _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
-    g = forward.backward(dz)
-    w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
-    meta_forward = meta_gradient.RecordedForward(segments, meta_images, w_hat)
-    _, dz = meta_gradient.logit_gradient(
-        functools.partial(objectives.mean_cross_entropy, meta_labels), meta_forward.logits
-    )
-    u, rows = meta_forward.backward(dz), []
-    for number, layer in enumerate(trainer.gated_layers):
-        gates = tf.one_hot(number, len(trainer.gated_layers))
-        v = functools.partial(objectives.directions, trainer.gated_layers, gates, u, 0.0, alpha, 0.0)
-        tangent = forward.tangent(v, layer.segment)
-        gradient = meta_gradient.meta_gradient(training_loss, forward.logits, tangent, theta)
-        rows.append(tf.concat([tf.reshape(part, [-1]) for part in gradient], 0))
-    return tf.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]
+    return parts
 
 
 def compare(selected, whole):
@@ -119,14 +131,14 @@ def measure(config, steps, count):
         if selector is not trainer.selector:
             selector.create_variables(trainer.gated_layers)
     step_function = training.compile_step(strategy, trainer)
-    parts_function = tf.function(functools.partial(parts, trainer), autograph=False)
     # Behind the run's last step are batches that it does not train on.
     probes = list(_pairs(config, bundle, total, total + count))
+    parts = make_parts(trainer, probes[0])
     results = []
     for done, pair in enumerate(_pairs(config, bundle, 0, steps[-1]), start=1):
         step_function(*pair)
         if done in steps:
-            results += _compare_all(selectors, [parts_function(probe) for probe in probes], done)
+            results += _compare_all(selectors, [parts(probe) for probe in probes], done)
             print(f"step {done} of {steps[-1]}", file=sys.stderr, flush=True)
     return results
 
@@ -137,7 +149,7 @@ def _pairs(config, bundle, first, last):
 
 
 def _compare_all(selectors, probed, step):
-    rows = np.stack([by_layer.numpy() for by_layer, _ in probed])  # [B, L, P]
+    rows = np.stack([by_layer for by_layer, _ in probed])  # [B, L, P]
     results = []
     for name, selector in selectors.items():
         gates = np.stack([selector(seen, tf.constant(number)).numpy() for number, (_, seen) in enumerate(probed)])

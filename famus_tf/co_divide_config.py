@@ -90,7 +90,6 @@ def check(config) -> None:
         expectations += [
             ("loss", config.loss.loss, "cross_entropy", "with --semi_supervised"),
             ("drw_epoch", config.loss.drw_epoch, 0, "with --semi_supervised"),
-            ("log_stage_times", config.run.log_stage_times, False, "with --semi_supervised"),
         ]
     for name, found, expected, why in expectations:
         if found != expected:

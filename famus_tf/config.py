@@ -101,8 +101,8 @@ class RunConfig(flag_group.FlagGroup):
     )
     log_stage_times: bool = flag_group.flag(
         False,
-        "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step: in "
-        "TensorBoard and in results.json.",
+        "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step; "
+        "with unlabelled images, after the last alone: in TensorBoard and in results.json.",
     )
 
     def __post_init__(self) -> None:

@@ -127,28 +127,36 @@ def assemble(config, bundle, strategy, workdir):
 
 def training_loop(config, parts):
     """The `training.TrainingLoop` of a run whose checkpoint, if there is one, is restored."""
-    settings = _settings(config)
-    mixes = config.co_divide.mixes
-    learners = [
-        training.Learner(
-            parts.strategy,
-            trainer,
-            done,
-            config.run.jit_compile,
-            co_divide.make_prepare(parts.trainers, number, settings) if mixes else None,
-            parts.metrics[number],
-        )
-        for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True))
-    ]
+    learners = _learners(config, parts)
     return training.TrainingLoop(
         learners=learners,
-        plan=_plan(config, parts, learners, settings),
+        plan=_plan(config, parts, learners),
         history=parts.history,
         checkpoints=parts.checkpoints,
         checkpoint_every=config.run.checkpoint_every,
         evaluate=_make_evaluate(parts),
         best_weights=parts.best_weights,
     )
+
+
+def _learners(config, parts):
+    return [
+        training.Learner(
+            parts.strategy,
+            trainer,
+            done,
+            config.run.jit_compile,
+            _prepare(config, parts, number),
+            parts.metrics[number],
+        )
+        for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True))
+    ]
+
+
+def _prepare(config, parts, number):
+    """What comes before a step of that network; None for nothing."""
+    mixes = config.co_divide.mixes
+    return co_divide.make_prepare(parts.trainers, number, _settings(config)) if mixes else None
 
 
 def _settings(config):
@@ -163,7 +171,7 @@ def _settings(config):
     )
 
 
-def _plan(config, parts, learners, settings):
+def _plan(config, parts, learners):
     if parts.divisions is None:
         batches, total = parts.feeds[0], parts.total_steps
         return training.OneNetwork(
@@ -178,7 +186,7 @@ def _plan(config, parts, learners, settings):
         parts.feeds,
         _make_scan(parts),
         parts.divisions,
-        settings,
+        _settings(config),
         parts.epochs,
         learning_rate=experiment_parts.rate_of_epoch(config) if config.co_divide.mixes else None,
         is_clean=parts.bundle.is_clean,
@@ -280,18 +288,35 @@ def network_to_export(config, parts):
 
 
 def time_stages(config, parts, workdir):
-    """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
-    for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True), start=1):
+    """Where it is asked for, once when the run starts and once at its end, when the sampler has settled.
+
+    With unlabelled images there is nothing to time before the training set is split.
+    """
+    for number, (trainer, done) in enumerate(zip(parts.trainers, parts.progress, strict=True)):
         timed = {entry["step"] for entry in done.stage_times}
         due = not timed or (len(parts.history) == parts.epochs and done.step not in timed)
         if not (due and config.run.log_stage_times and trainer.meta_learner.has_meta_step):
             continue
-        feed_of_it = parts.feeds[number - 1]
-        meta = feed_of_it.training(0, 1) if parts.divisions is not None else feed_of_it.meta(0, 1)
-        seconds = stage_times.measure(trainer, (next(feed_of_it.training(0, 1)), next(meta)), strategy=parts.strategy)
+        data = _batches_to_time(config, parts, number)
+        if data is None:
+            continue
+        prepare = _prepare(config, parts, number)
+        seconds = stage_times.measure(trainer, data, strategy=parts.strategy, prepare=prepare)
         done.stage_times.append({"step": done.step, "seconds": seconds})
         if distribution.is_chief(parts.strategy):
-            diagnostics.write_stage_times(_events(parts, workdir, number), done.step, seconds)
+            diagnostics.write_stage_times(_events(parts, workdir, number + 1), done.step, seconds)
+
+
+def _batches_to_time(config, parts, number):
+    """A training and a meta batch of that network; None where there are none yet."""
+    feed_of_it = parts.feeds[number]
+    if config.co_divide.mixes:
+        if parts.divisions.epoch < 0:
+            return None
+        turn = _plan(config, parts, _learners(config, parts)).turns(parts.divisions.epoch)[number]
+        return next(pair for pair in turn.batches(0) if pair[1] is not None)
+    meta = feed_of_it.training(0, 1) if parts.divisions is not None else feed_of_it.meta(0, 1)
+    return next(feed_of_it.training(0, 1)), next(meta)
 
 
 def measure_costs(parts):

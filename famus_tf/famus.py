@@ -52,6 +52,8 @@ class FaMUS(trainer.Trainer):
       validation_loss: L_c, function of meta labels and logits -> this replica's share of the batch's loss, a scalar.
 
     Attributes:
+      mark: called as mark(stage, tensors) where a stage of the step ends, while the step is traced; does nothing, and
+        is what `stage_times` looks through.
       record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
         False unless set before the first step.
 
@@ -116,6 +118,7 @@ class FaMUS(trainer.Trainer):
 
         # Virtual-Train (Eq. 3): w_hat = w - alpha g, plain SGD with the current learning rate.
         forward = meta_gradient.RecordedForward(self.segments, images)
+        self.mark("Virtual-Train forward", [forward.logits])
         theta = learner.parameters((images, labels))
         w = meta_gradient.weights_at(self.segments)
         if learner.starts_at_zero:
@@ -124,6 +127,7 @@ class FaMUS(trainer.Trainer):
         else:
             _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
             g = replicas.all_reduce_sum(forward.backward(dz))
+            self.mark("Virtual-Train backward", g)
             w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
             seen = self._pool(g)
             g_last = seen[-1]
@@ -134,10 +138,12 @@ class FaMUS(trainer.Trainer):
         theta_new = learner.update(theta, meta.theta_gradient)
         if self.selector.learned and not learner.starts_at_zero:
             self._update_sampler(gates, alpha, self._agreement(gates, meta, g))
+        self.mark("meta update", theta_new)
 
         # Actual-Train (Eq. 5): the same forward pass, weighted by theta'.
         loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta_new), forward.logits)
         gradients = forward.backward(dz)
+        self.mark("Actual-Train backward", gradients)
         self._apply(gradients)
         if self.selector.learned and learner.starts_at_zero:
             self._remember_pool(replicas.all_reduce_sum(self._pool(gradients)))
@@ -155,17 +161,20 @@ class FaMUS(trainer.Trainer):
         step, training_loss = tf.convert_to_tensor(self.optimizer.iterations), self._training_loss(labels)
 
         forward = meta_gradient.RecordedForward(self.segments, images)
+        self.mark("Actual-Train forward", [forward.logits])
         theta = learner.parameters((images, labels))
         loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
         gradients = forward.backward(dz)
+        self.mark("Actual-Train backward", gradients)
         self._apply(gradients)
         seen = replicas.all_reduce_sum(self._pool(gradients))
 
         gates, w_new = self._gates(seen, step), meta_gradient.weights_at(self.segments).__getitem__
         meta = self._meta_train(forward, w_new, meta_images, meta_labels, gates, seen[-1], rate, training_loss, theta)
-        learner.update(theta, meta.theta_gradient)
+        theta_new = learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
             self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
+        self.mark("meta update", theta_new)
         return self._records(labels, forward.logits, theta, loss, gates, meta)
 
     def _plain_step(self, images, labels):
@@ -201,12 +210,15 @@ class FaMUS(trainer.Trainer):
           training_loss, theta: the loss (logits, theta) -> scalar, and where to differentiate it.
         """
         meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
+        self.mark("Meta-Train forward", [meta_forward.logits])
         validation_loss = functools.partial(self.validation_loss, meta_labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
         u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop))
+        self.mark("Meta-Train backward", u)
         v = functools.partial(objectives.directions, self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
         logit_tangent = forward.tangent(v, gates.stop)
         theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
+        self.mark("Meta-Train tangent", theta_gradient)
         return _Meta(meta_loss, u, theta_gradient)
 
     def _update_sampler(self, gates, rate, agreement):

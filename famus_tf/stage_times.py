@@ -1,23 +1,24 @@
 """Seconds of each stage of a step (Fig. 1b of the paper), from the differences of ever longer prefixes of it.
 
-A prefix computes the step up to the end of a stage and returns what the stage made; TensorFlow prunes the rest. No
-prefix changes a variable: the optimizers, the BatchNorm statistics and the metrics are left out, and their time, with
-that of the records, is what a whole step takes more than the last prefix.
+The step itself says where its stages end: `trainer.mark(stage, tensors)`. A prefix is the step up to such a mark, and
+returns the tensors made there; TensorFlow prunes what they do not need. What a whole step takes more than the last
+prefix are the update of the weights and the records.
 """
 
+import contextlib
 import functools
-import itertools
 import statistics
 import time
 
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import batches, layers, meta_gradient, objectives, replicas
 
+LABEL_GUESSING = "label guessing and MixUp"
 UPDATES = "updates and records"
 # Every stage there is, for tables and pictures; the one-loop schedule makes Actual-Train first.
 STAGES = (
+    LABEL_GUESSING,
     "Virtual-Train forward",
     "Virtual-Train backward",
     "Actual-Train forward",
@@ -31,15 +32,16 @@ STAGES = (
 _WARM_ROUNDS = 2
 
 
-def measure(trainer, data, rounds=5, strategy=None, whole_step=None):
-    """Times the stages of one meta step of a trainer, whose state stays as it is.
+def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=None):
+    """Times the stages of one meta step of a trainer, whose state is the same afterwards.
 
     Args:
       trainer: a compiled `famus.FaMUS` with a meta step.
-      data: `((images, labels[, index]), (meta_images, meta_labels[, index]))`, as `trainer.step` takes it.
+      data: pair of a training and a meta batch, as `trainer.step` or `prepare` takes them.
       rounds: all prefixes are timed in turn, so many times.
       strategy: the `tf.distribute.Strategy` that the trainer was made in; the current one where None.
       whole_step: function () that makes a whole step; with it the result has the stage `UPDATES` too.
+      prepare: as in `training.compile_step`; its time is the stage `LABEL_GUESSING`.
 
     Returns:
       Dict stage -> seconds, the median over rounds of the difference to the prefix before it, which may come out
@@ -51,18 +53,20 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None):
     if not trainer.meta_learner.has_meta_step:
         raise errors.InputError(f"{type(trainer.meta_learner).__name__} has no meta step: there are no stages to time")
     strategy = strategy or tf.distribute.get_strategy()
-    names = _names(trainer, strategy, data)
-    runs = [functools.partial(_compile(trainer, strategy, stop, data), data) for stop in range(len(names))]
+    names = names_of_stages(trainer, strategy, data, prepare)
+    runs = [functools.partial(compile_prefix(trainer, strategy, name, data, prepare), data) for name in names]
     if whole_step is not None:
         names, runs = [*names, UPDATES], [*runs, whole_step]
     seconds = [[] for _ in names]
     for number in range(_WARM_ROUNDS + rounds):
         for series, run in zip(seconds, runs, strict=True):
-            start = time.perf_counter()
-            run()
-            tf.test.experimental.sync_devices()
+            with contextlib.nullcontext() if run is whole_step else unchanged(trainer):
+                start = time.perf_counter()
+                run()
+                tf.test.experimental.sync_devices()
+                passed = time.perf_counter() - start
             if number >= _WARM_ROUNDS:
-                series.append(time.perf_counter() - start)
+                series.append(passed)
     before = [[0.0] * rounds, *seconds]
     return {
         name: statistics.median(long - short for long, short in zip(series, shorter, strict=True))
@@ -70,97 +74,74 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None):
     }
 
 
-def _names(trainer, strategy, data):
-    """Names of the stages; tracing finds them out, nothing is computed."""
-    found = []
-
-    def replica(data):
-        found[:] = [name for name, _ in stages(trainer, data)]
-        return tf.constant(0)
-
-    tf.function(lambda data: strategy.run(replica, args=(data,)), autograph=False).get_concrete_function(data)
-    return found
-
-
-def _compile(trainer, strategy, stop, data):
-    """The graph of the stages up to number `stop`, a function of `data` that returns that stage's tensors."""
-
-    def replica(data):
-        return next(itertools.islice((tensors for _, tensors in stages(trainer, data)), stop, None))
-
-    step = tf.function(lambda data: strategy.run(replica, args=(data,)), autograph=False)
-    return step.get_concrete_function(data)
+@contextlib.contextmanager
+def unchanged(trainer):
+    """Gives every variable of a trainer and of its optimizers the value back that it had before the context."""
+    optimizers = [trainer.optimizer, getattr(trainer.meta_learner, "optimizer", None)]
+    optimizers.append(getattr(trainer, "sampler_optimizer", None))
+    variables = [*trainer.variables, *(v for one in optimizers if one is not None for v in one.variables)]
+    # Each replica's own, as BatchNorm has them.
+    copies = [copy for v in variables for copy in getattr(v.value, "values", (v.value,))]
+    before = [copy.numpy() for copy in copies]
+    try:
+        yield
+    finally:
+        for copy, value in zip(copies, before, strict=True):
+            copy.assign(value)
 
 
-def stages(trainer, data):
-    """The stages of a meta step one after the other, without any update of a variable.
+def names_of_stages(trainer, strategy, data, prepare=None):
+    """Names of the stages of a step, in its order; tracing finds them out, nothing is computed."""
+    found = {}
+
+    def mark(name, tensors):
+        del tensors
+        found[name] = None
+
+    _trace(trainer, strategy, mark, data, prepare)
+    return list(found)
+
+
+def compile_prefix(trainer, strategy, stage, data, prepare=None):
+    """The graph of a step up to a stage.
 
     Args:
-      trainer, data: as in `measure`, on one replica.
+      trainer, strategy, data, prepare: as in `measure`.
+      stage: one of `names_of_stages`.
 
-    Yields:
-      Pairs (name of the stage, list of the tensors that it made).
+    Returns:
+      Function of data alike -> the tensors that the stage made, on every replica. It moves what the step moves until
+      then, such as the BatchNorm statistics (`unchanged`).
     """
-    (images, labels, _), (meta_images, meta_labels, _) = batches.unpack(data, with_meta=True)
-    one_loop, learner = trainer.schedule == "one_loop", trainer.meta_learner
 
-    def training_loss(logits, theta):
-        return learner.loss(logits, labels, theta)
+    def mark(name, tensors):
+        if name == stage:
+            raise _Reached(tensors)
 
-    # Tensors in the variables' place: this pass leaves the BatchNorm statistics alone.
-    w = meta_gradient.weights_at(trainer.segments)
-    forward = meta_gradient.RecordedForward(trainer.segments, images, w.__getitem__)
-    yield f"{'Actual' if one_loop else 'Virtual'}-Train forward", [forward.logits]
-
-    theta, w_hat, g = learner.parameters((images, labels)), w.__getitem__, None
-    rate = tf.convert_to_tensor(trainer.optimizer.learning_rate)
-    if one_loop or not learner.starts_at_zero:
-        _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
-        g = forward.backward(dz) if one_loop else replicas.all_reduce_sum(forward.backward(dz))
-        yield f"{'Actual' if one_loop else 'Virtual'}-Train backward", g
-        w_hat = functools.partial(objectives.virtual_weights, w, g, rate)
-
-    seen = _seen(trainer, g)
-    with tf.GradientTape() as sampler_tape:
-        gates = trainer.selector(seen, trainer.optimizer.iterations)
-    lowest = _lowest_segment(trainer, gates)
-    meta_forward = meta_gradient.RecordedForward(trainer.segments, meta_images, w_hat)
-    yield "Meta-Train forward", [meta_forward.logits]
-
-    validation_loss = functools.partial(objectives.mean_cross_entropy, meta_labels)
-    _, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
-    u = replicas.all_reduce_sum(meta_forward.backward(dz, lowest))
-    yield "Meta-Train backward", u
-
-    v = functools.partial(objectives.directions, trainer.gated_layers, gates, u, seen[-1], rate, trainer.lambda_g)
-    logit_tangent = forward.tangent(v, lowest)
-    yield "Meta-Train tangent", [logit_tangent]
-
-    theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
-    updates = list(theta_gradient)
-    if trainer.selector.learned:
-        products = meta_gradient.inner_products(trainer.segments, u if g is None else g, u, lowest)
-        agreement = objectives.agreement(trainer.gated_layers, products)
-        eta = [variable.value for variable in trainer.selector.trainable_variables]
-        updates += sampler_tape.gradient(gates, eta, output_gradients=agreement)
-    yield "meta update", updates
-
-    if not one_loop:
-        # Any theta that needs the whole meta gradient will do for the time.
-        theta_new = [t - tf.cast(gradient, t.dtype) for t, gradient in zip(theta, theta_gradient, strict=True)]
-        _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta_new), forward.logits)
-        yield "Actual-Train backward", forward.backward(dz)
+    return _trace(trainer, strategy, mark, data, prepare)
 
 
-def _seen(trainer, g):
-    """What the selector sees; zeros where the step has no virtual gradient."""
-    if g is None:
-        return [tf.zeros([layer.width]) for layer in trainer.gated_layers]
-    return replicas.all_reduce_sum([layers.avg_pool(layer, g) for layer in trainer.gated_layers])
+class _Reached(Exception):
+    """The end of the stage that is wanted; `args` has its tensors."""
 
 
-def _lowest_segment(trainer, gates):
-    lowest, top = trainer.selector.lowest_segment(gates), trainer.gated_layers[-1].segment
-    if not trainer.lambda_g:
-        return lowest
-    return min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
+def _trace(trainer, strategy, mark, data, prepare):
+    def replica(data):
+        try:
+            if prepare is not None:
+                data = prepare(*data)
+                trainer.mark(LABEL_GUESSING, tf.nest.flatten(data))
+            trainer.step(data)
+        except _Reached as reached:
+            return reached.args[0]
+        return tf.constant(0)
+
+    def on_every_replica(data):
+        # Not in the replica's function: replicas are traced in turns.
+        before, trainer.mark = trainer.mark, mark
+        try:
+            return strategy.run(replica, args=(data,))
+        finally:
+            trainer.mark = before
+
+    return tf.function(on_every_replica, autograph=False).get_concrete_function(data)

@@ -34,6 +34,7 @@ class Trainer(keras.Model):
         self.network, self.meta_learner, self.selector = network, meta_learner, selector
         self.weight_decay, self.meta_every, self._chain = weight_decay, meta_every, _Chain(network)
         self.meta_from, self._with_meta, self.record_meta_gradient = meta_from, True, False
+        self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
         if self._chain.synchronised and not isinstance(selector, selectors.STATIC):

@@ -29,7 +29,6 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
         ),
         (ALGORITHM_2 | {"loss": "focal"}, "--loss=focal with .*expected cross_entropy, with --semi_supervised"),
         (ALGORITHM_2 | {"drw_epoch": 2}, "--drw_epoch=2 with .*expected 0, with --semi_supervised"),
-        (ALGORITHM_2 | {"log_stage_times": True}, "--log_stage_times=True with .*expected False, with --semi"),
         (ALGORITHM_2 | {"meta_from_epoch": 0}, "--meta_from_epoch=0 with .*expected 1 or more, as the losses of"),
         (
             ALGORITHM_2 | {"method": "l2r"},

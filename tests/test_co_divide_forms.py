@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from famus_tf import co_divide, config, experiment, experiment_parts, export
+from famus_tf import co_divide, config, experiment, experiment_parts, export, stage_times
 from tests import co_divide_runs, small_networks
 
 N, EPOCHS, SAVE = co_divide_runs.N, {"meta_from_epoch": 1, "epochs": 2}, export.export
@@ -47,6 +47,16 @@ def check(results, workdir, count, meta_steps):
 
 def accuracy_said(text):
     return float(re.search(r"test accuracy ([\d.]+)", text).group(1))
+
+
+def test_the_stages_of_a_step_with_guessed_labels_are_timed(tmp_path, networks):
+    flags = EPOCHS | {"network": networks[True], "log_stage_times": True}
+    results = co_divide_runs.run(tmp_path / "timed", **flags)
+    plain = co_divide_runs.run(tmp_path / "plain", **flags | {"log_stage_times": False})
+    for timed, one in zip(results["networks"], plain["networks"], strict=True):
+        (entry,) = timed["stage_times"]
+        assert entry["step"] == timed["steps"] and next(iter(entry["seconds"])) == stage_times.LABEL_GUESSING
+        assert timed["history"] == one["history"]
 
 
 def test_with_the_cross_entropy_for_a_learner_it_is_dividemix(tmp_path, networks, monkeypatch, capsys):

@@ -36,11 +36,13 @@ def gradients(network, images, loss):
 
 
 def test_the_stages_compute_the_step(data):
-    trainer = make()
+    trainer, strategy = make(), tf.distribute.get_strategy()
     network, learner = trainer.network, trainer.meta_learner
     (images, labels), (meta_images, meta_labels) = data
-    found = dict(stage_times.stages(trainer, data))
-    assert list(found) == [name for name in stage_times.STAGES if name in found]
+    names = stage_times.names_of_stages(trainer, strategy, data)
+    assert names == [name for name in stage_times.STAGES if name in names]
+    with stage_times.unchanged(trainer):
+        found = {name: stage_times.compile_prefix(trainer, strategy, name, data)(data) for name in names[:4]}
 
     g = gradients(network, images, lambda z: learner.loss(z, labels, learner.parameters(None)))
     for ours, theirs in zip(found["Virtual-Train backward"], g, strict=True):
@@ -51,6 +53,34 @@ def test_the_stages_compute_the_step(data):
     u = gradients(network, meta_images, lambda z: cross_entropy(meta_labels, z))
     for ours, theirs in zip(found["Meta-Train backward"], u, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_two_replicas_keep_their_own_state(two_replicas, data):
+    """What stands in the variables of each replica is there again, and the step can still be traced."""
+    with two_replicas.scope():
+        trainer = make(selector=famus_tf.GradientSampler())
+    shares = tuple(
+        tuple(
+            two_replicas.experimental_distribute_values_from_function(
+                lambda context, part=part: tf.split(part, 2)[context.replica_id_in_sync_group]
+            )
+            for part in side
+        )
+        for side in data
+    )
+    step = tf.function(lambda shares: two_replicas.run(trainer.step, args=(shares,)), autograph=False)
+    step(shares)
+    variables = trainer.variables + trainer.optimizer.variables
+
+    def state():
+        return [copy.numpy() for v in variables for copy in two_replicas.experimental_local_results(v.value)]
+
+    before = state()
+    assert set(stage_times.measure(trainer, shares, rounds=1, strategy=two_replicas)) >= {"Meta-Train tangent"}
+    for old, new in zip(before, state(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    step(shares)
+    assert any((old != new).any() for old, new in zip(before, state(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +96,7 @@ def test_nothing_changes(data, options, missing):
     trainer.step(data)  # so that every variable exists and is away from its start
     before = [v.numpy() for v in trainer.variables + trainer.optimizer.variables]
     found = stage_times.measure(trainer, data, rounds=1)
-    assert set(stage_times.STAGES) - found.keys() == missing | {stage_times.UPDATES}
+    assert set(stage_times.STAGES) - found.keys() == missing | {stage_times.UPDATES, stage_times.LABEL_GUESSING}
     for old, variable in zip(before, trainer.variables + trainer.optimizer.variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy(), err_msg=variable.path)
 

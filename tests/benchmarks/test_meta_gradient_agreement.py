@@ -20,7 +20,7 @@ def test_the_parts_sum_to_the_meta_gradient_of_a_step():
     images = tf.random.stateless_normal([8, 6, 6, 2], [1, 2])
     labels = tf.constant([0, 1, 2, 0, 1, 2, 0, 1])
     data = ((images, labels), (images[::-1] * 1.5, labels))
-    rows, seen = meta_gradient_agreement.parts(trainer, data)
+    rows, seen = meta_gradient_agreement.make_parts(trainer, data)(data)
     assert rows.shape[0] == len(seen) == len(trainer.gated_layers)
     whole = trainer.step(data)["meta_gradient"]
     assert np.abs(whole).max() > 1e-6
