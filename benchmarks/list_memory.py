@@ -17,7 +17,7 @@ import PIL.Image
 
 from benchmarks import record, table
 from famus_tf.data import own_images, pipeline, sampling
-from famus_tf.data.options import Options
+from famus_tf.data_config import DataConfig
 from famus_tf.errors import InputError
 
 _FILES = 500
@@ -65,7 +65,7 @@ def measure(folder, entries):
       of the epoch, list of ten.
     """
     path = str(make_list(folder, entries))
-    source = own_images.load_list(str(folder), Options(train_list=path, test_list=path, image_size=32, resize=40))
+    source = own_images.load_list(str(folder), DataConfig(train_list=path, test_list=path, image_size=32, resize=40))
     listed, tenths = resident_bytes(), []
     steps = sampling.steps_per_epoch(entries, _BATCH)
     batches = pipeline.batches(

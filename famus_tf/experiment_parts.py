@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from famus_tf import distribution, dtype_policy, errors, famus, feed, learning_rates, losses, networks
-from famus_tf.data import bad_images, in_memory, label_plan, options, resized_copy, sampling, sources
+from famus_tf.data import bad_images, in_memory, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.losses import semi_supervised
 from famus_tf.meta import learners, objectives, selectors
@@ -28,13 +28,7 @@ def make_bundle(config):
         print(said, flush=True)
     if config.run.mode != "inspect":  # which tells of all files that cannot be read, not of the first
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
-    bundle = bundles.make_bundle(
-        source,
-        meta_per_class=data.meta_per_class,
-        plan=_of_the_same_names(label_plan.LabelPlan, data),
-        train_limit=data.train_limit,
-        seed=config.run.seed,
-    )
+    bundle = bundles.make_bundle(source, data, config.run.seed)
     if data.augment == "auto":
         return bundle
     padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
@@ -43,8 +37,7 @@ def make_bundle(config):
 
 def load_source(config):
     """The data set as it comes (`data.bundle.Source`)."""
-    data = config.data
-    return sources.load_source(data.dataset, data.data_dir, _of_the_same_names(options.Options, data))
+    return sources.load_source(config.data)
 
 
 def progress_bar(what, count):
@@ -53,11 +46,6 @@ def progress_bar(what, count):
         return None
     print(f"{what} images:", flush=True)
     return keras.utils.Progbar(count, unit_name="image").update
-
-
-def _of_the_same_names(kind, flags):
-    """A dataclass from those flags that are called as its fields are."""
-    return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
 def make_trainer(config, bundle, total_steps, metrics=(), number=0):

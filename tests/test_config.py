@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from famus_tf import config
-from famus_tf.data import listing, long_tail, noise, options
+from famus_tf.data import listing, long_tail, noise
 from famus_tf.errors import InputError
 
 
@@ -139,10 +139,6 @@ def test_the_flags_of_the_data_name_what_the_data_know():
         ("imbalance_shape", long_tail.SHAPES),
         ("imbalance_head", long_tail.HEADS),
         ("list_separator", tuple(listing.SEPARATORS)),
-        ("on_bad_image", options.ON_BAD_IMAGE),
-        ("web_noise", options.WEB_NOISE),
-        ("web_noise_rate", options.WEB_NOISE_RATES),
-        ("clean_by", options.CLEAN_BY),
     ):
         (field,) = (field for _, field in config.flag_fields() if field.name == name)
         assert field.metadata["choices"] == known

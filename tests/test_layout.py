@@ -30,9 +30,15 @@ def module_name(path):
 
 
 def imported(path):
-    """Names of everything a file imports, `from a import b` as a.b."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Names of everything a file imports when it runs, `from a import b` as a.b."""
+    names, tree = set(), ast.parse(path.read_text())
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

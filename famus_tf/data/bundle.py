@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from famus_tf import errors, plain_text
 from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, noise_file, streams
 from famus_tf.data import noise as noise_lib
-from famus_tf.data.label_plan import LabelPlan
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 Images = np.ndarray | image_files.ImageFiles
 # The true label of an image that is known to be of another class than the given one, while nobody knows of which.
@@ -196,9 +199,7 @@ _INHERITED = ("name", "test_images", "test_labels", "class_names", "mean", "std"
 _INHERITED += ("padding_mode", "validation", "other_tests", "left_out")
 
 
-def make_bundle(
-    source: Source, *, meta_per_class: int, plan: LabelPlan, train_limit: int | None = 0, seed: int
-) -> Bundle:
+def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
     """Splits a source: a clean meta set first, then the long tail and the limit on the rest, then noise on its labels.
 
     Each of them draws from a random stream of its own, so that neither the noise nor the limit changes the meta set.
@@ -206,48 +207,41 @@ def make_bundle(
 
     Args:
         source: the data set.
-        meta_per_class: the number of meta images of each class; 0 for an empty meta set. A source with a meta set of
+        data: the flags of the data: noise, long tail, `train_limit` and `meta_per_class`. A source with a meta set of
             its own gives all of that, whatever the number.
-        plan: what happens to the labels.
-        train_limit: the number of training images to keep, as equally many of each class as possible; 0 or None keeps
-            all.
         seed: the seed of the run.
 
     Returns:
         The bundle.
 
     Raises:
-        errors.InputError: a number is negative, a class has too few images for the meta set, nothing or less than
+        errors.InputError: a class has too few images for the meta set, nothing or less than
             `train_limit` remains for training, or the data set does not allow the noise.
     """
-    limit = train_limit or 0
-    for name, value in (("meta_per_class", meta_per_class), ("train_limit", limit)):
-        if value < 0:
-            raise errors.InputError(f"{name} is {value}, expected 0 or more")
-    own = _own_meta_set(source, meta_per_class, seed)
-    meta_per_class = 0 if own else meta_per_class
+    own = _own_meta_set(source, data.meta_per_class, seed)
+    meta_per_class = 0 if own else data.meta_per_class
     trusted = _trusted(source, meta_per_class)
     published = None
-    if plan.noise_protocol == "mw_net":
-        published = _published_labels(source, plan, meta_per_class, seed)
+    if data.noise_protocol == "mw_net":
+        published = _published_labels(source, data, meta_per_class, seed)
         meta_index = published[0]
     else:
         rng = streams.generator(seed, "meta set")
         meta_index = trusted[balance.draw(source.train_labels[trusted], meta_per_class, rng)]
     rest = np.setdiff1d(np.arange(len(source.train_labels)), meta_index)
-    if plan.imbalance != 1:
-        rest = _long_tail(source, plan, rest, streams.generator(seed, "long tail"))
-    train_index = _limited(source, meta_index, rest, limit, streams.generator(seed, "train limit"))
+    if data.imbalance != 1:
+        rest = _long_tail(source, data, rest, streams.generator(seed, "long tail"))
+    train_index = _limited(source, meta_index, rest, data.train_limit, streams.generator(seed, "train limit"))
     if published is not None:
         labels = published[1][train_index]
     else:
-        labels = _noisy_labels(source, plan, train_index, streams.generator(seed, "label noise"))
+        labels = _noisy_labels(source, data, train_index, streams.generator(seed, "label noise"))
     taken_out = Examples(source.train_images[meta_index], source.train_labels[meta_index])
     meta, meta_index = own or (taken_out, meta_index)
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
-        train_true_labels=_true_labels(source, plan, train_index),
+        train_true_labels=_true_labels(source, data, train_index),
         train_index=train_index,
         meta_images=meta.images,
         meta_labels=meta.labels.astype(np.int32),
@@ -256,12 +250,12 @@ def make_bundle(
     )
 
 
-def _true_labels(source: Source, plan: LabelPlan, train_index: np.ndarray) -> np.ndarray | None:
+def _true_labels(source: Source, data: DataConfig, train_index: np.ndarray) -> np.ndarray | None:
     labels, is_clean = source.train_labels[train_index].astype(np.int32), source.train_is_clean
     if is_clean is not None:
         return np.where(is_clean[train_index], labels, np.int32(UNKNOWN))
     # Noise that is added to labels takes them for the truth.
-    return labels if source.labels_are_true or plan.noise != "none" else None
+    return labels if source.labels_are_true or data.noise != "none" else None
 
 
 def _trusted(source: Source, per_class: int) -> np.ndarray:
@@ -290,9 +284,11 @@ def _own_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, 
     return Examples(source.meta.images[chosen], source.meta.labels[chosen]), first + chosen
 
 
-def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _published_labels(
+    source: Source, data: DataConfig, meta_per_class: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Meta positions, rising, and the label of every training image by its position."""
-    if plan.noise == "symmetric" and not plan.noise_includes_true_label:
+    if data.noise == "symmetric" and not data.noise_includes_true_label:
         raise errors.InputError(
             "--nonoise_includes_true_label with --noise_protocol=mw_net: expected its symmetric noise, which draws "
             "from all classes"
@@ -305,8 +301,8 @@ def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed
         source.train_labels,
         _classes(source),
         meta_per_class=meta_per_class,
-        kind=plan.noise,
-        rate=plan.noise_rate,
+        kind=data.noise,
+        rate=data.noise_rate,
         seed=seed,
     )
     labels = source.train_labels.astype(np.int32)
@@ -314,15 +310,15 @@ def _published_labels(source: Source, plan: LabelPlan, meta_per_class: int, seed
     return np.sort(meta).astype(np.int64), labels
 
 
-def _noisy_labels(source: Source, plan: LabelPlan, train_index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _noisy_labels(source: Source, data: DataConfig, train_index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     true_labels, classes = source.train_labels[train_index].astype(np.int32), _classes(source)
-    if plan.noise == "none":
+    if data.noise == "none":
         return true_labels.copy()
-    if plan.noise == "file":
-        return noise_file.read(plan.noise_file, plan.noise_key, source.train_labels, classes.count)[train_index]
-    if plan.noise == "symmetric":
-        return noise_lib.symmetric(true_labels, plan.noise_rate, classes.count, plan.noise_includes_true_label, rng)
-    matrix = noise_lib.transition_matrix(plan.noise, plan.noise_rate, classes, plan.superclasses, rng)
+    if data.noise == "file":
+        return noise_file.read(data.noise_file, data.noise_key, source.train_labels, classes.count)[train_index]
+    if data.noise == "symmetric":
+        return noise_lib.symmetric(true_labels, data.noise_rate, classes.count, data.noise_includes_true_label, rng)
+    matrix = noise_lib.transition_matrix(data.noise, data.noise_rate, classes, data.superclasses, rng)
     return noise_lib.draw(true_labels, matrix, rng)
 
 
@@ -330,12 +326,12 @@ def _classes(source: Source) -> noise_lib.Classes:
     return source.classes or noise_lib.Classes(len(source.class_names))
 
 
-def _long_tail(source: Source, plan: LabelPlan, rest: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _long_tail(source: Source, data: DataConfig, rest: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Those of the positions `rest` that the long tail keeps, rising."""
     labels = source.train_labels[rest]
-    available = source.train_labels if plan.imbalance_head == "whole" else labels
+    available = source.train_labels if data.imbalance_head == "whole" else labels
     counts = long_tail.class_counts(
-        int((available == 0).sum()), len(source.class_names), plan.imbalance, plan.imbalance_shape
+        int((available == 0).sum()), len(source.class_names), data.imbalance, data.imbalance_shape
     )
     return rest[long_tail.keep(labels, counts, rng)]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise, own_images
-from famus_tf.data.options import Options
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 _NAMES = (
     *("T-Shirt", "Shirt", "Knitwear", "Chiffon", "Sweater", "Hoodie", "Windbreaker"),
@@ -40,7 +43,7 @@ _EXPECTED = (
 _Part = tuple[list[str], np.ndarray]
 
 
-def load(data_dir: str | None, options: Options) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     """Loads Clothing1M from the files of its release, or from class folders.
 
     The release trains on 1,000,000 images with noisy labels and has 47,570 images with trusted labels to learn from

@@ -8,13 +8,16 @@ import json
 import os
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise, own_images
-from famus_tf.data.options import Options
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 _CLASSES = 100
 _SIZE = 32
@@ -41,7 +44,7 @@ class _Part:
     names: list[str] | None
 
 
-def load(data_dir: str | None, options: Options) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     """Loads one of the noisy training sets, and the clean validation set to test on.
 
     Images of any size are scaled to 32 pixels, as in FaMUS. The published sets have 50,000 training images or a few
@@ -112,7 +115,7 @@ def _load(
     trees: tuple[str, ...],
     label_key: str,
     transform: image_files.Transform,
-    options: Options,
+    options: DataConfig,
 ) -> _Part:
     """`trees`: folders of the images, in order of preference; those whose name has no class id need a list."""
     rows = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise
-from famus_tf.data.options import Options
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
@@ -23,7 +26,7 @@ _CROP, _RESIZE = 224, 256
 _Examples = tuple[list[str], list[str]]
 
 
-def load_folder(data_dir: str | None, options: Options) -> bundle.Source:
+def load_folder(data_dir: str | None, options: DataConfig) -> bundle.Source:
     """Images in class folders.
 
     Either `train/`, `test/`, perhaps `val/`, and, if there are trusted labels, `meta/`, each with one folder for each
@@ -55,7 +58,7 @@ def load_folder(data_dir: str | None, options: Options) -> bundle.Source:
     return _make("folder", splits, options)
 
 
-def load_list(data_dir: str | None, options: Options) -> bundle.Source:
+def load_list(data_dir: str | None, options: DataConfig) -> bundle.Source:
     """Images named in list files, one path and label in a line.
 
     Args:
@@ -125,7 +128,7 @@ def _split(examples: _Examples) -> tuple[_Examples, _Examples]:
     return tuple((paths[part].tolist(), names[part].tolist()) for part in (~in_test, in_test))
 
 
-def _make(name: str, splits: dict[str, _Examples], options: Options) -> bundle.Source:
+def _make(name: str, splits: dict[str, _Examples], options: DataConfig) -> bundle.Source:
     """`splits`: "train", "test" and perhaps "val" and "meta"."""
     paths, labels = splits.pop("train")
     to_id, class_names = _class_ids(labels)
@@ -192,7 +195,7 @@ def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     return np.array(positions), shapes
 
 
-def _transform(shapes: list[tuple[int, ...]], options: Options) -> image_files.Transform:
+def _transform(shapes: list[tuple[int, ...]], options: DataConfig) -> image_files.Transform:
     """Small images are taken in their own size, grey ones stay grey."""
     shortest = min(min(shape[:2]) for shape in shapes)
     channels = 1 if all(shape[2] == 1 for shape in shapes) else 3

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from famus_tf import errors
+from typing import TYPE_CHECKING
+
 from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
-from famus_tf.data.options import Options
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 SOURCES = {
     "cifar10": cifar.load_cifar10,
@@ -23,24 +26,18 @@ OF_FILES = {
 }
 
 
-def load_source(name: str, data_dir: str | None = None, options: Options | None = None) -> bundle.Source:
+def load_source(data: DataConfig) -> bundle.Source:
     """Loads a data set by its name.
 
     Args:
-        name: a key of `SOURCES` or `OF_FILES`.
-        data_dir: where the set's files may lie; None or empty for the set's own places.
-        options: of image files.
+        data: the flags of the data; each loader of image files reads those that concern it.
 
     Returns:
         The source.
 
     Raises:
-        errors.InputError: there is no such name, or the set cannot be loaded.
+        errors.InputError: the set cannot be loaded.
     """
-    if name in OF_FILES:
-        return OF_FILES[name](data_dir or None, options or Options())
-    if name not in SOURCES:
-        raise errors.InputError(
-            f"there is no data set {name!r}, expected one of {', '.join(sorted(SOURCES | OF_FILES))}"
-        )
-    return SOURCES[name](data_dir or None)
+    if data.dataset in OF_FILES:
+        return OF_FILES[data.dataset](data.data_dir or None, data)
+    return SOURCES[data.dataset](data.data_dir or None)

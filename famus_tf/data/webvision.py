@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import bundle, ilsvrc12, image_files, listing, noise
-from famus_tf.data.options import Options
+
+if TYPE_CHECKING:
+    from famus_tf.data_config import DataConfig
 
 _TRAIN_LIST = os.path.join("info", "train_filelist_google.txt")
 _VAL_LIST = os.path.join("info", "val_filelist.txt")
@@ -27,7 +30,7 @@ _STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
 _Found = tuple[list[str], np.ndarray]
 
 
-def load(data_dir: str | None, options: Options) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     """Loads the first classes of WebVision 1.0, the training images of its Google part.
 
     The classes are those of `info/synsets.txt`, in its order. Where there is no such file, they are the first class
@@ -147,7 +150,7 @@ def _tell(images: int, classes: int) -> None:
     print(f"webvision: {images:,} training images in the first {classes} classes{note}", flush=True)
 
 
-def _transform(options: Options) -> image_files.Transform:
+def _transform(options: DataConfig) -> image_files.Transform:
     size = options.image_size or _CROP
     resize = options.resize or max(size, round(size * _RESIZE / _CROP))
     return image_files.Transform(resize, size, random_resized=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import bundle, label_plan
+from famus_tf.data import bundle
+from famus_tf.data_config import DataConfig
 
 _COUNTS = (30, 12, 45, 20)
 
@@ -30,13 +31,11 @@ def _source(counts=_COUNTS):
     )
 
 
-_PLAN_FIELDS = {field.name for field in dataclasses.fields(label_plan.LabelPlan)}
-
-
 def _make(source, **changes):
-    arguments = {"meta_per_class": 5, "noise_rate": 0.4, "train_limit": 0, "seed": 0} | changes
-    plan = {name: arguments.pop(name) for name in _PLAN_FIELDS & arguments.keys()}
-    return bundle.make_bundle(source, plan=label_plan.LabelPlan(**plan), **arguments)
+    flags = {"meta_per_class": 5, "seed": 0} | changes
+    if flags.get("noise", "none") != "none":
+        flags.setdefault("noise_rate", 0.4)
+    return bundle.make_bundle(source, seed=flags.pop("seed"), data=DataConfig(**flags))
 
 
 def test_channel_statistics_against_numpy():
@@ -138,19 +137,15 @@ def test_the_remainder_goes_to_random_classes():
     assert seen == {(2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2)}
 
 
-def test_no_limit():
-    assert len(_make(_source(), train_limit=None).train_index) == sum(_COUNTS) - 20
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"meta_per_class": 13}, r"class 1 \(b\) of toy has 12 training images, expected at least the 13"),
-        ({"meta_per_class": -1}, "meta_per_class is -1, expected 0 or more"),
-        ({"train_limit": -2}, "train_limit is -2, expected 0 or more"),
+        ({"meta_per_class": -1}, "--meta_per_class=-1: expected a whole number, 0 or more"),
+        ({"train_limit": -2}, "--train_limit=-2: expected a whole number, 0 or more"),
         ({"train_limit": 88}, "train_limit is 88, expected at most the 87 training images"),
-        ({"noise": "pepper"}, "no label noise 'pepper', expected one of none, symmetric, asymmetric"),
-        ({"noise": "symmetric", "noise_rate": 1.5}, "noise rate is 1.5"),
+        ({"noise": "pepper"}, "--noise=pepper: expected one of none, symmetric, asymmetric"),
+        ({"noise": "symmetric", "noise_rate": 1.5}, "--noise_rate=1.5: expected a number in"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
     ],

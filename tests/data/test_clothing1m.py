@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import bundle, clothing1m, label_plan
-from famus_tf.data.options import Options
+from famus_tf.data import bundle, clothing1m
+from famus_tf.data_config import DataConfig
 
 _COUNTS = {"noisy_train": 42, "clean_train": 28, "clean_val": 15, "clean_test": 14}
 _FOLDERS = {"noisy_train": "noisy_train", "clean_train": "clean_train", "clean_val": "val", "clean_test": "test"}
@@ -75,7 +75,7 @@ def _assert_is(images, labels, pairs):
 @pytest.mark.parametrize("on_bad_image", ["fail", "skip"])
 def test_layouts(make, on_bad_image, tmp_path):
     truth = make(tmp_path)
-    source = clothing1m.load(str(tmp_path), Options(on_bad_image=on_bad_image))
+    source = clothing1m.load(str(tmp_path), DataConfig(on_bad_image=on_bad_image))
     _assert_is(source.train_images, source.train_labels, truth["noisy_train"])
     _assert_is(source.meta.images, source.meta.labels, truth["clean_train"])
     _assert_is(source.validation.images, source.validation.labels, truth["clean_val"])
@@ -85,11 +85,11 @@ def test_layouts(make, on_bad_image, tmp_path):
 
 def test_what_it_is_made_into(tmp_path):
     truth = _release(tmp_path)
-    source = clothing1m.load(str(tmp_path), Options())
+    source = clothing1m.load(str(tmp_path), DataConfig())
     assert len(source.class_names) == 14 and source.class_names[8] == "Down Coat" and source.flip
     np.testing.assert_allclose(source.mean, [177.45, 166.69, 162.46], atol=0.01)
     np.testing.assert_allclose(source.std, [79.38, 81.40, 81.96], atol=0.01)
-    made = bundle.make_bundle(source, meta_per_class=1, plan=label_plan.LabelPlan(), seed=0)
+    made = bundle.make_bundle(source, DataConfig(meta_per_class=1), seed=0)
     np.testing.assert_array_equal(np.bincount(made.meta_labels), [1] * 14)
     trusted = dict(truth["clean_train"])
     assert [trusted[path.decode()] for path in made.meta_images.paths] == made.meta_labels.tolist()
@@ -97,7 +97,7 @@ def test_what_it_is_made_into(tmp_path):
     assert not set(made.train_index) & set(made.meta_index)
     assert "true labels not known; 14 meta, 15 validation, 14 test images" in made.describe()
     with pytest.raises(errors.InputError, match=r"class 0 \(T-Shirt\) of clothing1m has 2 trusted images"):
-        bundle.make_bundle(source, meta_per_class=3, plan=label_plan.LabelPlan(), seed=0)
+        bundle.make_bundle(source, DataConfig(meta_per_class=3), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_it_is_made_into(tmp_path):
 )
 def test_sizes(options, expected, tmp_path):
     _release(tmp_path)
-    transform = clothing1m.load(str(tmp_path), Options(**options)).meta.images.transform
+    transform = clothing1m.load(str(tmp_path), DataConfig(**options)).meta.images.transform
     assert (transform.resize, transform.size) == expected and transform.padding == 0 and transform.channels == 3
 
 
@@ -141,7 +141,7 @@ def test_lines_that_are_wrong(file, number, line, message, tmp_path):
     _release(tmp_path)
     _replace_line(tmp_path / file, number, line)
     with pytest.raises(errors.InputError, match=rf"{file}, line {number}: {message}"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
 
 
 def test_two_labels_for_one_image(tmp_path):
@@ -151,14 +151,14 @@ def test_two_labels_for_one_image(tmp_path):
     key, label = truth["clean_test"][0][0].removeprefix(f"{tmp_path}/"), truth["clean_test"][0][1]
     with path.open("a") as file:
         file.write(f"{key} {label}\n")
-    clothing1m.load(str(tmp_path), Options())  # the same label twice does no harm
+    clothing1m.load(str(tmp_path), DataConfig())  # the same label twice does no harm
     with path.open("a") as file:
         file.write(f"{key} {label + 1}\n")
     expected = (
         rf"clean_label_kv\.txt, line {count + 2}: '{key}' has label {label + 1}, an earlier line gives it {label}"
     )
     with pytest.raises(errors.InputError, match=expected):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
 
 
 @pytest.mark.parametrize("prefix", ["images/", ""])
@@ -167,8 +167,8 @@ def test_missing_image(prefix, tmp_path):
     path = truth["clean_val"][6][0]
     (tmp_path / path).unlink()
     with pytest.raises(errors.InputError, match=rf"clean_val_key_list\.txt, line 7: there is no image {path}"):
-        clothing1m.load(str(tmp_path), Options())
-    source = clothing1m.load(str(tmp_path), Options(on_bad_image="skip"))
+        clothing1m.load(str(tmp_path), DataConfig())
+    source = clothing1m.load(str(tmp_path), DataConfig(on_bad_image="skip"))
     assert source.validation.images.paths[6].decode() == path
 
 
@@ -176,39 +176,39 @@ def test_other_layouts(tmp_path):
     expected = r"noisy_label_kv\.txt, clean_label_kv\.txt, .* and images/0/00/\*\.jpg .*--dataset=folder"
     for place in (None, str(tmp_path / "nowhere")):
         with pytest.raises(errors.InputError, match=f"expected a folder of Clothing1M with {expected}"):
-            clothing1m.load(place, Options())
+            clothing1m.load(place, DataConfig())
     (tmp_path / "train" / "shirt").mkdir(parents=True)
     with pytest.raises(errors.InputError, match=f"is no folder of Clothing1M, expected {expected}"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
     _release(tmp_path)
     shutil.rmtree(tmp_path / "images")
     for on_bad_image in ("fail", "skip"):
         with pytest.raises(
             errors.InputError, match=f"there is no images/ nor 1/, where .* could be; expected {expected}"
         ):
-            clothing1m.load(str(tmp_path), Options(on_bad_image=on_bad_image))
+            clothing1m.load(str(tmp_path), DataConfig(on_bad_image=on_bad_image))
     (tmp_path / "clean_val_key_list.txt").write_text("\n")
     (tmp_path / "images").mkdir()
     with pytest.raises(errors.InputError, match=r"noisy_train_key_list\.txt, line 1: there is no image"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
     with pytest.raises(errors.InputError, match=r"clean_val_key_list\.txt: is empty, expected an image's key"):
-        clothing1m.load(str(tmp_path), Options(on_bad_image="skip"))
+        clothing1m.load(str(tmp_path), DataConfig(on_bad_image="skip"))
     (tmp_path / "clean_val_key_list.txt").unlink()
     with pytest.raises(errors.InputError, match=rf"clean_val_key_list\.txt: is missing; expected in .* {expected}"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
     (tmp_path / "noisy_label_kv.txt").write_text("")
     (tmp_path / "clean_val_key_list.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(errors.InputError, match=r"noisy_label_kv\.txt: is empty, expected an image's name, a space"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
 
 
 def test_class_folders_of_other_names(tmp_path):
     _class_folders(tmp_path)
     (tmp_path / "val" / "q0013").rename(tmp_path / "val" / "q0014")
     with pytest.raises(errors.InputError, match=r"val/q0014: expected class folders q0000 to q0013"):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())
     shutil.rmtree(tmp_path / "val")
     with pytest.raises(
         errors.InputError, match=r"is no folder of Clothing1M, expected .*val/, test/ with folders q0000"
     ):
-        clothing1m.load(str(tmp_path), Options())
+        clothing1m.load(str(tmp_path), DataConfig())

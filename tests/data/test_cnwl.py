@@ -1,5 +1,6 @@
 """CNWL's lists, trees of images and TFRecords, on small sets in their layouts."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -10,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle, cnwl, label_plan, options
-from famus_tf.data.options import Options
+from famus_tf.data import bundle, cnwl
+from famus_tf.data_config import DataConfig
 
 _PER_CLASS = 6
 _SPLIT = "red_noise_nl_0.4"
@@ -68,7 +69,7 @@ def _set(root, split=_SPLIT, train="training_s32/{}", test="validation_s32", lis
 
 
 def _load(root, **changes):
-    return cnwl.load(str(root), Options(**changes))
+    return cnwl.load(str(root), DataConfig(**changes))
 
 
 _TREES = [
@@ -97,10 +98,15 @@ def test_trees_with_lists(train, test, place, tmp_path):
     assert source.train_labels.dtype == source.test_labels.dtype == np.int32 and not source.labels_are_true
 
 
-@pytest.mark.parametrize("colour", options.WEB_NOISE)
+def _choices(name):
+    (field,) = (field for field in dataclasses.fields(DataConfig) if field.name == name)
+    return field.metadata["choices"]
+
+
+@pytest.mark.parametrize("colour", _choices("web_noise"))
 def test_colours_and_rates(colour, tmp_path):
     rows, paths, _, _ = _set(tmp_path, split=f"{colour}_noise_nl_0.0", train="all_images", test="validation_all")
-    for k, rate in enumerate(options.WEB_NOISE_RATES):
+    for k, rate in enumerate(_choices("web_noise_rate")):
         chosen = np.random.default_rng(k).permutation(len(rows))
         lines = [f"{rows[position][0]} {rows[position][1]}\n" for position in chosen]
         (tmp_path / "split" / f"{colour}_noise_nl_{rate}").write_text("".join(lines))
@@ -178,7 +184,7 @@ def test_meta_set_is_of_right_labels_and_out_of_the_training_set(tmp_path):
     rows, paths, _, _ = _set(tmp_path)
     source = _load(tmp_path)
     np.testing.assert_allclose(source.mean, [129.3, 124.2, 112.5], atol=0.1)
-    made = bundle.make_bundle(source, meta_per_class=3, plan=label_plan.LabelPlan(), seed=0)
+    made = bundle.make_bundle(source, DataConfig(meta_per_class=3), seed=0)
     truth = {path: (label, right) for path, (_, label, right) in zip(paths, rows, strict=True)}
     assert [truth[path.decode()] for path in made.meta_images.paths] == [(label, True) for label in made.meta_labels]
     np.testing.assert_array_equal(np.bincount(made.meta_labels), [3] * 100)
@@ -226,7 +232,7 @@ def test_other_layouts(tmp_path):
     expected = rf"split/{_SPLIT} and split/clean_validation .* all_images/.*; or TFRecords {_SPLIT}/data"
     for place in (None, str(tmp_path / "nowhere")):
         with pytest.raises(errors.InputError, match=f"expected a folder of CNWL with {expected}"):
-            cnwl.load(place, Options())
+            cnwl.load(place, DataConfig())
     _set(tmp_path, train="all_images", test="all_validation")
     (tmp_path / "split" / "clean_validation").unlink()
     with pytest.raises(errors.InputError, match=f"the images of clean_validation were not found, expected {expected}"):
@@ -276,12 +282,12 @@ def test_records(folder, side, tmp_path):
     assert np.abs(difference).max() <= (side != 32)
     np.testing.assert_array_equal(np.concatenate([source.train_labels, source.test_labels]), labels)
     assert source.crop_padding == 4 and source.padding_mode == "zero" and source.train_is_clean is None
-    made = bundle.make_bundle(source, meta_per_class=0, plan=label_plan.LabelPlan(), seed=0)
+    made = bundle.make_bundle(source, DataConfig(meta_per_class=0), seed=0)
     assert made.train_true_labels is None and made.meta_images.shape == (0, 32, 32, 3)
     with pytest.raises(
         errors.InputError, match=r"cnwl: which labels are right is not known .* --meta_per_class=0 with"
     ):
-        bundle.make_bundle(source, meta_per_class=1, plan=label_plan.LabelPlan(), seed=0)
+        bundle.make_bundle(source, DataConfig(meta_per_class=1), seed=0)
     with pytest.raises(
         errors.InputError, match="--clean_by=annotation: expected files of images, TFRecords do not name"
     ):

@@ -11,7 +11,7 @@ import pytest
 
 from famus_tf import errors, main, plain_text
 from famus_tf.data import archives, image_files, noise_file, own_images
-from famus_tf.data.options import Options
+from famus_tf.data_config import DataConfig
 from famus_tf.networks import keras_file
 from tests.faults import file_samples, image_samples
 
@@ -117,13 +117,13 @@ def test_a_class_folder_that_links_to_itself(tmp_path):
     folder = _fill(tmp_path / "data", b"a", b"b")
     os.symlink("c", os.path.join(folder, "c"))
     with pytest.raises(errors.InputError, match=r"/c: not readable \(.*symbolic links"):
-        own_images.load_folder(folder, Options(image_size=12, resize=16))
+        own_images.load_folder(folder, DataConfig(image_size=12, resize=16))
 
 
 def test_names_that_are_no_utf_8_or_hold_commands_for_a_terminal(tmp_path):
     folder = _fill(tmp_path / "data", b"a\x1b[31m\x07\n", b"b\xff")
     os.rename(os.path.join(os.fsencode(folder), b"b\xff/0.png"), os.path.join(os.fsencode(folder), b"b\xff/\xe9.png"))
-    source = own_images.load_folder(folder, Options(image_size=12, resize=16))
+    source = own_images.load_folder(folder, DataConfig(image_size=12, resize=16))
     assert source.class_names == (r"a\x1b[31m\x07\n", r"b\xff")
     sizes, broken = image_files.scan(source.train_images)
     assert not broken and len(sizes) == len(source.train_labels)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from famus_tf import errors
 from famus_tf.data import digits, sources
+from famus_tf.data_config import DataConfig
 
 
 def test_sizes_and_dtypes():
@@ -50,8 +50,5 @@ def test_statistics_are_of_the_training_images():
 
 
 def test_load_by_name():
-    np.testing.assert_array_equal(sources.load_source("digits", "").train_images, digits.load().train_images)
-    with pytest.raises(
-        errors.InputError, match="no data set 'digit', expected one of cifar10, cifar100, clothing1m, cnwl, digits"
-    ):
-        sources.load_source("digit")
+    found = sources.load_source(DataConfig(dataset="digits"))
+    np.testing.assert_array_equal(found.train_images, digits.load().train_images)

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, in_memory, label_plan, pipeline
+from famus_tf.data import bundle, image_files, in_memory, pipeline
+from famus_tf.data_config import DataConfig
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), np.uint8)
 _LABELS = (np.arange(700) % 5).astype(np.int32)
@@ -113,7 +114,7 @@ def test_broken_files_are_left_out_with_their_labels(folder, tmp_path):
     np.testing.assert_array_equal(loaded.train_labels, _LABELS[rest])
     np.testing.assert_array_equal(loaded.train_is_clean, source.train_is_clean[rest])
     assert sorted(loaded.left_out) == sorted(paths) and all(loaded.left_out.values())
-    made = bundle.make_bundle(loaded, meta_per_class=1, plan=label_plan.LabelPlan(), seed=0)
+    made = bundle.make_bundle(loaded, DataConfig(meta_per_class=1), seed=0)
     assert made.left_out == loaded.left_out
 
 

@@ -5,10 +5,10 @@ import PIL.Image
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, label_plan, own_images
-from famus_tf.data.options import Options
+from famus_tf.data import bundle, image_files, own_images
+from famus_tf.data_config import DataConfig
 
-_OPTIONS = Options()
+_OPTIONS = DataConfig()
 
 
 def _write(path, size=(40, 48), grey=False, colour=100):
@@ -34,7 +34,7 @@ def test_folders_with_splits(tmp_path):
     np.testing.assert_array_equal(source.meta.labels, [0, 0, 1, 1])
     assert source.train_images.paths[0].decode() == str(tmp_path / "train" / "cat" / "0.png")
     assert source.train_images.shape == (8, 40, 40, 3)
-    made = bundle.make_bundle(source, meta_per_class=10, plan=label_plan.LabelPlan(), seed=0)
+    made = bundle.make_bundle(source, DataConfig(meta_per_class=10), seed=0)
     assert len(made.train_labels) == 8 and made.train_true_labels is None and made.actual_noise_rate is None
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     assert not set(made.meta_index) & set(made.train_index)
@@ -44,8 +44,7 @@ def test_folders_with_splits(tmp_path):
 def test_folders_without_meta_and_with_val(tmp_path):
     source = own_images.load_folder(_tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}), _OPTIONS)
     assert source.meta is None and len(source.test_labels) == 4
-    plan = label_plan.LabelPlan(noise="symmetric", noise_rate=0.5)
-    made = bundle.make_bundle(source, meta_per_class=2, plan=plan, seed=0)
+    made = bundle.make_bundle(source, DataConfig(noise="symmetric", noise_rate=0.5, meta_per_class=2), seed=0)
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(
         made.train_true_labels, [0] * 4 + [1] * 4
@@ -76,7 +75,7 @@ def test_one_folder_is_split_alike_every_time(tmp_path):
 )
 def test_sizes(size, grey, options, expected, tmp_path):
     root = _tree(tmp_path, {"train/a": 2, "test/a": 1}, size=size, grey=grey)
-    transform = own_images.load_folder(root, Options(**options)).train_images.transform
+    transform = own_images.load_folder(root, DataConfig(**options)).train_images.transform
     assert (transform.resize, transform.size, transform.padding, transform.channels) == expected
 
 
@@ -84,7 +83,7 @@ def test_lists(tmp_path):
     _tree(tmp_path, {"images": 6})
     (tmp_path / "train.txt").write_text("".join(f"images/{k}.png {k % 3}\n" for k in range(4)))
     (tmp_path / "test.txt").write_text("images/4.png 1\nimages/5.png 0\n")
-    options = Options(train_list=str(tmp_path / "train.txt"), test_list=str(tmp_path / "test.txt"))
+    options = DataConfig(train_list=str(tmp_path / "train.txt"), test_list=str(tmp_path / "test.txt"))
     source = own_images.load_list(None, options)
     np.testing.assert_array_equal(source.train_labels, [0, 1, 2, 0])
     np.testing.assert_array_equal(source.test_labels, [1, 0])

@@ -26,11 +26,12 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 
 from famus_tf import errors
 from famus_tf.data import sources
+from famus_tf.data_config import DataConfig
 
 found = []
 for name, _, data_dir in (argument.partition("=") for argument in sys.argv[1:]):
     try:
-        source = sources.load_source(name, data_dir)
+        source = sources.load_source(DataConfig(dataset=name, data_dir=data_dir))
         for images, labels in (
             (source.train_images, source.train_labels), (source.test_images, source.test_labels)
         ):

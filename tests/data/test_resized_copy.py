@@ -10,9 +10,9 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.data import image_files, own_images, parallel, pipeline, resized_copy
-from famus_tf.data.options import Options
+from famus_tf.data_config import DataConfig
 
-_OPTIONS = Options(image_size=32, resize=40)
+_OPTIONS = DataConfig(image_size=32, resize=40)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_interrupted_it_goes_on(data, monkeypatch):
 
 def test_another_size_is_not_taken_up(data):
     resized_copy.make(_source(data), str(data), str(data.with_name("elsewhere")))
-    other = own_images.load_folder(str(data), Options(image_size=32, resize=50))
+    other = own_images.load_folder(str(data), DataConfig(image_size=32, resize=50))
     same, said = resized_copy.take_up(other, str(data), str(data.with_name("elsewhere")))
     assert same is other and said.endswith("elsewhere: of 40 pixels, so the original images are read, scaled to 50")
     with pytest.raises(errors.InputError, match="holds images of 40 pixels, expected 50"):
@@ -154,7 +154,7 @@ def test_images_elsewhere_stay(data, tmp_path):
     PIL.Image.new("RGB", (90, 80)).save(tmp_path / "other.png")
     names = ["../other.png", *(str(path.relative_to(data)) for path in sorted(data.rglob("train/*/*.*")))]
     (tmp_path / "train.txt").write_text("".join(f"{name}\t0\n" for name in names))
-    options = Options(
+    options = DataConfig(
         image_size=32, resize=40, train_list=str(tmp_path / "train.txt"), test_list=str(tmp_path / "train.txt")
     )
     source = own_images.load_list(str(data), options)

@@ -7,7 +7,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.data import sources, webvision
-from famus_tf.data.options import Options
+from famus_tf.data_config import DataConfig
 
 # Not sorted, so that labels by sorted position would be wrong.
 _SYNSETS = (
@@ -17,7 +17,7 @@ _SYNSETS = (
     "n01443537 goldfish, Carassius auratus",
 )
 _WNIDS = [line[:9] for line in _SYNSETS]
-_OPTIONS = Options(webvision_classes=3)
+_OPTIONS = DataConfig(webvision_classes=3)
 # Several queries for each class, classes in no order, as in the published list.
 _TRAIN = (
     ("q0001/a.jpg", 0),
@@ -63,7 +63,8 @@ def _pairs(images, labels, root):
 
 @pytest.mark.parametrize("place", ["", "google_resized_256/", "train/"])
 def test_file_lists(place, tmp_path, capsys):
-    source = sources.load_source("webvision", str(_listed(tmp_path, place)), _OPTIONS)
+    flags = DataConfig(dataset="webvision", data_dir=str(_listed(tmp_path, place)), webvision_classes=3)
+    source = sources.load_source(flags)
     assert _pairs(source.train_images, source.train_labels, tmp_path) == [
         (f"{place}google/{name}", label) for name, label in _TRAIN if label < 3
     ]
@@ -96,7 +97,7 @@ def test_ilsvrc12_is_matched_by_wordnet_id(tmp_path):
     imagenet = tmp_path / "imagenet"
     _touch(imagenet, *(f"val/{wnid}/{wnid}.JPEG" for wnid in (*_WNIDS, "n00000001")))
     source = webvision.load(
-        str(_listed(tmp_path / "webvision")), Options(webvision_classes=3, ilsvrc_dir=str(imagenet), image_size=64)
+        str(_listed(tmp_path / "webvision")), DataConfig(webvision_classes=3, ilsvrc_dir=str(imagenet), image_size=64)
     )
     ((name, examples),) = source.other_tests.items()
     assert name == "ilsvrc12" and examples.images.transform == source.test_images.transform
@@ -115,7 +116,7 @@ def test_ilsvrc12_is_matched_by_wordnet_id(tmp_path):
     ],
 )
 def test_sizes(options, expected, tmp_path):
-    source = webvision.load(str(_listed(tmp_path)), Options(webvision_classes=3, **options))
+    source = webvision.load(str(_listed(tmp_path)), DataConfig(webvision_classes=3, **options))
     for images in (source.train_images, source.test_images):
         assert (images.transform.resize, images.transform.size) == expected and images.transform.padding == 0
 
@@ -137,7 +138,7 @@ def test_number_of_images_of_mini_webvision(count, note, tmp_path, capsys):
     _write(tmp_path / "info" / "val_filelist.txt", (f"{k}.jpg {k}" for k in range(50)))
     for folder in ("google", "val_images_256"):
         (tmp_path / folder).mkdir()
-    source = webvision.load(str(tmp_path), Options(on_bad_image="skip"))
+    source = webvision.load(str(tmp_path), DataConfig(on_bad_image="skip"))
     assert len(source.train_images) == count and len(source.class_names) == 50
     assert capsys.readouterr().out == f"webvision: {count:,} training images in the first 50 classes{note}\n"
 
@@ -149,7 +150,7 @@ def test_missing_image(name, tmp_path):
     (tmp_path / name).unlink()
     with pytest.raises(errors.InputError, match=rf"filelist.*\.txt, line 3: there is no image .*{name}"):
         webvision.load(str(tmp_path), _OPTIONS)
-    source = webvision.load(str(tmp_path), Options(webvision_classes=3, on_bad_image="skip"))
+    source = webvision.load(str(tmp_path), DataConfig(webvision_classes=3, on_bad_image="skip"))
     assert len(source.train_images) == 5 and len(source.test_images) == 4
 
 
@@ -205,4 +206,4 @@ def test_other_layouts(tmp_path):
     with pytest.raises(errors.InputError, match="the validation images were not found, expected info/train_filelist_g"):
         webvision.load(str(tmp_path), _OPTIONS)
     with pytest.raises(errors.InputError, match="has 4 classes, expected the 50 of --webvision_classes or more"):
-        webvision.load(str(tmp_path), Options())
+        webvision.load(str(tmp_path), DataConfig())

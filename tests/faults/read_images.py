@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.data import image_files, in_memory, own_images, resized_copy
-from famus_tf.data.options import Options
+from famus_tf.data_config import DataConfig
 from tests.faults import image_samples
 
 
@@ -49,7 +49,7 @@ def _streamed(paths, transform):
 
 def main(folder, results):
     """Writes a JSON of {way: {file: what is wrong}} and the differences to Pillow's pixels."""
-    source = own_images.load_folder(folder, Options(image_size=12, resize=16))
+    source = own_images.load_folder(folder, DataConfig(image_size=12, resize=16))
     images = source.train_images
     paths = [os.fsdecode(path) for path in images.paths]
     found = {"inspect": image_files.scan(images)[1], "prepare": resized_copy.make(source, folder, skip_bad=True).broken}
