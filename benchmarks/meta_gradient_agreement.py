@@ -35,7 +35,7 @@ _SELECTIONS = {
 }
 
 
-class _Given(famus_tf.GradientSampler):
+class GivenGates(famus_tf.GradientSampler):
     """A selector whose gates are set from outside."""
 
     learned = False
@@ -62,7 +62,7 @@ def make_parts(trainer, data):
       Function of data -> float32 [L, P], each layer's part, P the number of theta's entries; and a list of what the
       selector sees, L tensors. It leaves the trainer as it is.
     """
-    strategy, given = tf.distribute.get_strategy(), _Given()
+    strategy, given = tf.distribute.get_strategy(), GivenGates()
     given.create_variables(trainer.gated_layers)
     backward = stage_times.compile_prefix(trainer, strategy, "Virtual-Train backward", data)
     own = trainer.selector, trainer.lambda_g
