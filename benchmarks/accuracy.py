@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks import accuracy_curves, studies, table
-from famus_tf import flag_defs
+from famus_tf.config import command_line
 from famus_tf.errors import InputError
 
 
@@ -92,7 +92,7 @@ def finished_directory(job: Job) -> pathlib.Path | None:
     Raises:
       InputError: a flag is wrong, or the run's own directory holds a run with other flags.
     """
-    wanted = flag_defs.read_config(["famus_tf.main", *job.flags])
+    wanted = command_line.read_config(["famus_tf.main", *job.flags])
     own = job.directory / "flags.cfg"
     difference = wanted.first_difference(own.read_text().splitlines()) if own.exists() else None
     if difference:

@@ -16,8 +16,8 @@ import numpy as np
 import PIL.Image
 
 from benchmarks import record, table
+from famus_tf.config.data import DataConfig
 from famus_tf.data import own_images, pipeline, sampling
-from famus_tf.data_config import DataConfig
 from famus_tf.errors import InputError
 
 _FILES = 500

@@ -22,7 +22,8 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
-from famus_tf import distribution, experiment_parts, flag_defs, stage_times, training
+from famus_tf import distribution, experiment_parts, stage_times, training
+from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.meta import layers
 
@@ -170,7 +171,7 @@ def main(argv=None):
     try:
         if not all(text.isdecimal() and int(text) > 0 for text in arguments.steps.split(",")):
             raise InputError(f"--steps={arguments.steps}: expected positive whole numbers joined by commas")
-        config = flag_defs.read_config(["famus_tf.main", *others])
+        config = command_line.read_config(["famus_tf.main", *others])
         if (config.method.method, config.method.schedule, config.method.meta_every) != ("mw_net", "three_stage", 1):
             raise InputError("expected --method=mw_net, --schedule=three_stage and --meta_every=1")
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, dtype_policy="float32"))

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from famus_tf import config
+from famus_tf.config import config
 
 POLICIES = {
     "float32": ("float32",),

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, experiment_parts, experiment_run, flag_defs
+from famus_tf import distribution, experiment_parts, experiment_run
+from famus_tf.config import command_line
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -86,7 +87,7 @@ def main(argv=None):
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
     keras.config.set_floatx("float64")
-    config = flag_defs.read_config(["workers_run.py", *arguments.flags])
+    config = command_line.read_config(["workers_run.py", *arguments.flags])
     strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
     parts = experiment_run.assemble(
         config, experiment_parts.make_bundle(config), strategy, pathlib.Path(config.run.workdir)

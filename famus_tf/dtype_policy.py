@@ -6,7 +6,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import flag_text
+from famus_tf.config import text as flag_text
 from famus_tf.meta import objectives
 
 BATCH_SIZE = 16

@@ -48,7 +48,6 @@ def train(config):
     interruption.renew()
     chief = distribution.is_chief(strategy)
     experiment_parts.check_replicas(config, strategy)
-    experiment_parts.check_log_meta_gradient(config)
     with run_directory.held(workdir) if chief else contextlib.nullcontext():
         _train(config, strategy, workdir)
 

@@ -265,11 +265,3 @@ def check_replicas(config, strategy):
         size = getattr(config.optimization, name)
         if size % replicas:
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
-
-
-def check_log_meta_gradient(config):
-    """Refuses, as an InputError, to log a meta gradient that has no meaning from step to step."""
-    if config.run.log_meta_gradient and config.method.method == "l2r":
-        raise errors.InputError(
-            "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
-        )

@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import allocator, flag_defs, interruption, plain_text
-from famus_tf.config import Config
+from famus_tf import allocator, interruption, plain_text
+from famus_tf.config import command_line
+from famus_tf.config.config import Config
 from famus_tf.errors import InputError
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
@@ -23,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (`sys.argv` where None) and returns the exit status."""
     argv = list(sys.argv if argv is None else argv)
     if not _HELP.isdisjoint(argv[1:]):
-        print(f"{__doc__}{flag_defs.help_text()}")
+        print(f"{__doc__}{command_line.help_text()}")
         return 0
     try:
         with interruption.handled():
-            _run(flag_defs.read_config(argv))
+            _run(command_line.read_config(argv))
     except InputError as error:
         print(f"famus_tf: error: {plain_text.escaped(str(error))}", file=sys.stderr)
         return 2

@@ -7,7 +7,8 @@ import json
 import os
 import platform
 
-from famus_tf import errors, flag_text, provenance, summaries, whole_files
+from famus_tf import errors, provenance, summaries, whole_files
+from famus_tf.config import text as flag_text
 
 _LOCK = "lock"
 # What systems say whose file systems have no locks.

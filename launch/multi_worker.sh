@@ -23,10 +23,11 @@ flags=("$@" --strategy=multi_worker)
 # Answers a mistake in the flags once, before there are workers; prints the run directory, then free ports.
 plan=$("$python" - "$workers" "${flags[@]}" <<'PLAN'
 import contextlib, socket, sys
-from famus_tf import errors, flag_defs
+from famus_tf import errors
+from famus_tf.config import command_line
 
 try:
-    print(flag_defs.read_config(["multi_worker.sh", *sys.argv[2:]]).run.workdir)
+    print(command_line.read_config(["multi_worker.sh", *sys.argv[2:]]).run.workdir)
 except errors.InputError as error:
     sys.exit(f"famus_tf: error: {error}")
 with contextlib.ExitStack() as stack:  # all are open at once, so all are different

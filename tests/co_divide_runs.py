@@ -8,7 +8,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import co_divide, config, experiment, experiment_run, progress
+from famus_tf import co_divide, experiment, experiment_run, progress
+from famus_tf.config import config
 
 N = 160
 WARM_UP = 3

@@ -4,7 +4,7 @@ import ast
 import pathlib
 import re
 
-from famus_tf import flag_defs
+from famus_tf.config import command_line
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What a command line starts with, a variable of its own before it or not.
@@ -33,7 +33,7 @@ def _lines():
     for path in (ROOT / "famus_tf" / "main.py", *sorted(commands)):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         yield from ((f"{path.parent.name}/{path.name}", line) for line in _of_markdown(text))
-    helps = re.findall(r"(?:python -m |\./launch/|sbatch )[^`\n]+", flag_defs.help_text())
+    helps = re.findall(r"(?:python -m |\./launch/|sbatch )[^`\n]+", command_line.help_text())
     yield from (("--help", line) for line in helps)
 
 

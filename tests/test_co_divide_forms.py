@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from famus_tf import co_divide, config, experiment, experiment_parts, export, stage_times
+from famus_tf import co_divide, experiment, experiment_parts, export, stage_times
+from famus_tf.config import config
 from tests import co_divide_runs, small_networks
 
 N, EPOCHS, SAVE = co_divide_runs.N, {"meta_from_epoch": 1, "epochs": 2}, export.export

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, distribution, errors, experiment, experiment_parts, experiment_run, mixture
+from famus_tf import distribution, errors, experiment, experiment_parts, experiment_run, mixture
+from famus_tf.config import config
 from tests import co_divide_runs, small_networks
 
 

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from famus_tf import config
-from famus_tf.data import listing, long_tail, noise
+from famus_tf.config import checks, config
+from famus_tf.data import listing, long_tail, mw_net_protocol, noise
 from famus_tf.errors import InputError
+from famus_tf.networks import applications
 
 
 def make(**values) -> config.Config:
@@ -133,6 +134,8 @@ def test_needs_no_tensorflow():
 
 def test_the_flags_of_the_data_name_what_the_data_know():
     """Lists that stand twice, because the flags are read before NumPy is loaded."""
+    assert checks.PUBLISHED_NOISE == mw_net_protocol.KINDS
+    assert tuple(applications.APPLICATIONS) == checks.PRETRAINED_NETWORKS
     for name, known in (
         ("noise", noise.KINDS),
         ("superclasses", noise.SUPERCLASSES),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, diagnostics, errors, experiment, progress, stage_times
+from famus_tf import diagnostics, errors, experiment, progress, stage_times
+from famus_tf.config import config
 
 FLAGS = {
     "dataset": "digits",

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import config, dtype_policy, experiment, networks
+from famus_tf import dtype_policy, experiment, networks
+from famus_tf.config import config
 
 
 def one_step(policy, selector):

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, errors, experiment, experiment_parts, experiment_run, famus, main, progress
+from famus_tf import errors, experiment, experiment_parts, experiment_run, famus, main, progress
+from famus_tf.config import config
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import config, errors, experiment_parts, learning_rates, losses
+from famus_tf import errors, experiment_parts, learning_rates, losses
+from famus_tf.config import config
 
 _SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_size": 50, "epochs": 10}
 

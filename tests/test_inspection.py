@@ -7,7 +7,8 @@ import matplotlib.axes
 import numpy as np
 import pytest
 
-from famus_tf import config, errors, experiment_parts, inspection, main
+from famus_tf import errors, experiment_parts, inspection, main
+from famus_tf.config import config
 from famus_tf.data import bundle
 
 

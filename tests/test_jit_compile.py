@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import config, errors, experiment_parts, training
+from famus_tf import errors, experiment_parts, training
+from famus_tf.config import config
 from famus_tf.meta import gumbel
 from tests import small_networks
 

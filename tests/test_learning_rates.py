@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from famus_tf import config, experiment_parts, learning_rates
+from famus_tf import experiment_parts, learning_rates
+from famus_tf.config import config
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from benchmarks import settings
-from famus_tf import config
+from famus_tf.config import config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

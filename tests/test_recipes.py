@@ -9,7 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from famus_tf import experiment_parts, flag_defs, main
+from famus_tf import experiment_parts, main
+from famus_tf.config import command_line
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,12 +39,12 @@ def _run(name, folder):
     # Trained as it is printed, shrunk; without the meta steps, whose tracing takes the longest.
     small = "--batch_size=2", "--meta_batch_size=2", "--batches_per_epoch=1", "--resize=18", "--image_size=16"
     for number, call in enumerate(calls):
-        classes = experiment_parts.make_bundle(flag_defs.read_config([*call[1:], "--mode=inspect"])).num_classes
+        classes = experiment_parts.make_bundle(command_line.read_config([*call[1:], "--mode=inspect"])).num_classes
         network = small_networks.save_convolutions(folder / f"{number}.keras", True, (16, 16, 3), classes)
         places = f"--network={network}", f"--workdir={folder / f'run{number}'}", "--method=cross_entropy"
         assert main.main([*call[1:], "--flagfile=flags/debug.cfg", *small, *places]) == 0
     # To be looked at, so that images stay files, whose names are compared.
-    return [experiment_parts.make_bundle(flag_defs.read_config([*call[1:], "--mode=inspect"])) for call in calls]
+    return [experiment_parts.make_bundle(command_line.read_config([*call[1:], "--mode=inspect"])) for call in calls]
 
 
 @pytest.fixture

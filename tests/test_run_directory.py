@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from famus_tf import config, errors, run_directory
+from famus_tf import errors, run_directory
+from famus_tf.config import config
 
 HOLD = """
 import pathlib, sys, time

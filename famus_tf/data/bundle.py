@@ -13,7 +13,7 @@ from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, nois
 from famus_tf.data import noise as noise_lib
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 Images = np.ndarray | image_files.ImageFiles
 # The true label of an image that is known to be of another class than the given one, while nobody knows of which.
@@ -288,11 +288,6 @@ def _published_labels(
     source: Source, data: DataConfig, meta_per_class: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Meta positions, rising, and the label of every training image by its position."""
-    if data.noise == "symmetric" and not data.noise_includes_true_label:
-        raise errors.InputError(
-            "--nonoise_includes_true_label with --noise_protocol=mw_net: expected its symmetric noise, which draws "
-            "from all classes"
-        )
     if source.train_is_clean is not None:
         raise errors.InputError(
             f"--noise_protocol=mw_net with {source.name}, whose labels are noisy as they come: expected independent"

@@ -12,7 +12,7 @@ from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise, own_images
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 _NAMES = (
     *("T-Shirt", "Shirt", "Knitwear", "Chiffon", "Sweater", "Hoodie", "Windbreaker"),

@@ -17,7 +17,7 @@ from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise, own_images
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 _CLASSES = 100
 _SIZE = 32

@@ -37,10 +37,6 @@ def read(path: str, key: str, true_labels: np.ndarray, num_classes: int) -> np.n
     if not os.path.isfile(path):
         raise errors.InputError(f"--noise_file={path}: there is no such file, expected .json, .npy or .pt")
     kind = os.path.splitext(path)[1]
-    if kind not in (".json", ".npy", ".pt"):
-        raise errors.InputError(f"--noise_file={path}: expected a file ending in .json, .npy or .pt")
-    if key and kind != ".pt":
-        raise errors.InputError(f"--noise_key={key} with --noise_file={path}: expected a .pt file")
     labels = _read_torch(path, key, true_labels) if kind == ".pt" else _read_list(path, kind)
     if labels.shape != true_labels.shape or labels.dtype.kind not in "iu":
         raise errors.InputError(

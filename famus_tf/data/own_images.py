@@ -11,7 +11,7 @@ from famus_tf import errors
 from famus_tf.data import bundle, image_files, listing, noise
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
@@ -72,8 +72,6 @@ def load_list(data_dir: str | None, options: DataConfig) -> bundle.Source:
         errors.InputError: a list is missing, a line is none of a path and a label, an image is missing, or a label is
             not in the training list.
     """
-    if not options.train_list or not options.test_list:
-        raise errors.InputError("--dataset=list: expected --train_list and --test_list")
     lists = {
         "train": options.train_list,
         "test": options.test_list,

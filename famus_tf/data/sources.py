@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 SOURCES = {
     "cifar10": cifar.load_cifar10,

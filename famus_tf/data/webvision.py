@@ -12,7 +12,7 @@ from famus_tf import errors
 from famus_tf.data import bundle, ilsvrc12, image_files, listing, noise
 
 if TYPE_CHECKING:
-    from famus_tf.data_config import DataConfig
+    from famus_tf.config.data import DataConfig
 
 _TRAIN_LIST = os.path.join("info", "train_filelist_google.txt")
 _VAL_LIST = os.path.join("info", "val_filelist.txt")

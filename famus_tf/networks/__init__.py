@@ -5,7 +5,7 @@ import contextlib
 import keras
 
 from famus_tf import errors
-from famus_tf.networks import applications, averaged, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
+from famus_tf.networks import averaged, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
 Averaged = averaged.Averaged
 
@@ -39,11 +39,6 @@ def build(name, input_shape, num_classes, mean, std, dtype_policy="float32", hea
     Raises:
       InputError: no network of that name, or not one for such images and classes.
     """
-    if pretrained != "none" and name not in applications.APPLICATIONS:
-        raise errors.InputError(
-            f"--pretrained={pretrained} with --network={name}: expected none, or one of the networks "
-            f"{', '.join(applications.APPLICATIONS)}"
-        )
     if name.endswith(keras_file.SUFFIX):
         return keras_file.load(name, input_shape, num_classes, head)
     if name not in BUILDERS:

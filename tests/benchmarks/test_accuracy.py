@@ -11,7 +11,7 @@ import time
 import pytest
 
 from benchmarks import accuracy, studies
-from famus_tf import flag_defs
+from famus_tf.config import command_line
 from famus_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -20,8 +20,8 @@ PYTHON = sys.executable
 STUB = """
 import json, os, pathlib, sys, time
 sys.path.insert(0, {root!r})
-from famus_tf import flag_defs
-config = flag_defs.read_config(sys.argv[2:])
+from famus_tf.config import command_line
+config = command_line.read_config(sys.argv[2:])
 workdir = pathlib.Path(config.run.workdir)
 (workdir / "flags.cfg").write_text("\\n".join(config.flag_lines()))
 with open({calls!r}, "a") as calls:
@@ -71,7 +71,7 @@ def test_the_flags_of_every_row_can_be_read(tmp_path, monkeypatch):
     for dataset, by_study in studies.STUDIES.items():
         for study in by_study:
             jobs = accuracy.make_jobs(dataset, study, ["0"], [], [], tmp_path)
-            configs = [flag_defs.read_config(["famus_tf.main", *job.flags]) for job in jobs]
+            configs = [command_line.read_config(["famus_tf.main", *job.flags]) for job in jobs]
             lines = {config.flag_lines() for config in configs}
             assert len(lines) == len(by_study[study])  # no row is the default of another in other words
 
@@ -81,7 +81,7 @@ def test_jobs_are_all_methods_of_one_seed_after_the_other(tmp_path):
         "fashion_mnist", "methods", ["3", "4"], ["famus", "cross_entropy"], ["--epochs=2"], tmp_path
     )
     assert [job.name for job in jobs] == ["cross_entropy_seed3", "famus_seed3", "cross_entropy_seed4", "famus_seed4"]
-    config = flag_defs.read_config(["famus_tf.main", *jobs[0].flags])
+    config = command_line.read_config(["famus_tf.main", *jobs[0].flags])
     assert (config.method.method, config.run.seed, config.optimization.epochs) == ("cross_entropy", 3, 2)
     assert config.data.train_limit == 10000
     assert config.run.workdir == str(tmp_path / "fashion_mnist" / "methods" / "cross_entropy_seed3")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
+from famus_tf.config.data import DataConfig
 from famus_tf.data import bundle
-from famus_tf.data_config import DataConfig
 
 _COUNTS = (30, 12, 45, 20)
 

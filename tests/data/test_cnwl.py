@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.config.data import DataConfig
 from famus_tf.data import bundle, cnwl
-from famus_tf.data_config import DataConfig
 
 _PER_CLASS = 6
 _SPLIT = "red_noise_nl_0.4"

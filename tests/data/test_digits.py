@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
+from famus_tf.config.data import DataConfig
 from famus_tf.data import digits, sources
-from famus_tf.data_config import DataConfig
 
 
 def test_sizes_and_dtypes():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from famus_tf import errors
 from famus_tf.data import cifar, mw_net_protocol, noise
 
 # The maps that its code makes for CIFAR-10, whatever the seed.
@@ -77,10 +76,3 @@ def test_published_flip_maps(kind, targets):
     for c in range(10):
         seen = set(noisy[labels[train] == c].tolist()) - {c}
         assert seen == set(np.atleast_1d(targets[c]).tolist())
-
-
-def test_noise_that_its_code_lacks():
-    with pytest.raises(errors.InputError, match="--noise=pairflip with --noise_protocol=mw_net: expected one of none"):
-        mw_net_protocol.split_and_corrupt(
-            np.arange(100) % 10, _classes(10), meta_per_class=1, kind="pairflip", rate=0.2, seed=0
-        )

@@ -9,8 +9,8 @@ import PIL.Image
 import pytest
 
 from famus_tf import errors
+from famus_tf.config.data import DataConfig
 from famus_tf.data import image_files, own_images, parallel, pipeline, resized_copy
-from famus_tf.data_config import DataConfig
 
 _OPTIONS = DataConfig(image_size=32, resize=40)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
+from famus_tf.config.data import DataConfig
 from famus_tf.data import sources, webvision
-from famus_tf.data_config import DataConfig
 
 # Not sorted, so that labels by sorted position would be wrong.
 _SYNSETS = (

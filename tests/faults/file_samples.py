@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors, flag_defs
+from famus_tf import errors
+from famus_tf.config import command_line
 from famus_tf.data import archives, cnwl, idx, image_files, listing, noise_file, pickles
 from famus_tf.networks import keras_file
 from tests.faults import image_samples
@@ -127,7 +128,7 @@ def make(folder):
             ".tfrecord",
             lambda path: cnwl._of_records([path], "image/class/label", _TRANSFORM),
         ),
-        "flag file": Sample(_FLAGS, ".cfg", lambda path: flag_defs.read_config(["main.py", f"--flagfile={path}"])),
+        "flag file": Sample(_FLAGS, ".cfg", lambda path: command_line.read_config(["main.py", f"--flagfile={path}"])),
         "list": Sample(b"a/1.jpg 0\na/2.jpg 1\nb/3.jpg 2\n" * 4, ".txt", lambda path: listing.read(path, None)),
         "list of ids": Sample(b"1.jpg 0\n2.jpg 1\n3.jpg 2\n" * 4, ".txt", lambda path: listing.read_ids(path, 4)),
     }

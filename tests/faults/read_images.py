@@ -14,8 +14,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from famus_tf.config.data import DataConfig
 from famus_tf.data import image_files, in_memory, own_images, resized_copy
-from famus_tf.data_config import DataConfig
 from tests.faults import image_samples
 
 

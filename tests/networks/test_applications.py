@@ -35,10 +35,6 @@ def _build(**changes):
 
 def test_what_cannot_be_had(tmp_path, monkeypatch):
     for changes, message in (
-        (
-            {"name": "resnet32", "pretrained": "imagenet"},
-            "with --network=resnet32: expected none, or one of the networks",
-        ),
         ({"pretrained": str(tmp_path / "no.h5")}, r"no\.h5: no such file; expected none, imagenet or the path"),
         ({"input_shape": (32, 32, 1), "pretrained": "imagenet"}, "for images of 3 channels, found 1"),
     ):

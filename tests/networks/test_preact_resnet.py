@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from famus_tf import config, errors, networks
+from famus_tf import errors, networks
+from famus_tf.config import config
 
 
 def parameters(widths, blocks, channels, classes):

@@ -1,8 +1,9 @@
-"""What of Algorithm 2 goes with which other flags."""
+"""Which flags do not go together, and that it is said before TensorFlow is loaded."""
 
 import pytest
 
-from famus_tf import config, errors
+from famus_tf import errors
+from famus_tf.config import config
 
 ALGORITHM_2 = {
     "epochs": 9,
@@ -11,6 +12,8 @@ ALGORITHM_2 = {
     "meta_per_class": 0,
     "meta_from_epoch": 2,
 }
+NOISE = {"epochs": 9, "noise": "symmetric", "noise_rate": 0.2, "noise_protocol": "mw_net"}
+FILE = {"epochs": 9, "noise": "file"}
 SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
 
 
@@ -43,6 +46,14 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
             "--method=cross_entropy .*, --algorithm=single, .*expected one of mw_net, l2r, mlc",
         ),
         ({"epochs": 9, "meta_per_class": 0}, "--meta_per_class=0 with --method=mw_net.*or --meta_set=pseudo_clean"),
+        ({"epochs": 9, "dataset": "list", "train_list": "a"}, "--dataset=list: expected --train_list and --test_list"),
+        (NOISE | {"noise": "pairflip"}, "--noise=pairflip with --noise_protocol=mw_net: expected one of none"),
+        (NOISE | {"noise_includes_true_label": False}, "--nonoise_includes_true_label with --noise_protocol=mw_net"),
+        (NOISE | {"imbalance": 10}, "--noise_protocol=mw_net with --imbalance=10.0: expected independent"),
+        (FILE | {"noise_file": "a.txt"}, "--noise_file=a.txt: expected a file ending in .json or .npy or .pt"),
+        (FILE | {"noise_file": "a.npy", "noise_key": "x"}, "--noise_key=x with --noise_file=a.npy: expected a .pt"),
+        ({"epochs": 9, "pretrained": "imagenet"}, "--pretrained=imagenet with --network=small_preact: expected none"),
+        ({"epochs": 9, "method": "l2r", "log_meta_gradient": True}, "--log_meta_gradient with --method=l2r, whose"),
         (ALGORITHM_2 | {"loss_epochs": 0}, "--loss_epochs=0: expected a positive whole number"),
         (ALGORITHM_2 | {"temperature": 0.0}, "--temperature=0.0: expected a number above 0"),
         (ALGORITHM_2 | {"clean_threshold": 1.5}, "--clean_threshold=1.5: expected a number"),

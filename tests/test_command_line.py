@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from famus_tf import config, flag_defs
+from famus_tf.config import command_line, config
 from famus_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -10,7 +10,7 @@ FLAG_FILES = sorted((ROOT / "flags").glob("*.cfg"))
 
 
 def read(*arguments: str) -> config.Config:
-    return flag_defs.read_config(["main.py", *arguments])
+    return command_line.read_config(["main.py", *arguments])
 
 
 def test_defaults_are_those_of_the_dataclasses():
@@ -97,7 +97,7 @@ def test_each_command_line_starts_from_the_defaults():
 )
 def test_default_workdir(arguments, workdir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert flag_defs.default_workdir(["main.py", *arguments], "otherwise") == workdir
+    assert command_line.default_workdir(["main.py", *arguments], "otherwise") == workdir
 
 
 def test_the_flag_file_of_a_run_directory_means_that_directory(tmp_path):
@@ -127,7 +127,7 @@ def test_a_mistake_is_one_sentence(argument, message):
 
 
 def test_help_has_every_flag():
-    text = flag_defs.help_text()
+    text = command_line.help_text()
     for _, field in config.flag_fields():
         assert f"--{field.name}:" in text or f"--[no]{field.name}:" in text
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from famus_tf import flag_text
+from famus_tf.config import text as flag_text
 from famus_tf.errors import InputError
 
 

@@ -2,156 +2,136 @@
 
 import dataclasses
 
-from famus_tf import flag_group
-from famus_tf.errors import InputError
+from famus_tf.config import fields
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(flag_group.FlagGroup):
+class DataConfig(fields.FlagGroup):
     """Which images, which labels are made wrong, and what is held out as the trusted meta set."""
 
-    dataset: str = flag_group.flag(
+    dataset: str = fields.flag(
         "digits",
         "The data set.",
         ("digits", "fashion_mnist", "cifar10", "cifar100", "webvision", "clothing1m", "cnwl", "folder", "list"),
     )
-    data_dir: str = flag_group.flag("", "The folder of the data set's files. Empty: the data set's own default.")
-    prepared_dir: str = flag_group.flag(
+    data_dir: str = fields.flag("", "The folder of the data set's files. Empty: the data set's own default.")
+    prepared_dir: str = fields.flag(
         "",
         "Where --mode=prepare writes scaled images to, and where they are read from; empty: beside data_dir, as "
         "data/clothing1m_short256.",
     )
-    image_size: int = flag_group.flag(
+    image_size: int = fields.flag(
         0,
         "Of image files: side of the square that the network sees; 0: the data set's own; of folder and list the "
         "images' where they are small, else 224.",
-        bounds=flag_group.COUNT_OR_ZERO,
+        bounds=fields.COUNT_OR_ZERO,
     )
-    resize: int = flag_group.flag(
+    resize: int = fields.flag(
         0,
         "Of image files: pixels of the shorter side before the crop; 0: the data set's own; of folder and list 8/7 of "
         "image_size, 256 for 224.",
-        bounds=flag_group.COUNT_OR_ZERO,
+        bounds=fields.COUNT_OR_ZERO,
     )
-    on_bad_image: str = flag_group.flag(
+    on_bad_image: str = fields.flag(
         "fail",
         "At an image file that is missing or broken: fail; or skip: another of its class stands in for it, and it is "
         "listed in the run directory; more than 1% of them stop the run.",
         ("fail", "skip"),
     )
-    train_list: str = flag_group.flag("", "Of list: the training set, a path and a label in each line.")
-    test_list: str = flag_group.flag("", "Of list: the test set.")
-    meta_list: str = flag_group.flag("", "Of list: trusted labels; empty: taken out of the training set.")
-    validation_list: str = flag_group.flag("", "Of list: the examples to choose the best epoch by, if any.")
-    list_separator: str = flag_group.flag(
+    train_list: str = fields.flag("", "Of list: the training set, a path and a label in each line.")
+    test_list: str = fields.flag("", "Of list: the test set.")
+    meta_list: str = fields.flag("", "Of list: trusted labels; empty: taken out of the training set.")
+    validation_list: str = fields.flag("", "Of list: the examples to choose the best epoch by, if any.")
+    list_separator: str = fields.flag(
         "auto",
         "Of list: what stands between path and label.",
         ("auto", "tab", "space", "comma", "colon"),
     )
-    ilsvrc_dir: str = flag_group.flag(
+    ilsvrc_dir: str = fields.flag(
         "", "Of webvision: the folder of ILSVRC12's validation images, to test on them too; empty: not tested on."
     )
-    webvision_classes: int = flag_group.flag(
-        50, "Of webvision: the first so many classes; 50: mini WebVision.", bounds=flag_group.COUNT
+    webvision_classes: int = fields.flag(
+        50, "Of webvision: the first so many classes; 50: mini WebVision.", bounds=fields.COUNT
     )
-    web_noise: str = flag_group.flag(
-        "red", "Of cnwl: red (images from the web) or blue (labels flipped).", ("red", "blue")
-    )
-    web_noise_rate: str = flag_group.flag(
+    web_noise: str = fields.flag("red", "Of cnwl: red (images from the web) or blue (labels flipped).", ("red", "blue"))
+    web_noise_rate: str = fields.flag(
         "0.4",
         "Of cnwl: the nominal rate, as in its split files' names.",
         ("0.0", "0.05", "0.1", "0.15", "0.2", "0.3", "0.4", "0.5", "0.6", "0.8"),
     )
-    clean_by: str = flag_group.flag(
+    clean_by: str = fields.flag(
         "origin",
         "Of cnwl: which labels count as right: origin (those of Mini-ImageNet's own images with their own class), or "
         "annotation (also images from the web whose label the annotators found right).",
         ("origin", "annotation"),
     )
-    noise: str = flag_group.flag(
+    noise: str = fields.flag(
         "none",
         "How training labels are made wrong: none; symmetric (replaced by a class drawn uniformly); asymmetric "
         "(classes that resemble each other); flip, flip2 (one, two other classes drawn for each class); hierarchical "
         "(another class of the same superclass); pairflip (the next class); or file (--noise_file).",
         ("none", "symmetric", "asymmetric", "flip", "flip2", "hierarchical", "pairflip", "file"),
     )
-    noise_rate: float = flag_group.flag(
+    noise_rate: float = fields.flag(
         0.0,
         "The fraction of training labels that is redrawn, in [0, 1]; the actual share of wrong ones is printed and "
         "kept in results.json.",
-        bounds=flag_group.FRACTION,
+        bounds=fields.FRACTION,
     )
-    noise_includes_true_label: bool = flag_group.flag(
+    noise_includes_true_label: bool = fields.flag(
         True,
         "Symmetric noise redraws from all classes, the true one included, so that fewer labels than noise_rate end up "
         "wrong; without it, from the other classes only.",
     )
-    superclasses: str = flag_group.flag(
+    superclasses: str = fields.flag(
         "true",
         "Of asymmetric and hierarchical noise on cifar100: its true superclasses, or consecutive: blocks of five class "
         "ids, as in much of the literature's code, none of which is a superclass.",
         ("true", "consecutive"),
     )
-    noise_file: str = flag_group.flag(
+    noise_file: str = fields.flag(
         "",
         "With --noise=file: a label for each training image by its position: a JSON list, a .npy vector, or CIFAR-N's "
         ".pt.",
     )
-    noise_key: str = flag_group.flag("", "Which labels of CIFAR-N's file, such as worse_label.")
-    noise_protocol: str = flag_group.flag(
+    noise_key: str = fields.flag("", "Which labels of CIFAR-N's file, such as worse_label.")
+    noise_protocol: str = fields.flag(
         "independent",
         "How meta set and noise are drawn: independent (of each other), or mw_net: label by label as by "
         "Meta-Weight-Net's code, which with --seed=1 is its published set.",
         ("independent", "mw_net"),
     )
-    imbalance: float = flag_group.flag(
+    imbalance: float = fields.flag(
         1.0,
         "Images of the largest class over those of the smallest, of a long-tailed training set; 1: classes as they "
         "are.",
-        bounds=flag_group.AT_LEAST_ONE,
+        bounds=fields.AT_LEAST_ONE,
     )
-    imbalance_shape: str = flag_group.flag(
+    imbalance_shape: str = fields.flag(
         "exponential",
         "Of the long tail: exponential, or step (the second half of the classes is small).",
         ("exponential", "step"),
     )
-    imbalance_head: str = flag_group.flag(
+    imbalance_head: str = fields.flag(
         "after_meta",
         "The largest class's count: after_meta (what the meta set leaves of it; Meta-Weight-Net and FaMUS), or whole "
         "(all of it, as far as the meta set leaves that; Cui et al. and LDAM).",
         ("after_meta", "whole"),
     )
-    meta_per_class: int = flag_group.flag(
+    meta_per_class: int = fields.flag(
         10,
         "Images per class of the meta set, with trusted labels: taken out of the training set; of cnwl out of its "
         "rightly labelled images, of clothing1m from its clean ones; 0 for cross_entropy alone.",
-        bounds=flag_group.COUNT_OR_ZERO,
+        bounds=fields.COUNT_OR_ZERO,
     )
-    train_limit: int = flag_group.flag(
+    train_limit: int = fields.flag(
         0,
         "Train on a class-balanced subset of so many images, for quick studies; 0: on all.",
-        bounds=flag_group.COUNT_OR_ZERO,
+        bounds=fields.COUNT_OR_ZERO,
     )
-    augment: str = flag_group.flag(
+    augment: str = fields.flag(
         "auto",
         "Random changes to training images: none, crop (padded, then cropped), crop_flip (and mirrored), or auto: the "
         "data set's own.",
         ("auto", "none", "crop", "crop_flip"),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # A rate without a kind of noise would train on clean labels and report it as robustness.
-        if self.noise == "none" and self.noise_rate > 0:
-            raise InputError(
-                f"--noise_rate={self.noise_rate!r}: expected 0 with --noise=none; give --noise=symmetric or "
-                "--noise_rate=0"
-            )
-        if self.noise == "file" and self.noise_rate > 0:
-            raise InputError(f"--noise_rate={self.noise_rate!r}: expected 0 with --noise=file, whose labels are given")
-        if (self.noise == "file") != bool(self.noise_file):
-            raise InputError(f"--noise={self.noise} with --noise_file={self.noise_file!r}: expected both or neither")
-        if self.noise_key and not self.noise_file:
-            raise InputError(f"--noise_key={self.noise_key}: expected --noise=file and --noise_file")
-        if self.noise_protocol == "mw_net" and self.imbalance > 1:
-            raise InputError(f"--noise_protocol=mw_net with --imbalance={self.imbalance!r}: expected independent")

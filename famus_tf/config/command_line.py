@@ -1,4 +1,4 @@
-"""The command line: one absl flag for every field of `famus_tf.config`, and the way from arguments to a `Config`.
+"""The command line: one absl flag for every field of `config.config`, and the way from arguments to a `Config`.
 
 The flags live in a `FlagValues` of their own, made anew for each command line. So importing this module defines nothing
 globally, no other library's flags can collide with these, and one process (a test, a study) can read many command
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from famus_tf import config, flag_group, flag_text
+from famus_tf.config import config, fields
+from famus_tf.config import text as flag_text
 from famus_tf.errors import InputError
 
 # Any of these beside a flags.cfg says that the file was written there by a run.
@@ -105,7 +106,7 @@ def _in_one_line(error: flags.Error) -> str:
     found = re.fullmatch(r"flag (--(\w+)=.*?): .*", text)
     for _, field in config.flag_fields():
         if found and field.name == found[2]:
-            return f"{found[1]}: expected {flag_group.expected(field)}"
+            return f"{found[1]}: expected {fields.expected(field)}"
     return text
 
 

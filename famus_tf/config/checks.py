@@ -1,0 +1,178 @@
+"""The rules between flags; what each flag alone may be stands with its field.
+
+Every rule that the flags alone decide is here, and is answered before TensorFlow is loaded. What depends on the data or
+the devices is answered where these are known.
+"""
+
+from famus_tf.config import text as flag_text
+from famus_tf.errors import InputError
+
+# Names known to modules that load NumPy or TensorFlow; a test holds them equal.
+PRETRAINED_NETWORKS = ("resnet50", "inception_resnet_v2")
+PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
+NOISE_FILES = (".json", ".npy", ".pt")
+
+
+def check(config) -> None:
+    """Raises InputError at the first rule that a `config.Config` breaks."""
+    for rule in (_run, _noise, _image_lists, _method, _length, _optimization, _loss, _epochs, _pseudo_clean, _meta_set):
+        rule(config)
+
+
+def _run(config) -> None:
+    flags = config.run
+    if flags.network.endswith(".keras") and flags.dtype_policy == "mixed_bfloat16":
+        raise InputError(
+            f"--dtype_policy=mixed_bfloat16 with --network={flags.network}: expected float32 or auto, which leave "
+            "its layers the policies saved with them"
+        )
+    if flags.pretrained != "none" and flags.network not in PRETRAINED_NETWORKS:
+        raise InputError(
+            f"--pretrained={flags.pretrained} with --network={flags.network}: expected none, or one of the networks "
+            f"{', '.join(PRETRAINED_NETWORKS)}"
+        )
+    if flags.log_meta_gradient and config.method.method == "l2r":
+        raise InputError(
+            "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
+        )
+
+
+def _noise(config) -> None:
+    flags = config.data
+    # A rate without a kind of noise would train on clean labels and report it as robustness.
+    if flags.noise == "none" and flags.noise_rate > 0:
+        raise InputError(
+            f"--noise_rate={flags.noise_rate!r}: expected 0 with --noise=none; give --noise=symmetric or --noise_rate=0"
+        )
+    if flags.noise == "file" and flags.noise_rate > 0:
+        raise InputError(f"--noise_rate={flags.noise_rate!r}: expected 0 with --noise=file, whose labels are given")
+    if (flags.noise == "file") != bool(flags.noise_file):
+        raise InputError(f"--noise={flags.noise} with --noise_file={flags.noise_file!r}: expected both or neither")
+    if flags.noise_key and not flags.noise_file:
+        raise InputError(f"--noise_key={flags.noise_key}: expected --noise=file and --noise_file")
+    if flags.noise_file and not flags.noise_file.endswith(NOISE_FILES):
+        raise InputError(f"--noise_file={flags.noise_file}: expected a file ending in {' or '.join(NOISE_FILES)}")
+    if flags.noise_key and not flags.noise_file.endswith(".pt"):
+        raise InputError(f"--noise_key={flags.noise_key} with --noise_file={flags.noise_file}: expected a .pt file")
+    if flags.noise_protocol == "mw_net":
+        _published_noise(flags)
+
+
+def _published_noise(flags) -> None:
+    if flags.imbalance > 1:
+        raise InputError(f"--noise_protocol=mw_net with --imbalance={flags.imbalance!r}: expected independent")
+    if flags.noise not in PUBLISHED_NOISE:
+        raise InputError(
+            f"--noise={flags.noise} with --noise_protocol=mw_net: expected one of {', '.join(PUBLISHED_NOISE)}"
+        )
+    if flags.noise == "symmetric" and not flags.noise_includes_true_label:
+        raise InputError(
+            "--nonoise_includes_true_label with --noise_protocol=mw_net: expected its symmetric noise, which draws "
+            "from all classes"
+        )
+
+
+def _image_lists(config) -> None:
+    flags = config.data
+    if flags.dataset == "list" and not (flags.train_list and flags.test_list):
+        raise InputError("--dataset=list: expected --train_list and --test_list")
+
+
+def _method(config) -> None:
+    flags = config.method
+    if flags.method in ("l2r", "mlc"):
+        for name, wanted in (("schedule", "three_stage"), ("meta_every", 1)):
+            if getattr(flags, name) != wanted:
+                raise InputError(
+                    f"--{name}={getattr(flags, name)} with --method={flags.method}, which starts anew in each step: "
+                    f"expected {wanted}"
+                )
+
+
+def _length(config) -> None:
+    flags = config.optimization
+    if (flags.epochs > 0) == (flags.train_steps > 0):
+        raise InputError(
+            f"--epochs={flags.epochs} with --train_steps={flags.train_steps}: expected exactly one of them above 0"
+        )
+
+
+def _optimization(config) -> None:
+    flags = config.optimization
+    if flags.sampling == "balanced" and not flags.batches_per_epoch:
+        raise InputError("--sampling=balanced: expected --batches_per_epoch above 0")
+    if flags.nesterov and flags.momentum == 0:
+        raise InputError("--nesterov: expected --momentum above 0, found --momentum=0.0")
+    if not flags.lr_boundaries:
+        return
+    found = f"--lr_boundaries={flag_text.text_of(flags.lr_boundaries)}"
+    if flags.lr_schedule != "step":
+        raise InputError(f"{found}: expected none with --lr_schedule={flags.lr_schedule}")
+    unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
+    if flags.lr_boundaries[-1] >= length:
+        raise InputError(f"{found}: expected numbers below --{unit}={length}, the length of the run")
+
+
+def _loss(config) -> None:
+    flags = config.loss
+    if flags.loss == "class_balanced_focal" and flags.drw_epoch:
+        raise InputError(
+            f"--drw_epoch={flags.drw_epoch} with --loss=class_balanced_focal, which is weighted from the start: "
+            "expected --loss=focal"
+        )
+    if flags.loss != "cross_entropy" and config.method.method == "mlc":
+        raise InputError(f"--loss={flags.loss} with --method=mlc: expected cross_entropy")
+
+
+def _epochs(config) -> None:
+    epochs = config.optimization.epochs
+    for name, group in (
+        ("drw_epoch", config.loss),
+        ("meta_from_epoch", config.method),
+        ("warmup_epochs", config.optimization),
+    ):
+        if 0 < epochs <= getattr(group, name):
+            raise InputError(f"--{name}={getattr(group, name)}: expected a number below --epochs={epochs}")
+
+
+def _pseudo_clean(config) -> None:
+    """What goes with a meta set that is picked out of the noisy training set."""
+    flags = config.co_divide
+    if flags.meta_set == "clean":
+        if flags.algorithm == "co_divide":
+            raise InputError("--algorithm=co_divide with --meta_set=clean: expected --meta_set=pseudo_clean")
+        return
+    expectations = [
+        ("meta_per_class", config.data.meta_per_class, 0, "as no label is trusted"),
+        ("train_steps", config.optimization.train_steps, 0, "and --epochs, as each epoch has its own meta set"),
+    ]
+    if flags.loss_epochs > 1:
+        expectations.append(("batches_per_epoch", config.optimization.batches_per_epoch, 0, "with --loss_epochs > 1"))
+    if flags.mixes:
+        expectations += [
+            ("loss", config.loss.loss, "cross_entropy", "with --semi_supervised"),
+            ("drw_epoch", config.loss.drw_epoch, 0, "with --semi_supervised"),
+        ]
+    for name, found, expected, why in expectations:
+        if found != expected:
+            raise InputError(f"--{name}={found} with --meta_set=pseudo_clean: expected {expected}, {why}")
+    if not config.method.meta_from_epoch:
+        raise InputError(
+            "--meta_from_epoch=0 with --meta_set=pseudo_clean: expected 1 or more, as the losses of a network that is "
+            "not trained say nothing"
+        )
+    allowed = ("mw_net", "cross_entropy") if flags.mixes else ("mw_net", "l2r", "mlc")
+    if config.method.method not in allowed:
+        raise InputError(
+            f"--method={config.method.method} with --meta_set=pseudo_clean, --algorithm={flags.algorithm}, "
+            f"--semi_supervised={str(flags.semi_supervised).lower()}: expected one of {', '.join(allowed)}"
+        )
+
+
+def _meta_set(config) -> None:
+    needed = config.method.method != "cross_entropy" and config.co_divide.meta_set == "clean"
+    if config.data.meta_per_class == 0 and needed:
+        raise InputError(
+            f"--meta_per_class=0 with --method={config.method.method}: expected 1 or more, or "
+            "--method=cross_entropy, or --meta_set=pseudo_clean"
+        )
