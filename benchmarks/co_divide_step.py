@@ -22,6 +22,7 @@ from benchmarks import command, modes, pools, table, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf import co_divide, distribution, losses, semi_supervised, training
+from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.losses import semi_supervised as semi_supervised_losses
 
 # The meta-learner and the selector of each way of training; the first is DivideMix, which has no meta step.
@@ -62,12 +63,11 @@ def make_pieces(settings):
     """
     strategy, n, m = distribution.make_strategy("one_device"), settings.batch_size, settings.meta_size()
     batch, meta = _raw_batches(settings, n, m)
-    options = co_divide.Settings(warmup_epochs=1, batch_size=n, meta_batch_size=m)
     pieces, compiled = {}, {}
     for name, (learner, selector) in _LEARNERS.items():
         with strategy.scope():
             trainers = [_trainer(settings, learner(loss=losses.SemiSupervised()), selector()) for _ in range(2)]
-        prepare = co_divide.make_prepare(trainers, 0, options)
+        prepare = co_divide.make_prepare(trainers, 0, CoDivideConfig(), seed=0)
         step = training.compile_step(strategy, trainers[0], prepare=prepare)
         trusted = meta if trainers[0].meta_learner.has_meta_step else None
         pieces[name] = Piece(functools.partial(_loss_of, step, batch, trusted))

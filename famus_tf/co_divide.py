@@ -21,6 +21,7 @@ is copied. Differences from the paper: README, "Differences from the paper".
 import dataclasses
 import io
 import json
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,40 +29,18 @@ import tensorflow as tf
 from famus_tf import mixture, semi_supervised, training
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What an epoch of Algorithm 2 depends on; named as the flags are.
+class Sizes(NamedTuple):
+    """What an epoch of Algorithm 2 is cut into.
 
     Attributes:
       warmup_epochs: epochs before the first split.
       batch_size: n: labelled images, and as many unlabelled ones, in a global batch; in the warm-up 2 n.
       meta_batch_size: m.
-      semi_supervised: False for the simple form.
-      clean_threshold: a label is pseudo-clean where p is above it.
-      loss_epochs: the mixture is fitted to the mean of so many last epochs' losses.
-      temperature: T of sharpening.
-      mixup_alpha: of MixUp's Beta distribution.
-      lambda_u, lambda_u_ramp_epochs: weight of the unlabelled loss, and the epochs over which it is reached.
-      seed: of the mixture's start, of ties and of MixUp.
     """
 
     warmup_epochs: int
     batch_size: int
     meta_batch_size: int
-    semi_supervised: bool = True
-    clean_threshold: float = 0.5
-    loss_epochs: int = 1
-    temperature: float = 0.5
-    mixup_alpha: float = 4.0
-    lambda_u: float = 25.0
-    lambda_u_ramp_epochs: int = 16
-    seed: int = 0
-
-    @property
-    def least_split(self):
-        """Fewest examples of which batches can be made: of the pseudo-clean set, and of the others."""
-        both = self.batch_size if self.semi_supervised else 0
-        return max(self.meta_batch_size, both), both
 
 
 class Divisions(tf.train.experimental.PythonState):
@@ -124,7 +103,9 @@ class CoDivide:
       scan: function of a learner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
         not scanned, and the accuracy on the given labels.
       divisions: `Divisions`, perhaps restored.
-      settings: `Settings`.
+      flags: those of Algorithm 2, `config.co_divide`.
+      sizes: `Sizes`.
+      seed: of the mixture's start and of ties.
       epochs: length of the run.
       learning_rate: function of an epoch -> alpha in it; None where the optimizers have a schedule of their own.
       is_clean: bool [N], which labels are right; None where nobody knows.
@@ -133,29 +114,31 @@ class CoDivide:
       InputError: an epoch has fewer examples than any split could do with.
     """
 
-    def __init__(self, learners, feeds, scan, divisions, settings, epochs, learning_rate=None, is_clean=None):
+    def __init__(
+        self, learners, feeds, scan, divisions, flags, sizes, *, seed, epochs, learning_rate=None, is_clean=None
+    ):
         self._learners, self._feeds, self._scan = learners, feeds, scan
-        self._divisions, self._settings, self.epochs = divisions, settings, epochs
+        self._divisions, self._flags, self._sizes, self._seed, self.epochs = divisions, flags, sizes, seed, epochs
         self._learning_rate, self._is_clean = learning_rate, is_clean
         self._training = [None] * len(learners)
         count = len(self._examples(0))
-        mixture.lower_half(count, *settings.least_split, f"{count:,} training examples in an epoch")
+        mixture.lower_half(count, *self._least_split(), f"{count:,} training examples in an epoch")
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
-        divisions, settings = self._divisions, self._settings
-        if epoch < settings.warmup_epochs or divisions.epoch == epoch:
+        divisions, flags = self._divisions, self._flags
+        if epoch < self._sizes.warmup_epochs or divisions.epoch == epoch:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._learners))]
         scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
-        kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -settings.loss_epochs :]
-        mixtures, splits, seed = [], [], settings.seed + epoch
+        kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -flags.loss_epochs :]
+        mixtures, splits, seed = [], [], self._seed + epoch
         for losses in kept.mean(axis=1):
-            probability, fitted = mixture.clean_probability(losses, settings.seed)
+            probability, fitted = mixture.clean_probability(losses, self._seed)
             mixtures.append(fitted)
             splits.append(
-                mixture.split(losses, probability, settings.clean_threshold, *settings.least_split, seed),
+                mixture.split(losses, probability, flags.clean_threshold, *self._least_split(), seed),
             )
         # All at once: a run that ends before keeps what it had.
         divisions.losses, divisions.mixtures, divisions.splits = kept, mixtures, splits
@@ -169,9 +152,9 @@ class CoDivide:
                 learner.trainer.optimizer.learning_rate = self._learning_rate(epoch)
         turns = []
         for number in range(len(self._learners)):
-            if not self._settings.semi_supervised:
+            if not self._flags.mixes:
                 turns.append(self._simple(number, epoch))
-            elif epoch < self._settings.warmup_epochs:
+            elif epoch < self._sizes.warmup_epochs:
                 turns.append(self._warm_up(number, epoch))
             else:
                 turns.append(self._mixed(number, epoch))
@@ -191,12 +174,17 @@ class CoDivide:
         sample = self._feeds[0].sample(epoch)
         return np.arange(self._feeds[0].num_examples) if sample is None else sample
 
+    def _least_split(self):
+        """Fewest examples of which batches can be made: of the pseudo-clean set, and of the others."""
+        both = self._sizes.batch_size if self._flags.mixes else 0
+        return max(self._sizes.meta_batch_size, both), both
+
     def _other_split(self, number):
         return self._divisions.splits[len(self._learners) - 1 - number]
 
     def _warm_up(self, number, epoch):
         """One epoch of plain training on all images."""
-        feed, size, among = self._feeds[number], 2 * self._settings.batch_size, self._examples(epoch)
+        feed, size, among = self._feeds[number], 2 * self._sizes.batch_size, self._examples(epoch)
         steps = max(len(among) // size, 1)
 
         def batches(first):
@@ -207,8 +195,8 @@ class CoDivide:
 
     def _mixed(self, number, epoch):
         """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
-        feed, settings, split = self._feeds[number], self._settings, self._other_split(number)
-        n, steps = settings.batch_size, len(split.clean_index) // settings.batch_size
+        feed, n, split = self._feeds[number], self._sizes.batch_size, self._other_split(number)
+        steps = len(split.clean_index) // n
 
         def batches(first):
             meta = self._meta_batches(number, epoch, first, steps, views=2, beside=split.clean_probability)
@@ -217,8 +205,8 @@ class CoDivide:
             )
             unlabelled = feed.drawn(f"unlabelled {epoch}", split.noisy_index, n, first, steps, views=2)
             for step, (known, (images, _, index)) in enumerate(zip(labelled, unlabelled, strict=True), start=first):
-                passed = epoch - settings.warmup_epochs + step / steps
-                ramp = tf.constant(semi_supervised.ramp(passed, settings.lambda_u_ramp_epochs), tf.float32)
+                passed = epoch - self._sizes.warmup_epochs + step / steps
+                ramp = tf.constant(semi_supervised.ramp(passed, self._flags.lambda_u_ramp_epochs), tf.float32)
                 batch = semi_supervised.TrainingBatch(
                     semi_supervised.Labelled(*known), semi_supervised.Unlabelled(images, index), ramp
                 )
@@ -255,7 +243,7 @@ class CoDivide:
                 meta = self._feeds[number].drawn(
                     f"pseudo-clean {epoch}",
                     self._other_split(number).clean_index,
-                    self._settings.meta_batch_size,
+                    self._sizes.meta_batch_size,
                     before,
                     steps,
                     **options,
@@ -263,13 +251,14 @@ class CoDivide:
             yield next(meta)
 
 
-def make_prepare(trainers, number, settings):
+def make_prepare(trainers, number, flags, seed):
     """What comes before a training step of one of two networks: label refinement and guessing, and MixUp.
 
     Args:
       trainers: the two trainers.
       number: which one is trained.
-      settings: `Settings`.
+      flags: those of Algorithm 2, `config.co_divide`.
+      seed: of MixUp.
 
     Returns:
       Function of a training and a meta batch as `CoDivide` makes them -> those that the trainer's step takes; batches
@@ -285,15 +274,15 @@ def make_prepare(trainers, number, settings):
     def other(images):
         return networks[1](images, training=False)
 
-    options = {"temperature": settings.temperature, "alpha": settings.mixup_alpha}
+    options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
 
     def prepare(training_batch, meta_batch):
         if not isinstance(training_batch, semi_supervised.TrainingBatch):
             return training_batch, meta_batch
         step = tf.cast(trainers[number].optimizer.iterations, tf.int64)
-        seeds = tf.random.split(tf.stack([settings.seed + number, step]), num=2, alg="philox")
+        seeds = tf.random.split(tf.stack([seed + number, step]), num=2, alg="philox")
         mixed = semi_supervised.training_batch(
-            training_batch, own, other, lambda_u=settings.lambda_u, seed=seeds[0], **options
+            training_batch, own, other, lambda_u=flags.lambda_u, seed=seeds[0], **options
         )
         if meta_batch is not None:
             meta_batch = semi_supervised.meta_batch(meta_batch, own, seed=seeds[1], **options)

@@ -155,20 +155,9 @@ def _learners(config, parts):
 
 def _prepare(config, parts, number):
     """What comes before a step of that network; None for nothing."""
-    mixes = config.co_divide.mixes
-    return co_divide.make_prepare(parts.trainers, number, _settings(config)) if mixes else None
-
-
-def _settings(config):
-    names = [field.name for field in dataclasses.fields(co_divide.Settings)]
-    values = {name: getattr(config.co_divide, name) for name in names if hasattr(config.co_divide, name)}
-    return co_divide.Settings(
-        **values | {"semi_supervised": config.co_divide.mixes},
-        warmup_epochs=config.method.meta_from_epoch,
-        batch_size=config.optimization.batch_size,
-        meta_batch_size=config.optimization.meta_batch_size,
-        seed=config.run.seed,
-    )
+    if not config.co_divide.mixes:
+        return None
+    return co_divide.make_prepare(parts.trainers, number, config.co_divide, config.run.seed)
 
 
 def _plan(config, parts, learners):
@@ -181,13 +170,16 @@ def _plan(config, parts, learners):
             steps_per_epoch=batches.steps_per_epoch,
             total_steps=total,
         )
+    sizes = config.optimization
     return co_divide.CoDivide(
         learners,
         parts.feeds,
         _make_scan(parts),
         parts.divisions,
-        _settings(config),
-        parts.epochs,
+        config.co_divide,
+        co_divide.Sizes(config.method.meta_from_epoch, sizes.batch_size, sizes.meta_batch_size),
+        seed=config.run.seed,
+        epochs=parts.epochs,
         learning_rate=experiment_parts.rate_of_epoch(config) if config.co_divide.mixes else None,
         is_clean=parts.bundle.is_clean,
     )

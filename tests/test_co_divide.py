@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import co_divide, errors, mixture, semi_supervised, training
+from famus_tf.config.co_divide import CoDivideConfig
 
 N = 60
 RIGHT = [np.arange(N) % 3 > 0, np.arange(N) % 4 > 0]  # what network 1 and network 2 will find: 40 and 45 of 60
@@ -69,17 +70,19 @@ class Scan:
 
 def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lambda step: True, **changes):
     """A plan with fakes in all places, and the fakes."""
-    settings = {"warmup_epochs": 2, "batch_size": 8, "meta_batch_size": 4, "seed": 3}
+    sizes = {"warmup_epochs": 2, "batch_size": 8, "meta_batch_size": 4}
+    sizes |= {name: changes.pop(name) for name in sizes if name in changes}
     options = {name: changes.pop(name) for name in ("learning_rate", "is_clean") if name in changes}
     parts = types.SimpleNamespace(
         learners=[make_learner(is_meta_step) for _ in range(count)],
         feeds=[Feed(samples) for _ in range(count)],
         scan=scan or Scan(),
         divisions=divisions or co_divide.Divisions(count, N),
-        settings=co_divide.Settings(**(settings | changes)),
+        flags=CoDivideConfig(algorithm="co_divide", meta_set="pseudo_clean", **changes),
+        sizes=co_divide.Sizes(**sizes),
     )
     plan = co_divide.CoDivide(
-        parts.learners, parts.feeds, parts.scan, parts.divisions, parts.settings, epochs=6, **options
+        parts.learners, parts.feeds, parts.scan, parts.divisions, parts.flags, parts.sizes, seed=3, epochs=6, **options
     )
     return plan, parts
 
@@ -372,13 +375,13 @@ def test_what_comes_before_a_step(number):
         types.SimpleNamespace(network=network, optimizer=types.SimpleNamespace(iterations=tf.constant(5 + k)))
         for k, network in enumerate(networks)
     ]
-    settings = make_plan()[1].settings
-    prepare = co_divide.make_prepare(trainers, number, settings)
+    flags = make_plan()[1].flags
+    prepare = co_divide.make_prepare(trainers, number, flags, seed=3)
     images, ids = tf.constant(rng.integers(0, 256, (4, 2, 6, 6, 2)), tf.uint8), tf.range(4, dtype=tf.int64)
     labelled = semi_supervised.Labelled(images, tf.constant([0, 1, 2, 0]), tf.constant([0.9, 0.8, 0.7, 0.6]), ids)
     batch = semi_supervised.TrainingBatch(labelled, semi_supervised.Unlabelled(images[::-1], ids), tf.constant(0.5))
     own, other = (lambda x, k=k: networks[k](x, training=False) for k in (number, 1 - number))
-    options = {"temperature": settings.temperature, "alpha": settings.mixup_alpha}
+    options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
     seeds = tf.random.split(tf.constant([3 + number, 5 + number], tf.int64), num=2, alg="philox")
     mixed, meta = prepare(batch, labelled)
     assert modes == [(True, True), (False, False), (True, True)]  # the last one for the meta batch
