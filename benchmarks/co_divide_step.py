@@ -21,9 +21,12 @@ import famus_tf
 from benchmarks import command, modes, pools, table, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
-from famus_tf import co_divide, distribution, losses, semi_supervised, training
+from famus_tf import losses
 from famus_tf.config.co_divide import CoDivideConfig
+from famus_tf.devices import distribution
 from famus_tf.losses import semi_supervised as semi_supervised_losses
+from famus_tf.methods import co_divide, semi_supervised
+from famus_tf.training import loop as training
 
 # The meta-learner and the selector of each way of training; the first is DivideMix, which has no meta step.
 _LEARNERS = {

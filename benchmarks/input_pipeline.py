@@ -19,8 +19,8 @@ import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
 from benchmarks import record, table
-from famus_tf import allocator
 from famus_tf.data import image_files, pipeline, resized_copy
+from famus_tf.devices import allocator
 from famus_tf.errors import InputError
 
 _BATCH = 128

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from benchmarks import modes
 from benchmarks import settings as settings_module
-from famus_tf import distribution
+from famus_tf.devices import distribution
 from famus_tf.errors import InputError
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -22,10 +22,13 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
-from famus_tf import distribution, experiment_parts, stage_times, training
 from famus_tf.config import command_line
+from famus_tf.devices import distribution
 from famus_tf.errors import InputError
+from famus_tf.experiment import experiment_parts
 from famus_tf.meta import layers
+from famus_tf.profiling import stage_times
+from famus_tf.training import loop as training
 
 _SELECTIONS = {
     "all layers": famus_tf.AllLayers,

@@ -16,7 +16,9 @@ import tensorflow as tf
 
 import famus_tf
 from benchmarks import cost_model, pools, settled
-from famus_tf import distribution, errors, networks, training
+from famus_tf import errors, networks
+from famus_tf.devices import distribution
+from famus_tf.training import loop as training
 
 
 class PinnedSampler(famus_tf.GradientSampler):

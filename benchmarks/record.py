@@ -2,7 +2,8 @@
 
 import pathlib
 
-from famus_tf import provenance, summaries
+from famus_tf.reports import summaries
+from famus_tf.runs import provenance
 
 
 class Record:

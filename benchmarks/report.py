@@ -3,7 +3,7 @@
 import matplotlib.figure
 import numpy as np
 
-from famus_tf import stage_times
+from famus_tf.profiling import stage_times
 
 _COLUMNS = (
     "mode",

@@ -11,7 +11,8 @@ import sys
 
 from benchmarks import command, modes, report, settings
 from benchmarks.record import Record
-from famus_tf import distribution, stage_times
+from famus_tf.devices import distribution
+from famus_tf.profiling import stage_times
 
 _MODES = ("mw_net_exact", modes.depth_name(-2), modes.depth_name(-1), "one_loop_exact", "one_loop_last_block")
 

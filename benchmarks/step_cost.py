@@ -15,7 +15,7 @@ import sys
 from benchmarks import command, cost_model, memory, modes, op_profile, report, targets, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
-from famus_tf import distribution
+from famus_tf.devices import distribution
 
 _PROFILED_STEPS = 4
 

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, experiment_parts, experiment_run
 from famus_tf.config import command_line
+from famus_tf.devices import distribution
+from famus_tf.experiment import experiment_parts, experiment_run
 
 
 class Snapshots(keras.callbacks.Callback):

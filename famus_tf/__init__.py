@@ -3,7 +3,7 @@
 import importlib
 
 _PUBLIC = {
-    "FaMUS": "famus_tf.famus",
+    "FaMUS": "famus_tf.methods.famus",
     "MWNet": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
     "MLC": "famus_tf.meta.learners",

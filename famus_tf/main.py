@@ -12,10 +12,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import allocator, interruption, plain_text
+from famus_tf import plain_text
 from famus_tf.config import command_line
 from famus_tf.config.config import Config
+from famus_tf.devices import allocator
 from famus_tf.errors import InputError
+from famus_tf.training import interruption
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
 
@@ -45,7 +47,7 @@ def _run(config: Config) -> None:
     allocator.keep_freed_memory()
     # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
     with _quiet_without_gpu():
-        from famus_tf import experiment
+        from famus_tf.experiment import modes as experiment
 
         experiment.find_gpus()
     experiment.run(config)

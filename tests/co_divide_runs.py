@@ -8,8 +8,11 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import co_divide, experiment, experiment_run, progress
 from famus_tf.config import config
+from famus_tf.experiment import experiment_run
+from famus_tf.experiment import modes as experiment
+from famus_tf.methods import co_divide
+from famus_tf.training import progress
 
 N = 160
 WARM_UP = 3

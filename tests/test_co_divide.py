@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import co_divide, errors, mixture, semi_supervised, training
+from famus_tf import errors
 from famus_tf.config.co_divide import CoDivideConfig
+from famus_tf.methods import co_divide, mixture, semi_supervised
+from famus_tf.training import loop as training
 
 N = 60
 RIGHT = [np.arange(N) % 3 > 0, np.arange(N) % 4 > 0]  # what network 1 and network 2 will find: 40 and 45 of 60

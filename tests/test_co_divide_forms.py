@@ -5,11 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from famus_tf import co_divide, experiment, experiment_parts, export, stage_times
 from famus_tf.config import config
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import modes as experiment
+from famus_tf.methods import co_divide
+from famus_tf.profiling import stage_times
 from tests import co_divide_runs, small_networks
 
-N, EPOCHS, SAVE = co_divide_runs.N, {"meta_from_epoch": 1, "epochs": 2}, export.export
+N, EPOCHS, SAVE = co_divide_runs.N, {"meta_from_epoch": 1, "epochs": 2}, saved_model.export
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import distribution, errors, experiment, experiment_parts, experiment_run, mixture
+from famus_tf import errors
 from famus_tf.config import config
+from famus_tf.devices import distribution
+from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.experiment import modes as experiment
+from famus_tf.methods import mixture
 from tests import co_divide_runs, small_networks
 
 

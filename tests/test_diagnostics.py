@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import diagnostics, errors, experiment, progress, stage_times
+from famus_tf import errors
 from famus_tf.config import config
+from famus_tf.experiment import modes as experiment
+from famus_tf.profiling import stage_times
+from famus_tf.reports import diagnostics
+from famus_tf.training import progress
 
 FLAGS = {
     "dataset": "digits",

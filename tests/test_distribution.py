@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import distribution, errors
+from famus_tf import errors
+from famus_tf.devices import distribution
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TWO = {"worker": ["a:2222", "b:2222"]}

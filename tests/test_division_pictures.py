@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from famus_tf import division_pictures, mixture
+from famus_tf.methods import mixture
+from famus_tf.reports import division_pictures
 
 
 def _losses():

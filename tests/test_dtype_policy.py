@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import dtype_policy, experiment, networks
+from famus_tf import networks
 from famus_tf.config import config
+from famus_tf.experiment import modes as experiment
+from famus_tf.profiling import dtype_policy
 
 
 def one_step(policy, selector):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from famus_tf import epoch_statistics, progress
+from famus_tf.training import epoch_statistics, progress
 
 
 def make_records(steps, seed=0, num_layers=5, size=40):

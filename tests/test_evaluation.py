@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import distribution, evaluation
+from famus_tf.devices import distribution
+from famus_tf.evaluation import accuracy as evaluation
 
 
 def _examples():

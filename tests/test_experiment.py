@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import errors, experiment, experiment_parts, experiment_run, famus, main, progress
+from famus_tf import errors, main
 from famus_tf.config import config
+from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.experiment import modes as experiment
+from famus_tf.methods import famus
+from famus_tf.training import progress
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

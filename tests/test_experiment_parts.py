@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import errors, experiment_parts, learning_rates, losses
+from famus_tf import errors, losses
 from famus_tf.config import config
+from famus_tf.experiment import experiment_parts
+from famus_tf.training import learning_rates
 
 _SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_size": 50, "epochs": 10}
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import errors, experiment_parts
+from famus_tf import errors
 from famus_tf.config import config
+from famus_tf.experiment import experiment_parts
 
 _FLAGS = {"dataset": "digits", "noise": "symmetric", "noise_rate": 0.5, "train_limit": 60, "meta_per_class": 1}
 _FLAGS |= {"batch_size": 6, "meta_batch_size": 4, "eval_batch_size": 7, "epochs": 2, "seed": 4}

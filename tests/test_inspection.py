@@ -7,9 +7,11 @@ import matplotlib.axes
 import numpy as np
 import pytest
 
-from famus_tf import errors, experiment_parts, inspection, main
+from famus_tf import errors, main
 from famus_tf.config import config
 from famus_tf.data import bundle
+from famus_tf.experiment import experiment_parts
+from famus_tf.reports import inspection
 
 
 def _bundle(**changes):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from famus_tf import interruption
-from famus_tf.interruption import Interrupted
+from famus_tf.training import interruption
+from famus_tf.training.interruption import Interrupted
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import errors, experiment_parts, training
+from famus_tf import errors
 from famus_tf.config import config
+from famus_tf.experiment import experiment_parts
 from famus_tf.meta import gumbel
+from famus_tf.training import loop as training
 from tests import small_networks
 
 

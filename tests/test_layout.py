@@ -14,13 +14,13 @@ FORBIDDEN = {
     "benchmarks.table": ("errors", "config", "experiment", "famus", "training"),
     "famus_tf.meta": ("config", "data", "experiment", "main", "famus", "training"),
     "famus_tf.networks": ("config", "data", "experiment", "main", "famus", "training"),
-    "famus_tf.famus": ("config", "data", "experiment", "main", "training"),
-    "famus_tf.trainer": ("config", "data", "experiment", "main", "famus", "training"),
+    "famus_tf.methods.famus": ("config", "data", "experiment", "main", "training"),
+    "famus_tf.methods.trainer": ("config", "data", "experiment", "main", "famus", "training"),
     "famus_tf.data": ("networks", "famus", "config", "experiment", "main", "meta", "training"),
-    "famus_tf.training": ("config", "data", "experiment", "main", "networks"),
-    "famus_tf.distribution": ("config", "data", "experiment", "famus", "main", "networks", "training"),
+    "famus_tf.training.loop": ("config", "data", "experiment", "main", "networks"),
+    "famus_tf.devices.distribution": ("config", "data", "experiment", "famus", "main", "networks", "training"),
     "famus_tf.config": ("data", "experiment", "famus", "main", "meta", "networks", "training"),
-    "famus_tf.feed": ("config", "experiment", "famus", "main", "meta", "networks", "training"),
+    "famus_tf.data.feed": ("config", "experiment", "famus", "main", "meta", "networks", "training"),
     "famus_tf.config.command_line": ("data", "experiment", "famus", "main", "meta", "networks", "training"),
 }
 

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from famus_tf import experiment_parts, learning_rates
 from famus_tf.config import config
+from famus_tf.experiment import experiment_parts
+from famus_tf.training import learning_rates
 
 
 @pytest.mark.parametrize(

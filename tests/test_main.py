@@ -23,12 +23,12 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture
 def experiment(monkeypatch):
     """Stands in for the real one, which would load TensorFlow; `run` records its configuration."""
-    fake = types.ModuleType("famus_tf.experiment")
+    fake = types.ModuleType("famus_tf.experiment.modes")
     fake.configs = []
     fake.run = fake.configs.append
     fake.find_gpus = list
     monkeypatch.setitem(vars(famus_tf), "experiment", fake)
-    monkeypatch.setitem(sys.modules, "famus_tf.experiment", fake)
+    monkeypatch.setitem(sys.modules, "famus_tf.experiment.modes", fake)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     return fake
 

@@ -9,7 +9,8 @@ import pytest
 from sklearn import exceptions, metrics
 from sklearn import mixture as sklearn_mixture
 
-from famus_tf import errors, mixture
+from famus_tf import errors
+from famus_tf.methods import mixture
 
 
 def _gaussian(x, mean, variance):

@@ -9,8 +9,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from famus_tf import experiment_parts, main
+from famus_tf import main
 from famus_tf.config import command_line
+from famus_tf.experiment import experiment_parts
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

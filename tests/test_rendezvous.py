@@ -8,7 +8,8 @@ import time
 import pytest
 
 from benchmarks import free_ports
-from famus_tf import errors, rendezvous
+from famus_tf import errors
+from famus_tf.devices import rendezvous
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from famus_tf import errors, run_directory
+from famus_tf import errors
 from famus_tf.config import config
+from famus_tf.runs import directory as run_directory
 
 HOLD = """
 import pathlib, sys, time

@@ -7,7 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from famus_tf import errors, main, selection
+from famus_tf import errors, main
+from famus_tf.training import best_epoch as selection
 from tests import small_networks
 
 

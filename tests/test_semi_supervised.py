@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from famus_tf import errors, semi_supervised
+from famus_tf import errors
+from famus_tf.methods import semi_supervised
 
 _RNG = np.random.default_rng(0)
 _CLASSES = 5

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import stage_times
+from famus_tf.profiling import stage_times
 from tests import small_networks
 
 ALPHA = 0.1

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf import progress, training
+from famus_tf.training import loop as training
+from famus_tf.training import progress
 from tests import small_networks
 
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from famus_tf.meta import replicas
+from famus_tf.devices import replicas
 
 
 def over_their_mean(weight):

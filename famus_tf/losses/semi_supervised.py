@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.devices import replicas
 from famus_tf.losses import base
-from famus_tf.meta import layers, objectives, replicas
+from famus_tf.meta import layers, objectives
 
 # Mean probabilities below it count as it: the logarithm stays finite, and 1 / it is still a float32.
 _TINY = 1e-30

@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import layers, objectives, replicas
+from famus_tf.devices import replicas
+from famus_tf.meta import layers, objectives
 
 
 class MetaLearner(keras.layers.Layer):

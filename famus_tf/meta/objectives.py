@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import layers, replicas
+from famus_tf.devices import replicas
+from famus_tf.meta import layers
 
 
 def cross_entropy(labels, logits):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from famus_tf.meta import replicas
+from famus_tf.devices import replicas
 
 
 def add_penalties(gradients, variables, weight_decay):

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import modes, settled
 from benchmarks.settings import Settings
-from famus_tf import distribution, errors
+from famus_tf import errors
+from famus_tf.devices import distribution
 
 
 def make_steps(settings):

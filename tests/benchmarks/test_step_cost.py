@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import memory, modes, stages, step_cost
 from benchmarks.settings import Settings
-from famus_tf import distribution
+from famus_tf.devices import distribution
 
 TINY = ["--network=small_preact", "--image_size=8", "--channels=1", "--classes=3", "--batch_size=8"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import errors, feed
-from famus_tf.data import bad_images, bundle, image_files, sampling
+from famus_tf import errors
+from famus_tf.data import bad_images, bundle, feed, image_files, sampling
 
 _COUNT, _TESTED = 240, 30
 

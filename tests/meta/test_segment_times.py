@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.meta import layers, segment_times, segments
+from famus_tf.meta import layers, segments
+from famus_tf.profiling import segment_times
 from tests import small_networks
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import export, networks
+from famus_tf import networks
+from famus_tf.evaluation import saved_model
 from tests import small_networks
 
 
@@ -60,7 +61,7 @@ def test_weights_are_saved_and_loaded_each_to_its_own(pair, tmp_path):
 
 
 def test_it_is_exported_with_both_networks(pair, tmp_path):
-    export.export(networks.Averaged(pair), tmp_path / "export", (6, 6, 2), ["a", "b", "c"])
+    saved_model.export(networks.Averaged(pair), tmp_path / "export", (6, 6, 2), ["a", "b", "c"])
     images = _images()
     found = tf.saved_model.load(str(tmp_path / "export")).signatures["serving_default"](images=tf.constant(images))
     expected = sum(network(images, training=False).numpy() for network in pair) / 2

@@ -7,9 +7,10 @@ import keras
 import matplotlib.figure
 import numpy as np
 
-from famus_tf import errors, plain_text, summaries
+from famus_tf import errors, plain_text
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files
+from famus_tf.reports import summaries
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
 _CLASSES_SHOWN = 40

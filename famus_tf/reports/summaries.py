@@ -7,7 +7,9 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import event_file, selection, whole_files
+from famus_tf.reports import event_file
+from famus_tf.runs import whole_files
+from famus_tf.training import best_epoch as selection
 
 
 def split_example_weights(weights, given_labels, true_labels):

@@ -26,7 +26,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import mixture, semi_supervised, training
+from famus_tf.methods import mixture, semi_supervised
+from famus_tf.training import loop as training
 
 
 class Sizes(NamedTuple):

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, errors
+from famus_tf import errors
+from famus_tf.devices import distribution
 from famus_tf.meta import objectives
 
 # Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,

@@ -4,7 +4,8 @@ import signal
 
 import tensorflow as tf
 
-from famus_tf import distribution, interruption
+from famus_tf.devices import distribution
+from famus_tf.training import interruption
 
 # Workers ask each other after every so many steps, which takes a collective operation of two numbers.
 _ASKED_EVERY = 5

@@ -7,8 +7,10 @@ import json
 import os
 import platform
 
-from famus_tf import errors, provenance, summaries, whole_files
+from famus_tf import errors
 from famus_tf.config import text as flag_text
+from famus_tf.reports import summaries
+from famus_tf.runs import provenance, whole_files
 
 _LOCK = "lock"
 # What systems say whose file systems have no locks.

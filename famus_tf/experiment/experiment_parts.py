@@ -11,11 +11,15 @@ import sys
 import keras
 import numpy as np
 
-from famus_tf import distribution, dtype_policy, errors, famus, feed, learning_rates, losses, networks
-from famus_tf.data import bad_images, in_memory, resized_copy, sampling, sources
+from famus_tf import errors, losses, networks
+from famus_tf.data import bad_images, feed, in_memory, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
+from famus_tf.devices import distribution
 from famus_tf.losses import semi_supervised
 from famus_tf.meta import learners, objectives, selectors
+from famus_tf.methods import famus
+from famus_tf.profiling import dtype_policy
+from famus_tf.training import learning_rates
 
 _WORTH_A_BAR = 5000
 

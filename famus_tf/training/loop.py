@@ -10,7 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, errors, interruption, selection, stopping
+from famus_tf import errors
+from famus_tf.devices import distribution
+from famus_tf.training import best_epoch as selection
+from famus_tf.training import interruption, stopping
 
 # Records of a step with an entry for each example, and those of which each replica has its share.
 _ROWS = ("index", "example_weight")

@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import event_file, summaries
+from famus_tf.reports import event_file, summaries
 
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
 

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import layers, objectives, penalties, replicas, segments, selectors
+from famus_tf.devices import replicas
+from famus_tf.meta import layers, objectives, penalties, segments, selectors
 
 # More of the cost than this in one segment, and next to nothing can be saved.
 _WHOLE = 0.9

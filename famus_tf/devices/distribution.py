@@ -17,8 +17,8 @@ import zlib
 
 import tensorflow as tf
 
-from famus_tf import errors, rendezvous
-from famus_tf.meta import replicas
+from famus_tf import errors
+from famus_tf.devices import rendezvous, replicas
 
 _FORM = 'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 # What `srun` sets for each task, and TensorFlow's resolver reads.

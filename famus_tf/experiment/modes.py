@@ -5,22 +5,16 @@ import pathlib
 
 import tensorflow as tf
 
-from famus_tf import (
-    diagnostics,
-    distribution,
-    division_board,
-    errors,
-    evaluation,
-    experiment_parts,
-    experiment_run,
-    export,
-    inspection,
-    interruption,
-    run_directory,
-    selection,
-    summaries,
-)
+from famus_tf import errors
 from famus_tf.data import bad_images, resized_copy
+from famus_tf.devices import distribution
+from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.reports import diagnostics, division_board, inspection, summaries
+from famus_tf.runs import directory as run_directory
+from famus_tf.training import best_epoch as selection
+from famus_tf.training import interruption
 
 
 def run(config):
@@ -79,7 +73,7 @@ def _train(config, strategy, workdir):
     parts.best_weights.restore(parts.history)
     network, said = experiment_run.network_to_export(config, parts)
     with distribution.place_to_write(strategy, workdir / "export") as place:
-        export.export(network, place, bundle.image_shape, bundle.class_names)
+        saved_model.export(network, place, bundle.image_shape, bundle.class_names)
     distribution.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, bundle, parts, workdir)
@@ -146,7 +140,7 @@ def _export(config, workdir):
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     parts.best_weights.restore(parts.history)
     network, said = experiment_run.network_to_export(config, parts)
-    export.export(network, workdir / "export", bundle.image_shape, bundle.class_names)
+    saved_model.export(network, workdir / "export", bundle.image_shape, bundle.class_names)
     best = selection.best_epoch(parts.history)
     step = parts.step if best is None else best["step"]
     print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{said}", end="")

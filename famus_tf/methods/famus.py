@@ -24,8 +24,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from famus_tf import trainer
-from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, replicas, selectors
+from famus_tf.devices import replicas
+from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, selectors
+from famus_tf.methods import trainer
 
 
 class FaMUS(trainer.Trainer):

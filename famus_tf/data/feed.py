@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import distribution, errors
+from famus_tf import errors
 from famus_tf.data import image_files, pipeline, sampling
+from famus_tf.devices import distribution
 
 
 class Feed:

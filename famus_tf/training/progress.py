@@ -7,7 +7,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import checkpoint_files, distribution, epoch_statistics, errors, whole_files
+from famus_tf import errors
+from famus_tf.devices import distribution
+from famus_tf.runs import checkpoint_files, whole_files
+from famus_tf.training import epoch_statistics
 
 _KEPT_DURATIONS = 2000
 

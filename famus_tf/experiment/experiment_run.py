@@ -7,26 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import (
-    co_divide,
-    diagnostics,
-    distribution,
-    division_board,
-    errors,
-    evaluation,
-    experiment_parts,
-    famus,
-    feed,
-    networks,
-    progress,
-    selection,
-    stage_times,
-    stopping,
-    summaries,
-    training,
-)
+from famus_tf import errors, networks
 from famus_tf.data import bundle as bundles
-from famus_tf.meta import segment_times
+from famus_tf.data import feed
+from famus_tf.devices import distribution
+from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.experiment import experiment_parts
+from famus_tf.methods import co_divide, famus
+from famus_tf.profiling import segment_times, stage_times
+from famus_tf.reports import diagnostics, division_board, summaries
+from famus_tf.training import best_epoch as selection
+from famus_tf.training import loop as training
+from famus_tf.training import progress, stopping
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.devices import replicas
 from famus_tf.losses import semi_supervised
-from famus_tf.meta import layers, replicas
+from famus_tf.meta import layers
 
 
 class Labelled(NamedTuple):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import diagnostics, division_pictures, event_file, summaries
+from famus_tf.reports import diagnostics, division_pictures, event_file, summaries
 
 
 class DivisionBoard(keras.callbacks.Callback):
