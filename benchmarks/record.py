@@ -2,7 +2,7 @@
 
 import pathlib
 
-from famus_tf.reports import summaries
+from famus_tf.files import whole_files
 from famus_tf.runs import provenance
 
 
@@ -27,4 +27,4 @@ class Record:
     def write(self, path, **content):
         """Writes the record with `content`, anything that JSON can hold, to the file `path`."""
         self._content["load_average"]["end"] = provenance.load_average()
-        summaries.write_json(path, self._content | content)
+        whole_files.write_json(path, self._content | content)

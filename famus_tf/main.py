@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf import plain_text
 from famus_tf.config import command_line
 from famus_tf.config.config import Config
 from famus_tf.devices import allocator
 from famus_tf.errors import InputError
+from famus_tf.files import plain_text
 from famus_tf.training import interruption
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import tensorflow as tf
 
+from famus_tf.losses import softmax
 from famus_tf.meta import layers, learners, objectives
 from famus_tf.meta import meta_gradient as engine
 from famus_tf.meta import segments as segmentation
@@ -68,7 +69,7 @@ def engine_gradient(case, learner, gates, lambda_g=0.0):
     g = forward.backward(dz)
     w_hat = [w - ALPHA * gradient for w, gradient in zip(engine.weights_at(case.segments), g, strict=True)]
     meta = engine.RecordedForward(case.segments, case.meta_images, w_hat.__getitem__)
-    _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(objectives.cross_entropy(case.meta_labels, z)), meta.logits)
+    _, dz = engine.logit_gradient(lambda z: tf.reduce_mean(softmax.cross_entropy(case.meta_labels, z)), meta.logits)
     u = meta.backward(dz)
     gates, alpha = tf.constant(gates, tf.float64), tf.constant(ALPHA, tf.float64)
     directions = objectives.directions(case.layers, gates, u, layers.avg_pool(case.layers[-1], g), alpha, lambda_g)

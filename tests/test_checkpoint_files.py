@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.runs import checkpoint_files
-from famus_tf.runs.checkpoint_files import Checkpoint
+from famus_tf.training import checkpoint_files
+from famus_tf.training.checkpoint_files import Checkpoint
 
 STEPS = (200, 400, 600)
 INDEX, DATA = "ckpt-600.index", "ckpt-600.data-00000-of-00001"

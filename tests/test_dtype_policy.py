@@ -12,6 +12,7 @@ from famus_tf import networks
 from famus_tf.config import config
 from famus_tf.experiment import modes as experiment
 from famus_tf.profiling import dtype_policy
+from famus_tf.runs import directory as run_directory
 
 
 def one_step(policy, selector):
@@ -58,14 +59,14 @@ def test_everything_but_the_layers_arithmetic_is_float32():
 
 def test_of_run(tmp_path):
     path = tmp_path / "flags.cfg"
-    assert dtype_policy.of_run(path) is None
+    assert run_directory.dtype_policy_of(path) is None
     for text, expected in (
         ("--seed=1\n--dtype_policy=mixed_bfloat16\n", "mixed_bfloat16"),
         ("# a comment\n--seed=1\n", "float32"),
         ("--dtype_policy=auto\n", None),
     ):
         path.write_text(text)
-        assert dtype_policy.of_run(path) == expected
+        assert run_directory.dtype_policy_of(path) == expected
 
 
 @pytest.mark.parametrize("faster", ["float32", "mixed_bfloat16"])

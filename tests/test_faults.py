@@ -22,8 +22,8 @@ from famus_tf import main
 from famus_tf.data import feed
 from famus_tf.experiment import experiment_run
 from famus_tf.experiment import modes as experiment
-from famus_tf.runs import checkpoint_files
 from famus_tf.runs import directory as run_directory
+from famus_tf.training import checkpoint_files
 from tests import co_divide_runs, small_networks
 from tests.faults import ends
 

@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from famus_tf import main, plain_text
+from famus_tf import main
+from famus_tf.files import plain_text
 from tests import small_networks
 from tests.faults import image_samples
 

@@ -9,20 +9,26 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("famus_tf", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
-# A module whose path starts with the key never imports one that starts with a name on the right.
-FORBIDDEN = {
-    "benchmarks.table": ("errors", "config", "experiment", "famus", "training"),
-    "famus_tf.meta": ("config", "data", "experiment", "main", "famus", "training"),
-    "famus_tf.networks": ("config", "data", "experiment", "main", "famus", "training"),
-    "famus_tf.methods.famus": ("config", "data", "experiment", "main", "training"),
-    "famus_tf.methods.trainer": ("config", "data", "experiment", "main", "famus", "training"),
-    "famus_tf.data": ("networks", "famus", "config", "experiment", "main", "meta", "training"),
-    "famus_tf.training.loop": ("config", "data", "experiment", "main", "networks"),
-    "famus_tf.devices.distribution": ("config", "data", "experiment", "famus", "main", "networks", "training"),
-    "famus_tf.config": ("data", "experiment", "famus", "main", "meta", "networks", "training"),
-    "famus_tf.data.feed": ("config", "experiment", "famus", "main", "meta", "networks", "training"),
-    "famus_tf.config.command_line": ("data", "experiment", "famus", "main", "meta", "networks", "training"),
+# A room of famus_tf -> the rooms that it may import, besides itself and `EVERYBODY`; experiment imports all.
+ROOMS = {
+    "config": (),
+    "networks": (),
+    "devices": (),
+    "files": (),
+    "losses": ("devices",),
+    "training": ("devices",),
+    "data": ("devices",),
+    "meta": ("losses", "devices"),
+    "evaluation": ("losses", "devices"),
+    "runs": ("config",),
+    "profiling": ("meta", "losses", "devices"),
+    "methods": ("meta", "losses", "training", "devices"),
+    "reports": ("runs", "training", "evaluation", "data"),
+    "experiment": None,
 }
+# Files that are written whole, names that are printed safely, and the one kind of error.
+EVERYBODY = ("errors", "files")
+OF_MAIN = ("config", "experiment", "devices", "training")
 
 
 def module_name(path):
@@ -47,14 +53,27 @@ def imported(path):
     return names
 
 
+def room_of(name):
+    """famus_tf.meta.layers -> meta, famus_tf.errors -> errors."""
+    return name.split(".")[1] if name.startswith("famus_tf.") else None
+
+
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_direction_of_imports(path):
-    name = module_name(path)
-    for prefix, others in FORBIDDEN.items():
-        if name == prefix or name.startswith(f"{prefix}."):
-            for found in imported(path):
-                for other in others:
-                    assert not (f"{found}.").startswith(f"famus_tf.{other}."), f"{name} imports {found}"
+def test_who_imports_whom(path):
+    room = room_of(module_name(path))
+    if room is None or ROOMS.get(room, ()) is None:
+        return
+    allowed = OF_MAIN if room == "main" else ROOMS.get(room, ())
+    for found in imported(path):
+        if found.startswith("famus_tf."):
+            assert room_of(found) in (room, *EVERYBODY, *allowed), f"{module_name(path)} imports {found}"
+
+
+def test_what_lies_at_the_top():
+    top = ROOT / "famus_tf"
+    assert {path.name for path in top.glob("*.py")} == {"__init__.py", "main.py", "errors.py"}
+    folders = {path.name for path in top.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == ROOMS.keys() and len(folders) <= 15
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

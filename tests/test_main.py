@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-import famus_tf
+import famus_tf.experiment
 from famus_tf import main
 from famus_tf.errors import InputError
 
@@ -27,7 +27,7 @@ def experiment(monkeypatch):
     fake.configs = []
     fake.run = fake.configs.append
     fake.find_gpus = list
-    monkeypatch.setitem(vars(famus_tf), "experiment", fake)
+    monkeypatch.setattr(famus_tf.experiment, "modes", fake, raising=False)
     monkeypatch.setitem(sys.modules, "famus_tf.experiment.modes", fake)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     return fake

@@ -5,7 +5,7 @@ import math
 from collections.abc import Container, Sequence
 from typing import Any
 
-from famus_tf import plain_text
+from famus_tf.files import plain_text
 
 Numbers = tuple[float, ...]
 NumberOrAuto = float | None  # None, "auto" in a text, where the value follows from other flags

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors, plain_text
+from famus_tf import errors
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files, listing
-from famus_tf.runs import whole_files
+from famus_tf.files import plain_text, whole_files
 
 # What reading and decoding can end with.
 _ERRORS = (

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from famus_tf import errors, plain_text
+from famus_tf import errors
 from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, noise_file, streams
 from famus_tf.data import noise as noise_lib
+from famus_tf.files import plain_text
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig

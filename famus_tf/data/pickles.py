@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from famus_tf import errors, plain_text
+from famus_tf import errors
+from famus_tf.files import plain_text
 
 # Each makes an object of some 60 bytes; the largest pickle of CIFAR-100 has about 300,000.
 _MOST_INSTRUCTIONS = 2**22

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import distribution
-from famus_tf.meta import objectives
+from famus_tf.losses import softmax
 
 # Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,
 # "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019).
@@ -55,7 +55,7 @@ def make_scanner(strategy, predict):
     def scan(images, labels, weight):
         def rows(images, labels, weight):
             logits = tf.cast(predict(images), tf.float32)
-            losses = tf.where(weight > 0, objectives.cross_entropy(labels, logits), np.nan)
+            losses = tf.where(weight > 0, softmax.cross_entropy(labels, logits), np.nan)
             right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
             found = {"losses": losses, "right": tf.cast(right, tf.float32)}
             return distribution.complete_records(strategy, found, rows=("losses", "right"), shares=())
@@ -99,7 +99,7 @@ def _count_one(logits, labels, weight):
     logits = tf.cast(logits, tf.float32)
     top5 = tf.math.in_top_k(labels, logits, k=min(5, logits.shape[-1]))
     right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
-    losses = objectives.cross_entropy(labels, logits)
+    losses = softmax.cross_entropy(labels, logits)
     rows = tf.stack([tf.cast(right, tf.float32), tf.cast(top5, tf.float32), losses, tf.ones_like(losses)])
     one_hot = tf.one_hot(labels, logits.shape[-1])  # [n, c]
     # A product of zero and an infinite loss of what does not count would not be zero.

@@ -7,7 +7,7 @@ import shutil
 import keras
 import tensorflow as tf
 
-from famus_tf.runs import whole_files
+from famus_tf.files import whole_files
 
 
 def export(network, path, image_shape, class_names):

@@ -15,10 +15,11 @@ from famus_tf import errors, losses, networks
 from famus_tf.data import bad_images, feed, in_memory, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
 from famus_tf.devices import distribution
-from famus_tf.losses import semi_supervised
-from famus_tf.meta import learners, objectives, selectors
+from famus_tf.losses import semi_supervised, softmax
+from famus_tf.meta import learners, selectors
 from famus_tf.methods import famus
 from famus_tf.profiling import dtype_policy
+from famus_tf.runs import directory as run_directory
 from famus_tf.training import learning_rates
 
 _WORTH_A_BAR = 5000
@@ -116,7 +117,7 @@ def with_dtype_policy(config, bundle=None):
     run = config.run
     if run.dtype_policy != "auto":
         return config
-    policy = dtype_policy.of_run(pathlib.Path(run.workdir, "flags.cfg"))
+    policy = run_directory.dtype_policy_of(pathlib.Path(run.workdir, "flags.cfg"))
     if policy is None and bundle is not None and run.network in networks.BUILDERS:
         build = functools.partial(_make_network, config, bundle)
         # Drawn, not read: a file may be broken, and the time is the same.
@@ -165,7 +166,7 @@ def make_loss(config, bundle):
 def make_validation_loss(config):
     """L_c; of Algorithm 2 with the penalty on the mean prediction."""
     penalty = config.co_divide.prior_penalty
-    return semi_supervised.validation_loss(penalty) if config.co_divide.mixes else objectives.mean_cross_entropy
+    return semi_supervised.validation_loss(penalty) if config.co_divide.mixes else softmax.mean_cross_entropy
 
 
 def make_selector(method, seed):

@@ -11,6 +11,7 @@ from famus_tf.devices import distribution
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.files import whole_files
 from famus_tf.reports import diagnostics, division_board, inspection, summaries
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import best_epoch as selection
@@ -94,7 +95,7 @@ def _write_results(config, bundle, parts, workdir):
         diagnostics.draw_selection(workdir / name, progress.history, diagnostics.layer_names(trainer))
     if parts.divisions is not None:
         division_board.draw(workdir, parts.divisions, bundle.is_clean, parts.history)
-    summaries.write_json(workdir / "results.json", summary)
+    whole_files.write_json(workdir / "results.json", summary)
     print(summaries.describe(summary, workdir))
 
 

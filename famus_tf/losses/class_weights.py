@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.losses import base
-from famus_tf.meta import layers, objectives
+from famus_tf.losses import base, softmax
 
 
 def effective_number_weights(counts, beta):
@@ -57,7 +56,7 @@ class ClassWeighted(base.Loss):
 
     def __call__(self, labels, logits, step=None):
         """The loss of each example, [n]; without a step the weights hold."""
-        y = objectives.as_distributions(labels, layers.at_least_float32(logits))
+        y = softmax.as_distributions(labels, softmax.at_least_float32(logits))
         weight = tf.linalg.matvec(y, tf.constant(self.weights, y.dtype))
         if step is not None and self.first_step > 0:
             weight = tf.where(tf.cast(step, tf.int64) >= self.first_step, weight, tf.ones_like(weight))

@@ -2,18 +2,17 @@
 
 import keras
 
-from famus_tf.losses import base
-from famus_tf.meta import objectives
+from famus_tf.losses import base, softmax
 
 
 @keras.saving.register_keras_serializable("famus_tf")
 class CrossEntropy(base.Loss):
-    """-log softmax(logits)_y: `meta.objectives.cross_entropy`, for `ClassWeighted` to weight by class."""
+    """-log softmax(logits)_y: `meta.softmax.cross_entropy`, for `ClassWeighted` to weight by class."""
 
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
-        return objectives.cross_entropy(labels, logits)
+        return softmax.cross_entropy(labels, logits)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation: none."""

@@ -4,8 +4,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.losses import base
-from famus_tf.meta import layers, objectives
+from famus_tf.losses import base, softmax
 
 # Below it a power of less than 1 has no gradient that numbers can hold.
 _TINY = 1e-7
@@ -34,17 +33,17 @@ class Focal(base.Loss):
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
-        return self._of(labels, tf.nn.log_softmax(layers.at_least_float32(logits)))
+        return self._of(labels, tf.nn.log_softmax(softmax.at_least_float32(logits)))
 
     def class_weighted(self, labels, logits, weight, step=None):
         """The loss of each example, [n], the weight inside of the probability; see the class."""
         del step
-        log_p = tf.nn.log_softmax(layers.at_least_float32(logits))
+        log_p = tf.nn.log_softmax(softmax.at_least_float32(logits))
         return self._of(labels, weight[:, tf.newaxis] * log_p)
 
     def _of(self, labels, log_p):
         modulator = tf.pow(tf.maximum(-tf.math.expm1(log_p), _TINY), tf.cast(self.gamma, log_p.dtype))
-        return tf.reduce_sum(objectives.as_distributions(labels, log_p) * modulator * -log_p, axis=-1)
+        return tf.reduce_sum(softmax.as_distributions(labels, log_p) * modulator * -log_p, axis=-1)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -63,8 +62,8 @@ class SigmoidFocal(Focal):
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
-        logits = layers.at_least_float32(logits)
-        y = objectives.as_distributions(labels, logits)
+        logits = softmax.at_least_float32(logits)
+        y = softmax.as_distributions(labels, logits)
         gamma = tf.cast(self.gamma, logits.dtype)
 
         def parts(z):  # of "yes" at z

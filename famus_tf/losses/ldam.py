@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.losses import base
-from famus_tf.meta import layers, objectives
+from famus_tf.losses import base, softmax
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -38,9 +37,9 @@ class LDAM(base.Loss):
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
-        logits = layers.at_least_float32(logits)
-        lower = objectives.as_distributions(labels, logits) * tf.constant(self.scale * self.margins, logits.dtype)
-        return objectives.cross_entropy(labels, logits - lower)
+        logits = softmax.at_least_float32(logits)
+        lower = softmax.as_distributions(labels, logits) * tf.constant(self.scale * self.margins, logits.dtype)
+        return softmax.cross_entropy(labels, logits - lower)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""

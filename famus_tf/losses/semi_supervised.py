@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import base
-from famus_tf.meta import layers, objectives
+from famus_tf.losses import base, softmax
 
 # Mean probabilities below it count as it: the logarithm stays finite, and 1 / it is still a float32.
 _TINY = 1e-30
@@ -57,14 +56,14 @@ class SemiSupervised(base.Loss):
     def __call__(self, labels, logits, step=None):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels `MixedLabels`, [n] or [n, c]."""
         del step
-        logits = layers.at_least_float32(logits)
+        logits = softmax.at_least_float32(logits)
         if not isinstance(labels, MixedLabels):
-            losses = objectives.cross_entropy(labels, logits)
+            losses = softmax.cross_entropy(labels, logits)
             if self.confidence_penalty:
                 negative_entropy = tf.reduce_sum(tf.nn.softmax(logits) * tf.nn.log_softmax(logits), axis=-1)
                 losses += self.confidence_penalty * negative_entropy
             return losses
-        supervised = objectives.cross_entropy(labels.targets, logits)
+        supervised = softmax.cross_entropy(labels.targets, logits)
         difference = tf.nn.softmax(logits) - tf.cast(labels.targets, logits.dtype)
         unsupervised = tf.reduce_mean(tf.square(difference), axis=-1)
         weight = tf.cast(labels.unlabelled_weight, logits.dtype)
@@ -82,7 +81,7 @@ class SemiSupervised(base.Loss):
           step: number of steps done.
         """
         if isinstance(labels, MixedLabels):
-            return objectives.cross_entropy(labels.targets, logits)
+            return softmax.cross_entropy(labels.targets, logits)
         return self(labels, logits, step)
 
     def penalty(self, labels, logits):
@@ -92,7 +91,7 @@ class SemiSupervised(base.Loss):
         """
         if isinstance(labels, MixedLabels) and self.prior_penalty:
             return self.prior_penalty * class_prior_penalty(logits)
-        return tf.zeros([], layers.at_least_float32(logits).dtype)
+        return tf.zeros([], softmax.at_least_float32(logits).dtype)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -111,7 +110,7 @@ def class_prior_penalty(logits):
     Returns:
       Scalar, this replica's share: the replicas' shares sum to the penalty of the global batch.
     """
-    logits = layers.at_least_float32(logits)
+    logits = softmax.at_least_float32(logits)
     count, classes = replicas.count(), logits.shape[1]
     mean = replicas.all_reduce_sum(tf.reduce_mean(tf.nn.softmax(logits), axis=0) / count)
     # log(1/c / pbar_c) is -log(c pbar_c).
@@ -134,7 +133,7 @@ def validation_loss(prior_penalty):
     prior_penalty = _checked("prior_penalty", prior_penalty)
 
     def loss(labels, logits):
-        value = objectives.mean_cross_entropy(labels, logits)
+        value = softmax.mean_cross_entropy(labels, logits)
         return value + prior_penalty * class_prior_penalty(logits) if prior_penalty else value
 
     return loss

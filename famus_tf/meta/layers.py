@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.losses import softmax
 from famus_tf.meta import blocks
 
 
@@ -103,11 +104,6 @@ def _pooled_size(variable, axes):
     return size
 
 
-def at_least_float32(tensor):
-    """Casts half precisions up; sums and losses lose too much in them."""
-    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
-
-
 def avg_pool(layer, gradients):
     """Avg-Pool of Eq. 8: averages over all but the output dimension and leaves vectors unchanged.
 
@@ -120,7 +116,7 @@ def avg_pool(layer, gradients):
     """
     pooled = []
     for position, axes in zip(layer.positions, layer.pooled_axes, strict=True):
-        part = at_least_float32(gradients[position])
+        part = softmax.at_least_float32(gradients[position])
         # A network of 450 layers is worth leaving out what changes nothing.
         part = tf.reduce_mean(part, axis=axes) if axes else part
         pooled.append(part if part.shape.rank == 1 else tf.reshape(part, [-1]))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.meta import layers, objectives
+from famus_tf.losses import softmax
 
 
 class MetaLearner(keras.layers.Layer):
@@ -38,7 +38,7 @@ class MetaLearner(keras.layers.Layer):
     def losses(self, logits, labels, step=None):
         """The training loss of each example, [n]; `step` is the number of steps done, None for a time of no matter."""
         if self.training_loss is None:
-            return objectives.cross_entropy(labels, logits)
+            return softmax.cross_entropy(labels, logits)
         return self.training_loss(labels, logits, step)
 
     def weighed_by(self, logits, labels, step=None):
@@ -53,7 +53,7 @@ class MetaLearner(keras.layers.Layer):
 
     def plain_loss(self, logits, labels, step=None):
         """The loss of the batch where every example weighs the same, this replica's share."""
-        return objectives.mean_over_batch(self.losses(logits, labels, step)) + self.penalty(logits, labels)
+        return softmax.mean_over_batch(self.losses(logits, labels, step)) + self.penalty(logits, labels)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -170,7 +170,7 @@ class MWNet(MetaLearner):
         losses, penalty = self.losses(logits, labels, step), self.penalty(logits, labels)
         values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
         if not self.normalize:
-            return objectives.mean_over_batch(values * losses) + penalty
+            return softmax.mean_over_batch(values * losses) + penalty
         total = replicas.all_reduce_sum(tf.reduce_sum(values))
         return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total) + penalty
 
@@ -187,7 +187,7 @@ class MWNet(MetaLearner):
         if self.normalize:
             examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
-        return layers.at_least_float32(values)
+        return softmax.at_least_float32(values)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
@@ -228,7 +228,7 @@ class L2R(MetaLearner):
     def example_weights(self, logits, labels, theta, step=None):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         del logits, labels, step
-        weights = layers.at_least_float32(theta[0])
+        weights = softmax.at_least_float32(theta[0])
         return weights * tf.cast(tf.shape(weights)[0] * replicas.count(), weights.dtype)
 
 
@@ -270,11 +270,11 @@ class MLC(MetaLearner):
     def loss(self, logits, labels, theta, step=None):
         """Cross-entropy of logits . T, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del step
-        logits = layers.at_least_float32(logits)
-        losses = objectives.cross_entropy(labels, tf.matmul(logits, tf.cast(theta[0], logits.dtype)))
+        logits = softmax.at_least_float32(logits)
+        losses = softmax.cross_entropy(labels, tf.matmul(logits, tf.cast(theta[0], logits.dtype)))
         if self.reduction == "sum":
             return tf.reduce_sum(losses)
-        return objectives.mean_over_batch(losses)
+        return softmax.mean_over_batch(losses)
 
     def update(self, theta, gradient):
         """T' = max(T - beta gradient, 0), its columns normalised; the gradient is summed over the replicas."""

@@ -11,7 +11,7 @@ import itertools
 
 import tensorflow as tf
 
-from famus_tf.meta import layers
+from famus_tf.losses import softmax
 
 
 def weights_at(segments):
@@ -138,7 +138,7 @@ class RecordedForward:
             pulled = self._pull_back(k, dummy, targets)
             products = [tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, along, strict=True)]
             # Under a mixed policy the variables' products are float32 and the input's is not.
-            product = tf.add_n([layers.at_least_float32(part) for part in products])
+            product = tf.add_n([softmax.at_least_float32(part) for part in products])
         return outer.gradient(product, dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
@@ -155,10 +155,10 @@ def inner_products(segments, g, u, lowest):
     """
 
     def products(part):
-        return [layers.at_least_float32(tf.reduce_sum(a * b)) for a, b in zip(g[part], u[part], strict=True)]
+        return [softmax.at_least_float32(tf.reduce_sum(a * b)) for a, b in zip(g[part], u[part], strict=True)]
 
     def zeros(part):
-        return [layers.at_least_float32(tf.zeros([], a.dtype)) for a in g[part]]
+        return [softmax.at_least_float32(tf.zeros([], a.dtype)) for a in g[part]]
 
     found = []
     for k, part in enumerate(_slices(segments)):

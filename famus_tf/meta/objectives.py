@@ -4,55 +4,8 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import replicas
+from famus_tf.losses import softmax
 from famus_tf.meta import layers
-
-
-def cross_entropy(labels, logits):
-    """Softmax cross-entropy of each example.
-
-    Args:
-      labels: int [n] or [n, 1] class ids, or [n, c] distributions.
-      logits: float [n, c]; computed in float32.
-
-    Returns:
-      float32 [n] (float64 for float64 logits).
-
-    Raises:
-      InputError: the labels have another shape; TensorFlow would stretch them to the logits' without a word.
-    """
-    logits = layers.at_least_float32(logits)
-    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
-        labels = labels[:, 0]
-    if labels.shape.rank == 1:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    if labels.shape.rank != 2 or labels.shape[1] != logits.shape[1]:
-        raise errors.InputError(
-            f"labels of shape {labels.shape} for logits of shape {logits.shape}: expected class ids [n] or "
-            f"distributions [n, {logits.shape[1]}]"
-        )
-    return tf.nn.softmax_cross_entropy_with_logits(labels=tf.cast(labels, logits.dtype), logits=logits)
-
-
-def as_distributions(labels, logits):
-    """Labels as `cross_entropy` takes them -> distributions [n, c] of the logits' type."""
-    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
-        labels = labels[:, 0]
-    return (
-        tf.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-        if labels.shape.rank == 1
-        else tf.cast(labels, logits.dtype)
-    )
-
-
-def mean_over_batch(losses):
-    """This replica's share of the mean over the global batch: the replicas' shares sum to it; losses [n]."""
-    return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
-
-
-def mean_cross_entropy(labels, logits):
-    """This replica's share of the mean of `cross_entropy` over the global batch: the replicas' shares sum to it."""
-    return mean_over_batch(cross_entropy(labels, logits))
 
 
 def expected_layers_loss(gates, expected_layers):
@@ -135,7 +88,7 @@ def agreement(gated_layers, products):
       float32 [L].
     """
     sums = [tf.add_n([products[position] for position in layer.positions]) for layer in gated_layers]
-    return layers.at_least_float32(tf.stack(sums))
+    return softmax.at_least_float32(tf.stack(sums))
 
 
 def look_ahead_rate(optimizer):

@@ -25,6 +25,7 @@ from typing import Any
 import tensorflow as tf
 
 from famus_tf.devices import replicas
+from famus_tf.losses import softmax
 from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, selectors
 from famus_tf.methods import trainer
 
@@ -75,7 +76,7 @@ class FaMUS(trainer.Trainer):
         schedule="three_stage",
         meta_every=1,
         meta_from=0,
-        validation_loss=objectives.mean_cross_entropy,
+        validation_loss=softmax.mean_cross_entropy,
         **kwargs,
     ):
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner

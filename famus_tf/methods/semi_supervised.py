@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import semi_supervised
-from famus_tf.meta import layers
+from famus_tf.losses import semi_supervised, softmax
 
 
 class Labelled(NamedTuple):
@@ -150,7 +149,7 @@ def mix_up(images, targets, coefficient, seed, blocks):
     partners = _partners(tf.shape(images)[0], seed, blocks)
 
     def mixed(rows):
-        rows, other = (layers.at_least_float32(part) for part in (rows, tf.gather(_of_all_replicas(rows), partners)))
+        rows, other = (softmax.at_least_float32(part) for part in (rows, tf.gather(_of_all_replicas(rows), partners)))
         share = tf.cast(coefficient, rows.dtype)
         return share * rows + (1.0 - share) * other
 
@@ -250,7 +249,7 @@ def _views(images):
 
 
 def _probabilities(network, images):
-    return tf.nn.softmax(layers.at_least_float32(network(images)))
+    return tf.nn.softmax(softmax.at_least_float32(network(images)))
 
 
 def _mean(probabilities):

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.meta import layers, objectives, penalties, segments, selectors
+from famus_tf.losses import softmax
+from famus_tf.meta import layers, penalties, segments, selectors
 
 # More of the cost than this in one segment, and next to nothing can be saved.
 _WHOLE = 0.9
@@ -140,7 +141,7 @@ class Trainer(keras.Model):
         """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         logits = self.network(images, training=False)
-        self._means["loss"].update_state(objectives.cross_entropy(labels, logits), sample_weight=weight)
+        self._means["loss"].update_state(softmax.cross_entropy(labels, logits), sample_weight=weight)
         logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
         return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
 

@@ -6,28 +6,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.config import text as flag_text
-from famus_tf.meta import objectives
+from famus_tf.losses import softmax
 
 BATCH_SIZE = 16
 _ROUNDS = 5
 # A gain within the noise of so short a measurement is not worth a lower precision.
 _WORTHWHILE = 0.95
-
-
-def of_run(flags_path):
-    """The policy that a run was begun with, from its `flags.cfg`; None where there is no such file.
-
-    Args:
-      flags_path: `pathlib.Path` of the run directory's flags.cfg.
-    """
-    try:
-        lines = flags_path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):  # whoever needs the file will say so
-        return None
-    flags = dict(flag_text.name_and_value(line, ()) for line in lines if flag_text.is_flag_line(line))
-    policy = flags.get("dtype_policy", "float32")
-    return None if policy == "auto" else policy
 
 
 def choose(build, images, labels):
@@ -69,7 +53,7 @@ def _forward_and_backward(network, images, labels):
     @tf.function(autograph=False)
     def run():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(objectives.cross_entropy(labels, network(images, training=True)))
+            loss = tf.reduce_mean(softmax.cross_entropy(labels, network(images, training=True)))
         gradients = tape.gradient(loss, sources)
         return tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32)) for gradient in gradients])
 

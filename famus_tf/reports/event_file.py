@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from famus_tf.runs import whole_files
+from famus_tf.files import whole_files
 
 
 class EventFile:

@@ -7,9 +7,10 @@ import keras
 import matplotlib.figure
 import numpy as np
 
-from famus_tf import errors, plain_text
+from famus_tf import errors
 from famus_tf.data import bundle as bundles
 from famus_tf.data import image_files
+from famus_tf.files import plain_text, whole_files
 from famus_tf.reports import summaries
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
@@ -119,7 +120,7 @@ def write(workdir, bundle, seed, files=None):
     broken = set((files or {}).get("training", {}).get("broken", ()))
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        summaries.write_json(workdir / "inspection.json", summary)
+        whole_files.write_json(workdir / "inspection.json", summary)
         draw_examples(workdir / "examples.png", bundle, seed, broken)
     except OSError as error:
         raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error

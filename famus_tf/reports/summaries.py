@@ -1,14 +1,13 @@
 """What a run shows: TensorBoard scalars and histograms, `results.json`, a picture, and the closing lines."""
 
-import json
 
 import keras
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
+from famus_tf.files import whole_files
 from famus_tf.reports import event_file
-from famus_tf.runs import whole_files
 from famus_tf.training import best_epoch as selection
 
 
@@ -175,13 +174,6 @@ def results(progress, bundle, *, method, selector, seed):
         "stage_times": progress.stage_times,
         "history": progress.history,
     }
-
-
-def write_json(path, value):
-    """Writes JSON whole or not at all; an InputError says that it cannot be written."""
-    # The name of a file may be no UTF-8; its bytes become escapes, as JSON has them.
-    with whole_files.written(path) as place, open(place, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def save_figure(figure, path, dpi=110):

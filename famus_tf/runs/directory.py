@@ -9,8 +9,8 @@ import platform
 
 from famus_tf import errors
 from famus_tf.config import text as flag_text
-from famus_tf.reports import summaries
-from famus_tf.runs import provenance, whole_files
+from famus_tf.files import whole_files
+from famus_tf.runs import provenance
 
 _LOCK = "lock"
 # What systems say whose file systems have no locks.
@@ -91,7 +91,7 @@ def begin(workdir, config):
     if not (workdir / "flags.cfg").exists():
         with whole_files.written(workdir / "flags.cfg", consequence) as place:
             place.write_text("\n".join([*config.flag_lines(), ""]), encoding="utf-8")
-    summaries.write_json(workdir / "versions.json", provenance.versions())
+    whole_files.write_json(workdir / "versions.json", provenance.versions())
 
 
 def check_new_or_same(workdir, config):
@@ -124,3 +124,18 @@ def check_same_flags(workdir, config, *, must_exist):
     if difference:
         raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another --workdir")
     return True
+
+
+def dtype_policy_of(flags_path):
+    """The policy that a run was begun with, from its `flags.cfg`; None where there is no such file.
+
+    Args:
+      flags_path: `pathlib.Path` of the run directory's flags.cfg.
+    """
+    try:
+        lines = flags_path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):  # whoever needs the file will say so
+        return None
+    flags = dict(flag_text.name_and_value(line, ()) for line in lines if flag_text.is_flag_line(line))
+    policy = flags.get("dtype_policy", "float32")
+    return None if policy == "auto" else policy

@@ -10,7 +10,7 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.devices import distribution
-from famus_tf.runs import whole_files
+from famus_tf.files import whole_files
 
 _DIGEST = "famus_tf_sha256"  # of all weights: the file itself has no checksum
 _CONSEQUENCE = "the epoch's evaluation is lost; once that is mended the same command goes on from the last checkpoint"

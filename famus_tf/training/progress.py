@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import distribution
-from famus_tf.runs import checkpoint_files, whole_files
-from famus_tf.training import epoch_statistics
+from famus_tf.files import whole_files
+from famus_tf.training import checkpoint_files, epoch_statistics
 
 _KEPT_DURATIONS = 2000
 

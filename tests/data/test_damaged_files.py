@@ -9,9 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from famus_tf import errors, main, plain_text
+from famus_tf import errors, main
 from famus_tf.config.data import DataConfig
 from famus_tf.data import archives, image_files, noise_file, own_images
+from famus_tf.files import plain_text
 from famus_tf.networks import keras_file
 from tests.faults import file_samples, image_samples
 

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from famus_tf.runs import checkpoint_files
+from famus_tf.training import checkpoint_files
 
 # A time is never the same.
 _TIMES = ("train_seconds_per_step", "train_seconds_per_meta_step", "meta_durations", "plain_durations", "stage_times")

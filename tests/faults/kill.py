@@ -26,7 +26,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import record
-from famus_tf.runs import checkpoint_files
+from famus_tf.training import checkpoint_files
 from tests import small_networks
 from tests.faults import ends
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors, losses
-from famus_tf.meta import learners, objectives
+from famus_tf.losses import softmax
+from famus_tf.meta import learners
 
 _RNG = np.random.default_rng(0)
 _LOGITS = _RNG.normal(0, 3, (7, 4))
@@ -118,7 +119,7 @@ def test_keras_has_the_same_focal_losses_where_no_probability_is_tiny():
 
 def test_limits_that_are_the_cross_entropy():
     labels, logits = tf.constant(_LABELS), tf.constant(_LOGITS)
-    expected = objectives.cross_entropy(labels, logits)
+    expected = softmax.cross_entropy(labels, logits)
     for loss in (
         losses.CrossEntropy(),
         losses.Focal(0.0),
@@ -159,7 +160,7 @@ def test_margins_of_ldam():
 def test_weights_hold_from_their_step_on(of):
     loss = losses.ClassWeighted(of, [1.0, 2.0, 3.0, 4.0], first_step=10)
     labels, logits = tf.constant(_LABELS), tf.constant(_LOGITS)
-    plain = objectives.cross_entropy(labels, logits)
+    plain = softmax.cross_entropy(labels, logits)
     later, weights = tf.function(loss, autograph=False), _over_mean(_LABELS + 1)
     for step, factor in ((0, 1), (9, 1), (10, weights), (11, weights)):
         np.testing.assert_allclose(later(labels, logits, tf.constant(step)), plain * factor, rtol=1e-12)

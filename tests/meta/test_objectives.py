@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.losses import softmax
 from famus_tf.meta import layers, objectives
 
 
@@ -79,20 +80,20 @@ def test_cross_entropy_of_ids_and_of_distributions():
     rng = np.random.default_rng(0)
     logits, ids = rng.normal(size=(6, 4)), rng.integers(0, 4, 6)
     expected = -(logits - np.log(np.exp(logits).sum(1, keepdims=True)))[np.arange(6), ids]
-    np.testing.assert_allclose(objectives.cross_entropy(tf.constant(ids), tf.constant(logits)), expected, rtol=1e-10)
+    np.testing.assert_allclose(softmax.cross_entropy(tf.constant(ids), tf.constant(logits)), expected, rtol=1e-10)
     onehot = tf.constant(np.eye(4)[ids], tf.float32)
-    np.testing.assert_allclose(objectives.cross_entropy(onehot, tf.constant(logits)), expected, rtol=1e-6)
-    half = objectives.cross_entropy(tf.constant(ids), tf.constant(logits, tf.bfloat16))
+    np.testing.assert_allclose(softmax.cross_entropy(onehot, tf.constant(logits)), expected, rtol=1e-6)
+    half = softmax.cross_entropy(tf.constant(ids), tf.constant(logits, tf.bfloat16))
     assert half.dtype == tf.float32
-    np.testing.assert_allclose(objectives.mean_cross_entropy(tf.constant(ids), tf.constant(logits)), expected.mean())
+    np.testing.assert_allclose(softmax.mean_cross_entropy(tf.constant(ids), tf.constant(logits)), expected.mean())
 
 
 def test_labels_in_a_column_are_ids_and_other_shapes_are_refused():
     logits = tf.constant(np.random.default_rng(0).normal(size=(4, 3)))
     ids = tf.constant([0, 2, 1, 1])
     np.testing.assert_array_equal(
-        objectives.cross_entropy(ids[:, tf.newaxis], logits), objectives.cross_entropy(ids, logits)
+        softmax.cross_entropy(ids[:, tf.newaxis], logits), softmax.cross_entropy(ids, logits)
     )
     for wrong in (tf.ones([4, 2]), tf.ones([4, 1]), tf.ones([4, 3, 1])):
         with pytest.raises(errors.InputError, match=r"class ids \[n\]"):
-            objectives.cross_entropy(wrong, logits)
+            softmax.cross_entropy(wrong, logits)

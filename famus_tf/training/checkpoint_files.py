@@ -16,7 +16,7 @@ import shutil
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.runs import whole_files
+from famus_tf.files import whole_files
 
 _NAME = re.compile(r"ckpt-(\d+)(?:-(\d+))?\.(?:index|manifest|data-\d+-of-\d+)")
 _PARTIAL = "partial"

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and one line where they cannot be written."""
 
 import contextlib
+import json
 import os
 import pathlib
 
@@ -77,3 +78,10 @@ def check_room(folder, size):
     """Raises OSError where a file system has less room than `size` bytes, for writers that fail with much noise."""
     if os.path.isdir(folder) and (found := os.statvfs(folder)).f_bavail * found.f_frsize < size:
         raise OSError(28, "No space left on device")
+
+
+def write_json(path, value):
+    """Writes JSON whole or not at all; an InputError says that it cannot be written."""
+    # The name of a file may be no UTF-8; its bytes become escapes, as JSON has them.
+    with written(path) as place, open(place, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
