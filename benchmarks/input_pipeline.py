@@ -19,7 +19,9 @@ import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
 from benchmarks import record, table
-from famus_tf.data import image_files, pipeline, resized_copy
+from famus_tf.data.batches import pipeline
+from famus_tf.data.copies import resized_copy
+from famus_tf.data.images import image_files
 from famus_tf.devices import allocator
 from famus_tf.errors import InputError
 

@@ -17,7 +17,8 @@ import PIL.Image
 
 from benchmarks import record, table
 from famus_tf.config.data import DataConfig
-from famus_tf.data import own_images, pipeline, sampling
+from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.sets import own_images
 from famus_tf.errors import InputError
 
 _FILES = 500

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from famus_tf.config import checks, config
-from famus_tf.data import listing, long_tail, mw_net_protocol, noise
+from famus_tf.data.formats import listing
+from famus_tf.data.labels import long_tail, mw_net_protocol, noise
 from famus_tf.errors import InputError
 from famus_tf.networks import applications
 

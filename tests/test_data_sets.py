@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from famus_tf import main
-from famus_tf.data import cifar
+from famus_tf.data.sets import cifar
 from tests import small_networks
 
 FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"

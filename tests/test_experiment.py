@@ -290,7 +290,7 @@ def test_killed_in_mid_epoch_it_goes_on_and_ends_with_the_same_weights(tmp_path,
     ],
 )
 def test_data_that_does_not_fit(tmp_path, monkeypatch, changes, said):
-    from famus_tf.data import fashion_mnist
+    from famus_tf.data.sets import fashion_mnist
 
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", str(tmp_path / "absent"))
     with pytest.raises(errors.InputError) as caught:

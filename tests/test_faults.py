@@ -19,7 +19,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from famus_tf import main
-from famus_tf.data import feed
+from famus_tf.data.batches import feed
 from famus_tf.experiment import experiment_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.runs import directory as run_directory

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import balance, image_files, long_tail, mw_net_protocol, noise_file, streams
-from famus_tf.data import noise as noise_lib
+from famus_tf.data import streams
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import balance, long_tail, mw_net_protocol, noise_file
+from famus_tf.data.labels import noise as noise_lib
 from famus_tf.files import plain_text
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ import keras
 import numpy as np
 
 from famus_tf import errors, losses, networks
-from famus_tf.data import bad_images, feed, in_memory, resized_copy, sampling, sources
 from famus_tf.data import bundle as bundles
+from famus_tf.data.batches import bad_images, feed, sampling
+from famus_tf.data.copies import in_memory, resized_copy
+from famus_tf.data.sets import by_name as sources
 from famus_tf.devices import distribution
 from famus_tf.losses import semi_supervised, softmax
 from famus_tf.meta import learners, selectors

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from famus_tf import errors, networks
 from famus_tf.data import bundle as bundles
-from famus_tf.data import feed
+from famus_tf.data.batches import feed
 from famus_tf.devices import distribution
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import experiment_parts

@@ -6,7 +6,8 @@ import pathlib
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bad_images, resized_copy
+from famus_tf.data.batches import bad_images
+from famus_tf.data.copies import resized_copy
 from famus_tf.devices import distribution
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.evaluation import saved_model

@@ -9,7 +9,7 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import bundle as bundles
-from famus_tf.data import image_files
+from famus_tf.data.images import image_files
 from famus_tf.files import plain_text, whole_files
 from famus_tf.reports import summaries
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import archives
+from famus_tf.data.formats import archives
 
 
 class _Evil:

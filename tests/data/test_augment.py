@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import augment
+from famus_tf.data.images import augment
 
 
 def _images(n, height=5, width=4, channels=3, seed=0):

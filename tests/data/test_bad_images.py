@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bad_images, bundle, feed, image_files, sampling
+from famus_tf.data import bundle
+from famus_tf.data.batches import bad_images, feed, sampling
+from famus_tf.data.images import image_files
 
 _COUNT, _TESTED = 240, 30
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import cifar, prepared
+from famus_tf.data.formats import prepared
+from famus_tf.data.sets import cifar
 
 _LOAD = {"cifar10": cifar.load_cifar10, "cifar100": cifar.load_cifar100}
 _PYTHON = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}

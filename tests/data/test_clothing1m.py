@@ -7,7 +7,8 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle, clothing1m
+from famus_tf.data import bundle
+from famus_tf.data.sets import clothing1m
 
 _COUNTS = {"noisy_train": 42, "clean_train": 28, "clean_val": 15, "clean_test": 14}
 _FOLDERS = {"noisy_train": "noisy_train", "clean_train": "clean_train", "clean_val": "val", "clean_test": "test"}

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle, cnwl
+from famus_tf.data import bundle
+from famus_tf.data.sets import cnwl
 
 _PER_CLASS = 6
 _SPLIT = "red_noise_nl_0.4"

@@ -11,7 +11,10 @@ import pytest
 
 from famus_tf import errors, main
 from famus_tf.config.data import DataConfig
-from famus_tf.data import archives, image_files, noise_file, own_images
+from famus_tf.data.formats import archives
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import noise_file
+from famus_tf.data.sets import own_images
 from famus_tf.files import plain_text
 from famus_tf.networks import keras_file
 from tests.faults import file_samples, image_samples

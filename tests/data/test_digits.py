@@ -5,7 +5,8 @@ import pytest
 from sklearn import datasets
 
 from famus_tf.config.data import DataConfig
-from famus_tf.data import digits, sources
+from famus_tf.data.sets import by_name as sources
+from famus_tf.data.sets import digits
 
 
 def test_sizes_and_dtypes():

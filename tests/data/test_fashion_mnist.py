@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import fashion_mnist, idx, prepared
+from famus_tf.data.formats import idx, prepared
+from famus_tf.data.sets import fashion_mnist
 
 _DEBIAN = fashion_mnist.DEBIAN_FOLDER
 

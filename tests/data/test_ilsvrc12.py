@@ -7,7 +7,8 @@ import pytest
 import scipy.io
 
 from famus_tf import errors
-from famus_tf.data import ilsvrc12, image_files
+from famus_tf.data.images import image_files
+from famus_tf.data.sets import ilsvrc12
 
 # Not sorted, so that a label by sorted position would be wrong; the set holds others too.
 _WNIDS = ("n02012849", "n01440764", "n09193705")

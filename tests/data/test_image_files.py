@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import image_files, parallel, pipeline
+from famus_tf.data.batches import pipeline
+from famus_tf.data.images import image_files, parallel
 
 
 def _picture(height, width, channels=3, seed=0):

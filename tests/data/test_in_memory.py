@@ -8,7 +8,10 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle, image_files, in_memory, pipeline
+from famus_tf.data import bundle
+from famus_tf.data.batches import pipeline
+from famus_tf.data.copies import in_memory
+from famus_tf.data.images import image_files
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), np.uint8)
 _LABELS = (np.arange(700) % 5).astype(np.int32)

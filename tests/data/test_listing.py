@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import listing
+from famus_tf.data.formats import listing
 
 _NAMES = ("images/0/00/130,347.jpg", "images/a b.JPEG", "c.png")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import long_tail
+from famus_tf.data.labels import long_tail
 
 # (K, n_max, imbalance): (total, smallest): Cui et al. and LDAM count from 5000 / 500, Meta-Weight-Net from 4990 / 490.
 _TABLE = {

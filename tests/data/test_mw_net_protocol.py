@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from famus_tf.data import cifar, mw_net_protocol, noise
+from famus_tf.data.labels import mw_net_protocol, noise
+from famus_tf.data.sets import cifar
 
 # The maps that its code makes for CIFAR-10, whatever the seed.
 _FLIP = {0: 6, 1: 9, 2: 6, 3: 0, 4: 0, 5: 1, 6: 8, 7: 6, 8: 2, 9: 4}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import cifar, noise
+from famus_tf.data.labels import noise
+from famus_tf.data.sets import cifar
 
 
 def _matrix(rate, num_classes, includes_true_label):

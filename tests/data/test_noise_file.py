@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import noise_file
+from famus_tf.data.labels import noise_file
 
 _TRUE = np.array([0, 1, 2, 3, 0, 1], np.int32)
 _GIVEN = [0, 1, 3, 3, 0, 2]

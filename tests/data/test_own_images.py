@@ -6,7 +6,9 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle, image_files, own_images
+from famus_tf.data import bundle
+from famus_tf.data.images import image_files
+from famus_tf.data.sets import own_images
 
 _OPTIONS = DataConfig()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import pickles
+from famus_tf.data.formats import pickles
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import image_files, pipeline, sampling
+from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.images import image_files
 
 _N, _BATCH = 23, 4
 _IMAGES = np.random.default_rng(0).integers(1, 256, (_N, 6, 5, 3), np.uint8)

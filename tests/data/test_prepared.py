@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from famus_tf.data import prepared
+from famus_tf.data.formats import prepared
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 _COUNTS = {"train": 30, "test": 12}

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from famus_tf.data import image_files, random_resized
+from famus_tf.data.images import image_files, random_resized
 
 
 def _oracle(shape, resize, draws):

@@ -10,7 +10,10 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import image_files, own_images, parallel, pipeline, resized_copy
+from famus_tf.data.batches import pipeline
+from famus_tf.data.copies import resized_copy
+from famus_tf.data.images import image_files, parallel
+from famus_tf.data.sets import own_images
 
 _OPTIONS = DataConfig(image_size=32, resize=40)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from famus_tf import errors
-from famus_tf.data import balance, sampling
+from famus_tf.data.batches import sampling
+from famus_tf.data.labels import balance
 
 _LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), (60, 25, 12, 3))).astype(np.int32)
 

@@ -7,7 +7,8 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import sources, webvision
+from famus_tf.data.sets import by_name as sources
+from famus_tf.data.sets import webvision
 
 # Not sorted, so that labels by sorted position would be wrong.
 _SYNSETS = (

@@ -18,7 +18,10 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config import command_line
-from famus_tf.data import archives, cnwl, idx, image_files, listing, noise_file, pickles
+from famus_tf.data.formats import archives, idx, listing, pickles
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import noise_file
+from famus_tf.data.sets import cnwl
 from famus_tf.networks import keras_file
 from tests.faults import image_samples
 

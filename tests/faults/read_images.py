@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.config.data import DataConfig
-from famus_tf.data import image_files, in_memory, own_images, resized_copy
+from famus_tf.data.copies import in_memory, resized_copy
+from famus_tf.data.images import image_files
+from famus_tf.data.sets import own_images
 from tests.faults import image_samples
 
 

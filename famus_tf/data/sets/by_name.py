@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from famus_tf.data import bundle, cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
+from famus_tf.data import bundle
+from famus_tf.data.sets import cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig

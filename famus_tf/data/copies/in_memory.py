@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, pipeline
+from famus_tf.data import bundle
+from famus_tf.data.batches import pipeline
+from famus_tf.data.images import image_files
 
 LARGEST_BYTES = 4 * 2**30
 _BATCH = 256

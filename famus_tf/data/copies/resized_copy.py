@@ -11,7 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, in_memory, listing, parallel
+from famus_tf.data import bundle
+from famus_tf.data.copies import in_memory
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files, parallel
 
 # At 95 the files are 1.4 times as large, and take a third more time to decode.
 JPEG_QUALITY = 90

@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 
 from famus_tf import errors
-from famus_tf.data import pickles
+from famus_tf.data.formats import pickles
 
 # Of one file in an archive; CIFAR-100's largest has 156 MB, CIFAR-N's less than 2.
 LARGEST_MEMBER = 2**29

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import balance, streams
+from famus_tf.data import streams
+from famus_tf.data.labels import balance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import image_kinds, parallel, random_resized
+from famus_tf.data.images import image_kinds, parallel, random_resized
 
 # Pillow's way, to the last bit; measured, TensorFlow's default, which is off by up to 7 levels, is no faster.
 _DCT = "INTEGER_ACCURATE"

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data import bundle as bundles
-from famus_tf.data import image_files, listing
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files
 from famus_tf.files import plain_text, whole_files
 
 # What reading and decoding can end with.

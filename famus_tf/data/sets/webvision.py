@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, ilsvrc12, image_files, listing, noise
+from famus_tf.data import bundle
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import noise
+from famus_tf.data.sets import ilsvrc12
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig

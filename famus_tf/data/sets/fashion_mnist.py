@@ -7,7 +7,9 @@ import os
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, idx, noise, prepared
+from famus_tf.data import bundle
+from famus_tf.data.formats import idx, prepared
+from famus_tf.data.labels import noise
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASS_NAMES = (

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, listing, noise
+from famus_tf.data import bundle
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import noise
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig

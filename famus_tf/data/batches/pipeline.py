@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import augment, image_files, sampling, streams
+from famus_tf.data import streams
+from famus_tf.data.batches import sampling
+from famus_tf.data.images import augment, image_files
 
 # Batches made side by side, and kept ready.
 _AHEAD = 4

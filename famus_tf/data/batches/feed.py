@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import image_files, pipeline, sampling
+from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.images import image_files
 from famus_tf.devices import distribution
 
 

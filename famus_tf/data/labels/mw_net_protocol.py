@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from famus_tf.data import noise as noise_lib
+from famus_tf.data.labels import noise as noise_lib
 
 KINDS = ("none", "symmetric", "flip", "flip2", "hierarchical")
 # Its functions that make the flip matrices set NumPy's global seed to this, whatever the run's.

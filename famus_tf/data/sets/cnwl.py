@@ -14,7 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, listing, noise, own_images
+from famus_tf.data import bundle
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files
+from famus_tf.data.labels import noise
+from famus_tf.data.sets import own_images
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig

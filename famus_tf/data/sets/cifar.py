@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import archives, bundle, noise, pickles, prepared
+from famus_tf.data import bundle
+from famus_tf.data.formats import archives, pickles, prepared
+from famus_tf.data.labels import noise
 
 _CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # fmt: off

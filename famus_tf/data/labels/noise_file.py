@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import archives, pickles
+from famus_tf.data.formats import archives, pickles
 
 # CIFAR-N's name of the true labels; its other entries are annotations.
 _TRUE = "clean_label"

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle, image_files, listing
+from famus_tf.data import bundle
+from famus_tf.data.formats import listing
+from famus_tf.data.images import image_files
 
 _LAYOUTS = (
     "val/<wnid>/*.JPEG; or val/ILSVRC2012_val_*.JPEG, with the devkit's ILSVRC2012_validation_ground_truth.txt and "
