@@ -31,6 +31,10 @@ EVERYBODY = ("errors", "files")
 OF_MAIN = ("config", "experiment", "devices", "training")
 
 
+# Inside data each imports to the left only, or within its own.
+DATA = ("streams", "images formats", "labels", "bundle", "sets", "batches", "copies")
+
+
 def module_name(path):
     """famus_tf/meta/sampler.py -> famus_tf.meta.sampler."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -67,6 +71,18 @@ def test_who_imports_whom(path):
     for found in imported(path):
         if found.startswith("famus_tf."):
             assert room_of(found) in (room, *EVERYBODY, *allowed), f"{module_name(path)} imports {found}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "data" in path.parts], ids=module_name)
+def test_data_imports_to_the_left(path):
+    def place(name):
+        return next((number for number, rooms in enumerate(DATA) if name.split(".")[2] in rooms.split()), None)
+
+    own = module_name(path)
+    for found in imported(path):
+        if own.startswith("famus_tf.data.") and found.startswith("famus_tf.data."):
+            same_room = own.split(".")[2] == found.split(".")[2]
+            assert same_room or place(found) < place(own), f"{own} imports {found}"
 
 
 def test_what_lies_at_the_top():

@@ -72,7 +72,7 @@ def _npz():
         ("a.json", b"[1e999, NaN]", "no list of whole numbers"),
         ("a.json", b"\xff\xfe", "UnicodeDecodeError"),
     ],
-    ids=lambda value: repr(value[:20]),
+    ids=lambda value: value if isinstance(value, str) else "",  # a zip's bytes have the time in them
 )
 def test_files_of_labels(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
