@@ -45,7 +45,7 @@ def run(workdir, network, **changes):
 def without_pictures(monkeypatch):
     """Neither pictures nor TensorBoard nor a SavedModel, which take longer than these runs."""
     monkeypatch.setattr(experiment_run, "make_callbacks", lambda *parts: [])
-    monkeypatch.setattr(experiment.export, "export", lambda *parts: None)
+    monkeypatch.setattr(experiment.saved_model, "export", lambda *parts: None)
     monkeypatch.setattr(experiment.division_board, "draw", lambda *parts: None)
     for name in ("draw", "draw_classes"):
         monkeypatch.setattr(experiment.summaries, name, lambda *parts: None)

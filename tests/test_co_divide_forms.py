@@ -66,7 +66,7 @@ def test_the_stages_of_a_step_with_guessed_labels_are_timed(tmp_path, networks):
 
 def test_with_the_cross_entropy_for_a_learner_it_is_dividemix(tmp_path, networks, monkeypatch, capsys):
     """No meta step, and all examples weigh the same; the better network is exported."""
-    monkeypatch.setattr(experiment.export, "export", SAVE)
+    monkeypatch.setattr(experiment.saved_model, "export", SAVE)
     flags = EPOCHS | {"method": "cross_entropy", "export_network": "better", "network": "small_preact"}
     results = co_divide_runs.run(tmp_path / "run", **flags)
     _, done = check(results, tmp_path / "run", 2, (0, 0))

@@ -138,7 +138,7 @@ def test_a_signal_after_training(network, tmp_path, monkeypatch, capsys):
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
         co_divide_runs.without_pictures(patch)
-        patch.setattr(experiment.export, "export", lambda *parts: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(experiment.saved_model, "export", lambda *parts: os.kill(os.getpid(), signal.SIGTERM))
         assert call(workdir, network, "--epochs=1") == 143
     said = "famus_tf: interrupted by SIGTERM; nothing is lost; the same command goes on"
     assert one_line(capsys.readouterr().err) == said
@@ -326,7 +326,7 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
     workdir = shutil.copytree(whole, small_disk / "run")
     (workdir / "results.json").unlink()
     before = sorted(path.name for path in (workdir / "export").rglob("*"))
-    export = experiment.export.export
+    export = experiment.saved_model.export
 
     def full_before_or_after(*parts):
         if what == "export":
@@ -338,7 +338,7 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
         if what == "results.json":
             co_divide_runs.without_pictures(patch)
             patch.setattr(experiment.diagnostics, "draw_selection", lambda *parts: None)
-        patch.setattr(experiment.export, "export", full_before_or_after)
+        patch.setattr(experiment.saved_model, "export", full_before_or_after)
         assert call(workdir, network) == 2
     said = one_line(capsys.readouterr().err)
     assert said.startswith(f"famus_tf: error: {workdir / what}: cannot write it (No space left on device)")

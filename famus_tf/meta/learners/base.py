@@ -1,0 +1,72 @@
+"""Meta-learners behind one interface: `parameters`, `loss`, `update`; nothing else knows which one it is.
+
+Besides these three a learner says of itself:
+  has_meta_step      whether there is anything to learn
+  carries_theta      whether the theta of one step means something in the next; without it a step can neither do
+                     without its own meta update (`meta_every`) nor use the last one's (`schedule="one_loop"`)
+  starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
+  virtual_learning_rate   alpha of the virtual step, None for that of w
+"""
+
+import keras
+import tensorflow as tf
+
+from famus_tf.losses import softmax
+
+
+class MetaLearner(keras.layers.Layer):
+    """What the learners have in common: no variables, all examples alike; see the module's docstring.
+
+    Args:
+      loss: function of labels, logits [n, c] and the number of steps done -> the training loss of each example [n],
+        such as those of `famus_tf.losses`; None for the cross-entropy. It may have two methods: `weighed_by`, of the
+        same arguments, the values [n] that decide how far an example is trusted, where these are not its losses; and
+        `penalty` of labels and logits, a scalar that is added to the loss of the batch, this replica's share.
+    """
+
+    has_meta_step = True
+    carries_theta = False
+    starts_at_zero = False
+    virtual_learning_rate = None
+
+    def __init__(self, loss=None, **kwargs):
+        super().__init__(**kwargs)
+        self.training_loss = keras.saving.deserialize_keras_object(loss) if isinstance(loss, dict) else loss
+
+    def losses(self, logits, labels, step=None):
+        """The training loss of each example, [n]; `step` is the number of steps done, None for a time of no matter."""
+        if self.training_loss is None:
+            return softmax.cross_entropy(labels, logits)
+        return self.training_loss(labels, logits, step)
+
+    def weighed_by(self, logits, labels, step=None):
+        """What decides how far each example is trusted, [n]: its loss, unless the loss says otherwise."""
+        other = getattr(self.training_loss, "weighed_by", None)
+        return self.losses(logits, labels, step) if other is None else other(labels, logits, step)
+
+    def penalty(self, logits, labels):
+        """What the loss adds for the batch as a whole, this replica's share of it."""
+        penalty = getattr(self.training_loss, "penalty", None)
+        return 0.0 if penalty is None else penalty(labels, logits)
+
+    def plain_loss(self, logits, labels, step=None):
+        """The loss of the batch where every example weighs the same, this replica's share."""
+        return softmax.mean_over_batch(self.losses(logits, labels, step)) + self.penalty(logits, labels)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        loss = self.training_loss
+        return super().get_config() | {"loss": None if loss is None else keras.saving.serialize_keras_object(loss)}
+
+    def create_variables(self):
+        """Makes theta where it is kept between steps; otherwise nothing."""
+        self.built = True
+
+    def compile(self, optimizer):
+        """Takes the optimizer of theta (learning rate beta); call it inside the strategy's scope."""
+        self.optimizer = optimizer
+
+    def example_weights(self, logits, labels, theta, step=None):
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        del labels, theta, step
+        return tf.ones([tf.shape(logits)[0]])

@@ -1,0 +1,112 @@
+"""Meta-Weight-Net: a weight for each example, a function of its loss."""
+
+import keras
+import tensorflow as tf
+
+from famus_tf.devices import replicas
+from famus_tf.losses import softmax
+from famus_tf.meta.learners import base
+
+
+class MWNet(base.MetaLearner):
+    """Meta-Weight-Net (Shu et al., NeurIPS 2019): V_i = Psi(loss_i; theta), a network 1 - `hidden` - 1 with a sigmoid.
+
+    The loss that enters Psi is detached, as in the reference. Theta is passed around as tensors, so that the loss can
+    be taken before and after the meta update within one step.
+
+    Args:
+      hidden: width of the hidden layer; 100 in the reference.
+      normalize: True divides the weights by their sum over the global batch (the reference's script for noisy labels);
+        False takes the mean of V_i loss_i (its later, "stable" script, and Eq. 1).
+      weight_decay: L2 coefficient added to theta's gradient; 1e-4 (Adam) or 5e-4 (SGD) in the reference. Where V has
+        saturated, its gradient is gone, and this alone brings it back.
+      seed: int, for the initial weights.
+      loss: as in `MetaLearner`; it is what the weights multiply, and what enters Psi unless it says otherwise.
+    """
+
+    carries_theta = True
+
+    def __init__(self, hidden=100, normalize=True, weight_decay=0.0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden, self.normalize, self.weight_decay, self.seed = hidden, normalize, weight_decay, seed
+
+    def create_variables(self):
+        """Makes theta: the weights and biases of the two layers, uniform in +-1/sqrt(fan in) as in the reference."""
+        shapes = [("weight1", (1, self.hidden), 1), ("bias1", (self.hidden,), 1)]
+        shapes += [("weight2", (self.hidden, 1), self.hidden), ("bias2", (1,), self.hidden)]
+        self._theta = [
+            self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5, seed=self.seed + number),
+            )
+            for number, (name, shape, fan_in) in enumerate(shapes)
+        ]
+        self.built = True
+
+    def compile(self, optimizer):
+        """Takes the optimizer of theta and builds its variables."""
+        super().compile(optimizer)
+        optimizer.build(self._theta)
+
+    def parameters(self, batch):
+        """Theta as a list of tensors [1, h], [h], [h, 1], [1]."""
+        del batch
+        return [tf.convert_to_tensor(variable.value) for variable in self._theta]
+
+    def weigh(self, losses, theta):
+        """V_i in (0, 1) before any normalisation.
+
+        Args:
+          losses: float [n].
+          theta: from `parameters` or `update`.
+
+        Returns:
+          float [n].
+        """
+        weight1, bias1, weight2, bias2 = (tf.cast(t, losses.dtype) for t in theta)
+        hidden = tf.nn.relu(tf.matmul(losses[:, tf.newaxis], weight1) + bias1)  # [n, h]
+        return tf.sigmoid(tf.matmul(hidden, weight2) + bias2)[:, 0]
+
+    def loss(self, logits, labels, theta, step=None):
+        """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
+
+        Args:
+          logits: float [n, c].
+          labels: [n] class ids or [n, c] distributions.
+          theta: from `parameters` or `update`.
+          step: number of steps done.
+
+        Returns:
+          Scalar. The replicas' shares sum to the loss of the global batch.
+        """
+        losses, penalty = self.losses(logits, labels, step), self.penalty(logits, labels)
+        values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
+        if not self.normalize:
+            return softmax.mean_over_batch(values * losses) + penalty
+        total = replicas.all_reduce_sum(tf.reduce_sum(values))
+        return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total) + penalty
+
+    def update(self, theta, gradient):
+        """One optimizer step (Eq. 4); the optimizer sums the gradient over the replicas. Returns theta'."""
+        decay = self.weight_decay / replicas.count()
+        gradient = [tf.cast(g, t.dtype) + decay * t for g, t in zip(gradient, theta, strict=True)]
+        self.optimizer.apply(gradient, self._theta)
+        return self.parameters(None)
+
+    def example_weights(self, logits, labels, theta, step=None):
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        values = self.weigh(self.weighed_by(logits, labels, step), theta)
+        if self.normalize:
+            examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
+            values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
+        return softmax.at_least_float32(values)
+
+    def get_config(self):
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {
+            "hidden": self.hidden,
+            "normalize": self.normalize,
+            "weight_decay": self.weight_decay,
+            "seed": self.seed,
+        }
