@@ -9,7 +9,7 @@ import pytest
 # Page faults while a block of 24 MB is taken, filled and given back, again and again.
 _FAULTS = """
 import ctypes, resource, sys
-from famus_tf import allocator
+from famus_tf.devices import allocator
 made = allocator.keep_freed_memory() if sys.argv[1] == "keep" else None
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]

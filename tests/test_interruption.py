@@ -61,7 +61,7 @@ def test_without_a_handler_nothing_is_received():
 
 STUCK = """
 import signal, sys, time
-from famus_tf import interruption
+from famus_tf.training import interruption
 with interruption.handled(), interruption.deferred(patience=float(sys.argv[1]) or None):
     print("ready", flush=True)
     # As a call of TensorFlow that does not return: Python's handlers do not run meanwhile.

@@ -15,7 +15,7 @@ from famus_tf.runs import directory as run_directory
 
 HOLD = """
 import pathlib, sys, time
-from famus_tf import run_directory
+from famus_tf.runs import directory as run_directory
 with run_directory.held(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

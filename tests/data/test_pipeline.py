@@ -107,7 +107,7 @@ def test_augmentation_differs_from_step_to_step():
 
 
 def test_the_order_is_the_same_in_another_process():
-    code = "from famus_tf.data import sampling; print(*sampling.epoch_order(range(9), 3, 5, 'meta', 3))"
+    code = "from famus_tf.data.batches import sampling; print(*sampling.epoch_order(range(9), 3, 5, 'meta', 3))"
     printed = _run(code, {"PYTHONHASHSEED": "123"})
     assert printed.split() == [str(i) for i in sampling.epoch_order(range(9), 3, 5, "meta", 3)]
 
@@ -301,7 +301,7 @@ _DISTRIBUTED = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from famus_tf.data import pipeline
+from famus_tf.data.batches import pipeline
 images = np.random.default_rng(0).integers(1, 256, (23, 6, 5, 3), np.uint8)
 labels = np.arange(23, dtype=np.int32) % 10
 def streams():

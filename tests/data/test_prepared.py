@@ -25,8 +25,8 @@ def refuse(*arguments, **options):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
 
 from famus_tf import errors
-from famus_tf.data import sources
-from famus_tf.data_config import DataConfig
+from famus_tf.data.sets import by_name as sources
+from famus_tf.config.data import DataConfig
 
 found = []
 for name, _, data_dir in (argument.partition("=") for argument in sys.argv[1:]):
