@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import errors
 from famus_tf.config import config
 from famus_tf.experiment import modes as experiment
 from famus_tf.profiling import stage_times
@@ -158,10 +157,3 @@ def test_nothing_to_draw_without_gates(tmp_path):
     assert diagnostics.selection_figure([{"epoch": 1}], ["001_a"]) is None
     diagnostics.draw_selection(tmp_path / "gates.png", [{"epoch": 1}], ["001_a"])
     assert not (tmp_path / "gates.png").exists()
-
-
-def test_the_meta_gradient_of_l2r_is_refused(tmp_path):
-    settings = config.from_values(FLAGS | {"method": "l2r", "workdir": str(tmp_path / "run")})
-    with pytest.raises(errors.InputError, match="--log_meta_gradient with --method=l2r"):
-        experiment.run(settings)
-    assert not (tmp_path / "run").exists()

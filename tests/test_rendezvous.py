@@ -23,6 +23,13 @@ def together(calls):
         return [future.exception() for future in [pool.submit(rendezvous.meet, *call) for call in calls]]
 
 
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    """asyncio logs what its callbacks raise, and nothing else would tell."""
+    yield
+    assert not caplog.records
+
+
 def test_all_come(addresses, capsys):
     assert together([(addresses, position, 20) for position in (2, 0, 1)]) == [None] * 3
     assert f"waits for 3 workers: {', '.join(addresses)}" in capsys.readouterr().out
@@ -98,3 +105,20 @@ def test_a_taken_port_is_named(addresses):
         pytest.raises(errors.InputError, match=f"cannot listen at {addresses[0]}"),
     ):
         rendezvous.meet(addresses, 0, patience=5)
+
+
+def test_the_chief_does_not_wait_until_the_others_have_hung_up():
+    addresses = free_ports.find(2)
+    host, _, port = addresses[0].rpartition(":")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        chief = pool.submit(rendezvous.meet, addresses, 0, 20)
+        for _ in range(50):
+            try:
+                worker = socket.create_connection((host, int(port)))
+                break
+            except OSError:
+                time.sleep(0.1)
+        with worker:
+            worker.sendall(f"famus_tf 1 {' '.join(addresses)}\n".encode())
+            assert worker.recv(9) == b"go\n"
+            assert chief.exception() is None

@@ -60,6 +60,11 @@ class _Chief:
             raise _refused(self._mistake)
 
     async def _welcome(self, reader, writer):
+        # Those that still listen are cancelled when all have met; Python 3.11 would write a traceback for each.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._hear(reader, writer)
+
+    async def _hear(self, reader, writer):
         try:
             said = (await reader.readline()).decode(errors="replace").split()
         except (OSError, ValueError):  # gone, or too long a line
