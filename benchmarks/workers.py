@@ -9,8 +9,8 @@ replica's share by itself, two replicas in one process; of Algorithm 2 by two re
 one.
 
 Sums over replicas are taken in another order than over a batch, so the runs differ by roundings, and training doubles
-such a difference every few steps: in float32 a gate that falls to the other side makes 1e-7 a few percent within six
-steps. So everything is computed in float64, where even the last step is either equal but for roundings or a mistake.
+such a difference every few steps: in float32 to a few percent within six steps of one case. So everything is computed
+in float64, where even the last step is either equal but for roundings or a mistake.
 """
 
 import argparse

@@ -95,21 +95,25 @@ def _library_of(module, path):
     return rest[0] if rest[0] != "main" else "main_lib"
 
 
-def _used(path, sources):
-    """Our own modules that a file imports when it runs."""
+def imported(path):
+    """Names of everything that a file imports when it runs, `from a import b` as a.b."""
     names, tree = set(), ast.parse(path.read_text())
     # Bazel needs what a file imports for its types as little as Python does.
-    for_types = [
-        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    ]
+    ifs = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = [node for node in ifs if ast.unparse(node.test) == "TYPE_CHECKING"]
     unused = {inner for node in for_types for inner in ast.walk(node)}
     for node in set(ast.walk(tree)) - unused:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    found = {_longest(name, sources) for name in names if name.split(".")[0] in ("famus_tf", "benchmarks", "tests")}
-    return found - {None, _module(path)}
+    return names
+
+
+def _used(path, sources):
+    """Our own modules among them."""
+    ours = [name for name in imported(path) if name.split(".")[0] in ("famus_tf", "benchmarks", "tests")]
+    return {_longest(name, sources) for name in ours} - {None, _module(path)}
 
 
 def _longest(name, sources):

@@ -9,6 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("famus_tf", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+BUILD_FILE = runpy.run_path(str(ROOT / "launch" / "build_file.py"))
+imported = BUILD_FILE["imported"]
 # A room of famus_tf -> the rooms that it may import, besides itself and `EVERYBODY`; experiment imports all.
 ROOMS = {
     "config": (),
@@ -38,23 +40,6 @@ DATA = ("streams", "images formats", "labels", "bundle", "sets", "batches", "cop
 def module_name(path):
     """famus_tf/meta/sampler.py -> famus_tf.meta.sampler."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def imported(path):
-    """Names of everything a file imports when it runs, `from a import b` as a.b."""
-    names, tree = set(), ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in set(ast.walk(tree)) - for_types:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def room_of(name):
@@ -119,6 +104,6 @@ def test_sizes(path):
 
 
 def test_build_is_what_the_imports_say():
-    written = runpy.run_path(str(ROOT / "launch" / "build_file.py"))["text"]()
+    written = BUILD_FILE["text"]()
     compile(written, "BUILD", "exec")  # its syntax is a subset of Python's
     assert (ROOT / "BUILD").read_text() == written, "run python launch/build_file.py"

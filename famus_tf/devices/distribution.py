@@ -292,9 +292,10 @@ def _multi_worker_strategy(cluster, worker_timeout):
         rendezvous.meet(cluster.workers, cluster.position, worker_timeout)
         # What is lost in the moment from here on TensorFlow waits for; SIGALRM ends that.
         signal.setitimer(signal.ITIMER_REAL, _MOMENT)
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        return strategy
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager

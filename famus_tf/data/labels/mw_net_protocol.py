@@ -34,7 +34,7 @@ def split_and_corrupt(
         class by class.
 
     Raises:
-        errors.InputError: the noise is none of `KINDS`, or see `noise.transition_matrix`.
+        errors.InputError: see `noise.transition_matrix`.
     """
     rng = np.random.RandomState(seed)
     meta, train = [], []
