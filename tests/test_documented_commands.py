@@ -173,7 +173,8 @@ def test_quick(line, place, monkeypatch, tmp_path):
 def test_slow(line, place):
     words = _arguments(line)
     words[0] = sys.executable if words[0] == "python" else words[0]
-    shutil.rmtree(place / "runs" / "quickstart", ignore_errors=True)
+    for begun_by_another_line in ("quickstart", "endurance"):
+        shutil.rmtree(place / "runs" / begun_by_another_line, ignore_errors=True)
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -164,8 +164,10 @@ def live_on(flags, workdir, rng, kills, scratch):
     done = []
     while True:
         life = start(flags, workdir, scratch / "output.txt")
-        found = kills.pop(0)(life, workdir, rng) if kills else {}
-        if not found:
+        kill = kills.pop(0) if kills else None
+        if kill:
+            found = kill(life, workdir, rng)
+        else:
             life.process.wait()
         status = life.end()
         half = in_writing(life, workdir / "checkpoints")
@@ -180,6 +182,8 @@ def live_on(flags, workdir, rng, kills, scratch):
             "not_whole": re.findall(r".*not whole and left.*", said),
         }
         if status == 0:
+            if kill:  # came too late, and is given to the next run
+                kills.append(kill)
             print(f"ended: {note}", flush=True)
             return done
         done.append(found | {"half_a_checkpoint_was_there": half} | note)

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import free_ports, record
+from famus_tf.training import checkpoint_files
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -47,14 +48,14 @@ class Case:
       flags: of both workers.
       ready: a pattern that the chief's output has when the moment has come, None for the time when it is started.
       wait: seconds from then to the signal.
-      leaves_checkpoint: whether the run can go on afterwards.
+      step: of a checkpoint that is there by then; 0 for none, from which the run could go on.
     """
 
     name: str
     flags: tuple[str, ...]
     ready: str | None
     wait: float
-    leaves_checkpoint: bool = False
+    step: int = 0
 
 
 _LONG = ("--epochs=0", "--train_steps=100000", "--checkpoint_every=1000000")
@@ -63,7 +64,7 @@ CASES = (
     Case("start-up, while the step is traced", _LONG, r"Epoch 1/", 1.0),
     Case("training", (*_LONG, "--epochs=0"), r"Epoch 3/", 1.0),
     Case("evaluation", (*_LONG, "--train_limit=16", "--eval_batch_size=2"), r"Epoch 3/", 1.0),
-    Case("checkpoint", ("--epochs=0", "--train_steps=100", "--checkpoint_every=1"), r"Epoch 1/", 15.0, True),
+    Case("checkpoint", ("--epochs=0", "--train_steps=100", "--checkpoint_every=1"), r"Epoch 1/", 0.1, 20),
 )
 
 
@@ -85,10 +86,10 @@ def start(workdir, flags, logs):
     return processes
 
 
-def wait_for(pattern, log, processes, seconds=300):
-    """Waits until a file has the pattern; an AssertionError where a process ends before."""
+def wait_for(condition, log, processes, seconds=300):
+    """Waits until a condition holds; an AssertionError where a process ends before."""
     until = time.time() + seconds
-    while not re.search(pattern, log.read_text(errors="replace")):
+    while not condition():
         assert all(process.poll() is None for process in processes), log.read_text()
         assert time.time() < until, log.read_text()
         time.sleep(0.02)
@@ -100,7 +101,10 @@ def strike(case, victim, number, network, folder):
     processes = start(workdir, (*case.flags, f"--network={network}"), logs)
     try:
         if case.ready:
-            wait_for(case.ready, logs[0], processes)
+            wait_for(lambda: re.search(case.ready, logs[0].read_text(errors="replace")), logs[0], processes)
+        if case.step:
+            saved = workdir / "checkpoints"
+            wait_for(lambda: any(one.step >= case.step for one in checkpoint_files.all_in(saved)), logs[0], processes)
         time.sleep(case.wait)
         assert all(process.poll() is None for process in processes), [log.read_text() for log in logs]
         os.kill(processes[victim].pid, number)
@@ -165,7 +169,7 @@ def main(argv=None):
                         folder.mkdir()
                         row = {"case": case.name, "signal": name, "killed": ("chief", "other")[victim]}
                         row |= strike(case, victim, getattr(signal, name), network, folder)
-                        if case.leaves_checkpoint and number == arguments.rounds - 1:
+                        if case.step and number == arguments.rounds - 1:
                             row["same_weights_afterwards"] = goes_on(case, network, folder)
                         rows.append(row)
                         print(json.dumps(row), flush=True)
