@@ -1,6 +1,6 @@
 """What grows over a long run of digits: resident memory, open files, threads, and what lies in the run directory.
 
-    python -m benchmarks.endurance --steps=20000 --workdir=runs/endurance --json=benchmarks/results/endurance.json
+    python -m benchmarks.endurance --steps=20200 --workdir=runs/endurance --json=benchmarks/results/endurance.json
 
 starts the command in a process of its own and looks at it from outside (Linux) whenever an epoch has ended. The run
 directory must be new: a run that goes on would be measured from where it stopped.
