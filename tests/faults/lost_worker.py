@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import free_ports, record
-from famus_tf.training import checkpoint_files
 from tests import small_networks
+from tests.faults import kill
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FLAGS = (
@@ -104,7 +104,7 @@ def strike(case, victim, number, network, folder):
             wait_for(lambda: re.search(case.ready, logs[0].read_text(errors="replace")), logs[0], processes)
         if case.step:
             saved = workdir / "checkpoints"
-            wait_for(lambda: any(one.step >= case.step for one in checkpoint_files.all_in(saved)), logs[0], processes)
+            wait_for(lambda: kill.newest(saved) >= case.step, logs[0], processes)
         time.sleep(case.wait)
         assert all(process.poll() is None for process in processes), [log.read_text() for log in logs]
         os.kill(processes[victim].pid, number)
