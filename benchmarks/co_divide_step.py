@@ -26,7 +26,7 @@ from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.devices import distribution
 from famus_tf.losses import semi_supervised as semi_supervised_losses
 from famus_tf.methods import co_divide, semi_supervised
-from famus_tf.training import loop as training
+from famus_tf.training import step as steps
 
 # The meta-learner and the selector of each way of training; the first is DivideMix, which has no meta step.
 _LEARNERS = {
@@ -71,7 +71,7 @@ def make_pieces(settings):
         with strategy.scope():
             trainers = [_trainer(settings, learner(loss=losses.SemiSupervised()), selector()) for _ in range(2)]
         prepare = co_divide.make_prepare(trainers, 0, CoDivideConfig(), seed=0)
-        step = training.compile_step(strategy, trainers[0], prepare=prepare)
+        step = steps.compile_step(strategy, trainers[0], prepare=prepare)
         trusted = meta if trainers[0].meta_learner.has_meta_step else None
         pieces[name] = Piece(functools.partial(_loss_of, step, batch, trusted))
         compiled[name] = trainers, prepare
@@ -114,7 +114,7 @@ def _trainer(settings, learner, selector):
 
 def _loss_of(step, batch, meta):
     records, _ = step(batch, meta)
-    return training.gather(records) and tf.constant(0.0)
+    return steps.gather(records) and tf.constant(0.0)
 
 
 def _compiled(strategy, function):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
 from benchmarks import record, table
-from famus_tf.data.batches import pipeline
+from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import resized_copy
 from famus_tf.data.images import image_files
 from famus_tf.devices import allocator
@@ -85,19 +85,8 @@ def measure(name, seconds):
     with tempfile.TemporaryDirectory() as folder:
         images, options = _make(name, pathlib.Path(folder))
         labels = np.zeros(len(images), np.int32)
-        batches = iter(
-            pipeline.batches(
-                images,
-                labels,
-                batch_size=_BATCH,
-                first_step=0,
-                last_step=1_000_000,
-                seed=0,
-                stream="train",
-                flip=True,
-                **options,
-            )
-        )
+        spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True, **options)
+        batches = iter(pipeline.batches(images, labels, spec, 0, 1_000_000))
         for _ in itertools.islice(batches, _WARM_BATCHES):
             pass
         start, start_cpu, count = time.perf_counter(), time.process_time(), 0

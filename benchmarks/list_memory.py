@@ -17,7 +17,7 @@ import PIL.Image
 
 from benchmarks import record, table
 from famus_tf.config.data import DataConfig
-from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.sets import own_images
 from famus_tf.errors import InputError
 
@@ -69,17 +69,8 @@ def measure(folder, entries):
     source = own_images.load_list(str(folder), DataConfig(train_list=path, test_list=path, image_size=32, resize=40))
     listed, tenths = resident_bytes(), []
     steps = sampling.steps_per_epoch(entries, _BATCH)
-    batches = pipeline.batches(
-        source.train_images,
-        source.train_labels,
-        batch_size=_BATCH,
-        first_step=0,
-        last_step=steps,
-        seed=0,
-        stream="train",
-        crop_padding=0,
-        flip=True,
-    )
+    spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True)
+    batches = pipeline.batches(source.train_images, source.train_labels, spec, 0, steps)
     progress = keras.utils.Progbar(steps, unit_name="batch", verbose=int(sys.stdout.isatty()))
     for step, _ in enumerate(batches, start=1):
         progress.update(step)

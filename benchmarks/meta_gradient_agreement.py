@@ -25,10 +25,10 @@ from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.devices import distribution
 from famus_tf.errors import InputError
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.meta import layers
 from famus_tf.profiling import stage_times
-from famus_tf.training import loop as training
+from famus_tf.training import step as training_step
 
 _SELECTIONS = {
     "all layers": famus_tf.AllLayers,
@@ -124,17 +124,17 @@ def measure(config, steps, count):
       List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
     """
     strategy = distribution.make_strategy("one_device")
-    bundle = experiment_parts.make_bundle(config)
-    per_epoch = experiment_parts.steps_per_epoch(config, bundle)
+    bundle = build_data.make_bundle(config.data, config.run.seed)
+    per_epoch = build_data.steps_per_epoch(config.optimization, bundle)
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    trainer = experiment_parts.make_trainer(config, bundle, total)
+    trainer = build_method.make_method(config, supervision.of(config, bundle))
     selectors = {name: make() if make else trainer.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
         if selector is not trainer.selector:
             selector.create_variables(trainer.gated_layers)
-    step_function = training.compile_step(strategy, trainer)
+    step_function = training_step.compile_step(strategy, trainer)
     # Behind the run's last step are batches that it does not train on.
     probes = list(_pairs(config, bundle, total, total + count))
     parts = make_parts(trainer, probes[0])
@@ -148,7 +148,8 @@ def measure(config, steps, count):
 
 
 def _pairs(config, bundle, first, last):
-    feed = experiment_parts.make_feed(config, bundle, distribution.make_strategy("one_device"))
+    strategy = distribution.make_strategy("one_device")
+    feed = build_data.make_feed(config.optimization, bundle, strategy, config.run.seed, config.run.eval_batch_size)
     return zip(feed.training(first, last), feed.meta(first, last), strict=True)
 
 

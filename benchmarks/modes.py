@@ -18,7 +18,7 @@ import famus_tf
 from benchmarks import cost_model, pools, settled
 from famus_tf import errors, networks
 from famus_tf.devices import distribution
-from famus_tf.training import loop as training
+from famus_tf.training import step as steps
 
 
 class PinnedSampler(famus_tf.GradientSampler):
@@ -239,7 +239,7 @@ class FamusSteps:
             distribution.batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
-        self._step = training.compile_step(strategy, self.trainer)
+        self._step = steps.compile_step(strategy, self.trainer)
         self._count = 0
         self.segment_costs = [segment.cost for segment in self.trainer.segments]
         self.layers = len(self.trainer.gated_layers)
@@ -264,7 +264,7 @@ class FamusSteps:
     def step(self):
         """One step, finished when this returns; returns its loss."""
         records, logs = self._step(*self.next_pair())
-        records = training.gather(records)
+        records = steps.gather(records)
         self._count += 1
         if "gates" in records:
             self.gates_on.append(int(records["gates"].sum()))

@@ -16,14 +16,14 @@ import tensorflow as tf
 
 from famus_tf.config import command_line
 from famus_tf.devices import distribution
-from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.experiment import build_data, build_run
 
 
 class Snapshots(keras.callbacks.Callback):
     """Keeps the numbers of a run after some of its steps, and after the last.
 
     Args:
-      parts: `experiment_run.Parts`.
+      parts: `build_run.Run`.
       at: set of step numbers.
 
     Attributes:
@@ -36,14 +36,14 @@ class Snapshots(keras.callbacks.Callback):
         # As before each evaluation and checkpoint; the statistics of later steps are the same with it and without.
         self._averagers = [
             distribution.make_averager(parts.strategy, [v.value for v in _statistics(trainer)])
-            for trainer in parts.trainers
+            for trainer in parts.methods
         ]
 
     def on_train_batch_end(self, batch, logs=None):
         """Keeps all, where the step is one of those that are wanted; `logs` are not used."""
         del batch, logs
-        if self._parts.step in self._at:
-            self._keep(self._parts.step)
+        if self._parts.history.step in self._at:
+            self._keep(self._parts.history.step)
 
     def on_train_end(self, logs=None):
         """Keeps all."""
@@ -53,7 +53,7 @@ class Snapshots(keras.callbacks.Callback):
     def _keep(self, step):
         for average in self._averagers:
             average()
-        for network, trainer in enumerate(self._parts.trainers):
+        for network, trainer in enumerate(self._parts.methods):
             for group, variables in _groups(trainer).items():
                 for number, variable in enumerate(variables):
                     self.kept[f"{step}/{group}/{network}/{number}"] = keras.ops.convert_to_numpy(variable)
@@ -90,13 +90,16 @@ def main(argv=None):
     keras.config.set_floatx("float64")
     config = command_line.read_config(["workers_run.py", *arguments.flags])
     strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
-    parts = experiment_run.assemble(
-        config, experiment_parts.make_bundle(config), strategy, pathlib.Path(config.run.workdir)
+    parts = build_run.assemble(
+        config, build_data.make_bundle(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
     )
     snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
-    experiment_run.training_loop(config, parts).run([snapshots], verbose=0)
+    build_run.training_loop(config.run, parts).run([snapshots], verbose=0)
     np.savez(
-        arguments.out, **snapshots.kept, accuracy=[epoch["test_accuracy"] for epoch in parts.history], step=parts.step
+        arguments.out,
+        **snapshots.kept,
+        accuracy=[epoch["test_accuracy"] for epoch in parts.history.epochs],
+        step=parts.history.step,
     )
     return 0
 

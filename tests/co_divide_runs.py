@@ -9,9 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.config import config
-from famus_tf.experiment import experiment_run
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import co_divide
+from famus_tf.reports import division_board, summaries
 from famus_tf.training import progress
 
 N = 160
@@ -44,11 +46,11 @@ def run(workdir, network, **changes):
 
 def without_pictures(monkeypatch):
     """Neither pictures nor TensorBoard nor a SavedModel, which take longer than these runs."""
-    monkeypatch.setattr(experiment_run, "make_callbacks", lambda *parts: [])
-    monkeypatch.setattr(experiment.saved_model, "export", lambda *parts: None)
-    monkeypatch.setattr(experiment.division_board, "draw", lambda *parts: None)
+    monkeypatch.setattr(build_run, "make_callbacks", lambda *parts: [])
+    monkeypatch.setattr(saved_model, "export", lambda *parts: None)
+    monkeypatch.setattr(division_board, "draw", lambda *parts: None)
     for name in ("draw", "draw_classes"):
-        monkeypatch.setattr(experiment.summaries, name, lambda *parts: None)
+        monkeypatch.setattr(summaries, name, lambda *parts: None)
 
 
 @contextlib.contextmanager

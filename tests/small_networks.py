@@ -54,9 +54,9 @@ def save_convolutions(
     for number in range(1, count + 1):
         x = keras.layers.Conv2D(12, 3, 2, use_bias=not batch_norm, name=f"convolution{number}")(x)
         if batch_norm:
-            x = keras.layers.BatchNormalization(
-                momentum=0.8, synchronized=synchronized, name=f"normalisation{number}"
-            )(x)
+            x = keras.layers.BatchNormalization(momentum=0.8, synchronized=synchronized, name=f"normalisation{number}")(
+                x
+            )
         x = keras.layers.ReLU()(x)
     x = keras.layers.Flatten()(x)
     if batch_norm and dropout:

@@ -1,4 +1,4 @@
-"""Algorithm 2's plan with learners and feeds that say what they are asked for; what is saved."""
+"""Algorithm 2's plan with runners and feeds that say what they are asked for; what is saved."""
 
 import types
 import warnings
@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.methods import co_divide, mixture, semi_supervised
-from famus_tf.training import loop as training
+from famus_tf.training import plan as plans
 
 N = 60
 RIGHT = [np.arange(N) % 3 > 0, np.arange(N) % 4 > 0]  # what network 1 and network 2 will find: 40 and 45 of 60
@@ -32,14 +32,14 @@ class Feed:
         self.asked.append(types.SimpleNamespace(stream="training", first=first, last=last))
         return (("training", step) for step in range(first, last))
 
-    def drawn(self, stream, among, size, first_step, last_step, *, views=0, beside=None):
+    def drawn(self, stream, among, size, first_step, last_step, *, views=0, values=None):
         self.asked.append(
             types.SimpleNamespace(
-                stream=stream, among=among, size=size, first=first_step, last=last_step, views=views, beside=beside
+                stream=stream, among=among, size=size, first=first_step, last=last_step, views=views, values=values
             )
         )
         for step in range(first_step, last_step):
-            yield ((stream, step), "labels", *([] if beside is None else ["beside"]), (stream, step))
+            yield ((stream, step), "labels", *([] if values is None else ["values"]), (stream, step))
 
     def named(self, stream):
         """What was asked for under that name, the only time."""
@@ -47,9 +47,9 @@ class Feed:
         return found
 
 
-def make_learner(is_meta_step=lambda step: True):
+def make_runner(is_meta_step=lambda step: True):
     return types.SimpleNamespace(
-        trainer=types.SimpleNamespace(optimizer=types.SimpleNamespace(learning_rate=None), is_meta_step=is_meta_step),
+        method=types.SimpleNamespace(optimizer=types.SimpleNamespace(learning_rate=None), is_meta_step=is_meta_step),
         progress=types.SimpleNamespace(step=0, epoch_step=0),
     )
 
@@ -76,15 +76,18 @@ def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lam
     sizes |= {name: changes.pop(name) for name in sizes if name in changes}
     options = {name: changes.pop(name) for name in ("learning_rate", "is_clean") if name in changes}
     parts = types.SimpleNamespace(
-        learners=[make_learner(is_meta_step) for _ in range(count)],
+        runners=[make_runner(is_meta_step) for _ in range(count)],
         feeds=[Feed(samples) for _ in range(count)],
         scan=scan or Scan(),
         divisions=divisions or co_divide.Divisions(count, N),
         flags=CoDivideConfig(algorithm="co_divide", meta_set="pseudo_clean", **changes),
         sizes=co_divide.Sizes(**sizes),
     )
-    plan = co_divide.CoDivide(
-        parts.learners, parts.feeds, parts.scan, parts.divisions, parts.flags, parts.sizes, seed=3, epochs=6, **options
+    if parts.flags.mixes:
+        options.setdefault("learning_rate", lambda epoch: 0.1)
+    form = co_divide.UnlabelledImages if parts.flags.mixes else co_divide.GivenLabels
+    plan = form(
+        parts.runners, parts.feeds, parts.scan, parts.divisions, parts.flags, parts.sizes, seed=3, epochs=6, **options
     )
     return plan, parts
 
@@ -160,14 +163,14 @@ def test_the_networks_train_on_each_others_split():
             np.testing.assert_array_equal(asked.among, among)
             assert (asked.size, asked.first, asked.last, asked.views) == (size, 0, turn.steps, 2)
             if stream == "unlabelled 3":
-                assert asked.beside is None
+                assert asked.values is None
             else:
-                np.testing.assert_array_equal(asked.beside, split.clean_probability)
+                np.testing.assert_array_equal(asked.values, split.clean_probability)
         for step, (batch, meta) in enumerate(batches):
-            known = (("labelled 3", step), "labels", "beside", ("labelled 3", step))
+            known = (("labelled 3", step), "labels", "values", ("labelled 3", step))
             assert batch.labelled == semi_supervised.Labelled(*known)
             assert batch.unlabelled == semi_supervised.Unlabelled(*[("unlabelled 3", step)] * 2)
-            trusted = (("pseudo-clean 3", step), "labels", "beside", ("pseudo-clean 3", step))
+            trusted = (("pseudo-clean 3", step), "labels", "values", ("pseudo-clean 3", step))
             assert meta == semi_supervised.Labelled(*trusted)
 
 
@@ -186,7 +189,7 @@ def test_the_simple_form_trusts_the_others_split_or_its_own(count):
             assert list(turn.batches(0)) == expected
             asked = parts.feeds[turn.number].named(stream)
             np.testing.assert_array_equal(asked.among, np.flatnonzero(RIGHT[other]))
-            assert (asked.size, asked.views, asked.beside) == (4, 0, None)
+            assert (asked.size, asked.views, asked.values) == (4, 0, None)
             asked = parts.feeds[turn.number].named("training")
             assert (asked.first, asked.last) == (21, 42)
 
@@ -201,7 +204,7 @@ def test_the_warm_up_is_plain_training_in_batches_of_both_kinds_together():
             assert list(turn.batches(0)) == expected
             asked = parts.feeds[turn.number].named(stream)
             np.testing.assert_array_equal(asked.among, among)
-            assert (asked.size, asked.views, asked.beside) == (16, 0, None)
+            assert (asked.size, asked.views, asked.values) == (16, 0, None)
     simple, parts = make_plan(1, semi_supervised=False, is_meta_step=lambda step: step >= 14)
     (turn,) = simple.turns(1)
     assert list(turn.batches(0)) == [(("training", 7 + step), None) for step in range(7)]
@@ -226,10 +229,10 @@ def test_the_learning_rate_is_that_of_the_epoch():
     plan.begin_epoch(2)
     for epoch in (0, 2):
         plan.turns(epoch)
-        assert [one.trainer.optimizer.learning_rate for one in parts.learners] == [0.1 / (1 + epoch)] * 2
-    plan, parts = make_plan()
+        assert [one.method.optimizer.learning_rate for one in parts.runners] == [0.1 / (1 + epoch)] * 2
+    plan, parts = make_plan(semi_supervised=False)  # whose optimizers have a schedule of their own
     plan.turns(0)
-    assert [one.trainer.optimizer.learning_rate for one in parts.learners] == [None, None]
+    assert [one.method.optimizer.learning_rate for one in parts.runners] == [None, None]
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
@@ -293,7 +296,7 @@ def test_a_turn_goes_on_in_its_middle_with_the_same_batches(semi, count):
         plan.begin_epoch(3)
         assert parts.scan.asked == []
         turn = plan.turns(3)[-1]
-        progress = parts.learners[-1].progress
+        progress = parts.runners[-1].progress
         progress.step, progress.epoch_step = done + first, first
         for batch in turn.batches(first):
             progress.step, progress.epoch_step = progress.step + 1, progress.epoch_step + 1
@@ -373,12 +376,12 @@ def test_what_comes_before_a_step(number):
 
     kernels = [tf.constant(rng.normal(size=(2, 3)), tf.float32) for _ in range(2)]
     networks = [make_network(kernel) for kernel in kernels]
-    trainers = [
-        types.SimpleNamespace(network=network, optimizer=types.SimpleNamespace(iterations=tf.constant(5 + k)))
+    methods = [
+        types.SimpleNamespace(networks=[network], optimizer=types.SimpleNamespace(iterations=tf.constant(5 + k)))
         for k, network in enumerate(networks)
     ]
     flags = make_plan()[1].flags
-    prepare = co_divide.make_prepare(trainers, number, flags, seed=3)
+    prepare = co_divide.make_prepare(methods, number, flags, seed=3)
     images, ids = tf.constant(rng.integers(0, 256, (4, 2, 6, 6, 2)), tf.uint8), tf.range(4, dtype=tf.int64)
     labelled = semi_supervised.Labelled(images, tf.constant([0, 1, 2, 0]), tf.constant([0.9, 0.8, 0.7, 0.6]), ids)
     batch = semi_supervised.TrainingBatch(labelled, semi_supervised.Unlabelled(images[::-1], ids), tf.constant(0.5))
@@ -398,7 +401,7 @@ def test_what_comes_before_a_step(number):
     again, none = prepare(batch, None)
     assert none is None
     np.testing.assert_array_equal(again[0], mixed[0])
-    trainers[number].optimizer.iterations += 1
+    methods[number].optimizer.iterations += 1
     assert np.abs(prepare(batch, None)[0][0] - mixed[0]).max() > 1.0
     plain = (images[:, 0], tf.constant([0, 1, 2, 0]), ids)
     assert prepare(plain, None) == (plain, None)
@@ -409,4 +412,4 @@ def test_a_plan_makes_turns_as_the_loop_takes_them():
     plan.begin_epoch(2)
     assert plan.epochs == 6
     for epoch in (0, 2):
-        assert all(isinstance(turn, training.Turn) for turn in plan.turns(epoch))
+        assert all(isinstance(turn, plans.Turn) for turn in plan.turns(epoch))

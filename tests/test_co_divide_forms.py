@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from famus_tf.config import config
+from famus_tf.devices import distribution
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_data
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import co_divide
 from famus_tf.profiling import stage_times
@@ -66,7 +67,7 @@ def test_the_stages_of_a_step_with_guessed_labels_are_timed(tmp_path, networks):
 
 def test_with_the_cross_entropy_for_a_learner_it_is_dividemix(tmp_path, networks, monkeypatch, capsys):
     """No meta step, and all examples weigh the same; the better network is exported."""
-    monkeypatch.setattr(experiment.saved_model, "export", SAVE)
+    monkeypatch.setattr(saved_model, "export", SAVE)
     flags = EPOCHS | {"method": "cross_entropy", "export_network": "better", "network": "small_preact"}
     results = co_divide_runs.run(tmp_path / "run", **flags)
     _, done = check(results, tmp_path / "run", 2, (0, 0))
@@ -122,8 +123,10 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
         meta_steps.append(np.diff(-(-ends // 3)).tolist())
     divisions, _ = check(results, tmp_path / "run", 2, meta_steps)
     settings = config.from_values(co_divide_runs.ALGORITHM_2 | sizes | {"network": networks[False]})
-    bundle = experiment_parts.make_bundle(settings)
-    feed = experiment_parts.make_feed(settings, bundle, experiment.distribution.make_strategy("one_device"))
+    bundle = build_data.make_bundle(settings.data, settings.run.seed)
+    feed = build_data.make_feed(
+        settings.optimization, bundle, distribution.make_strategy("one_device"), settings.run.seed, 500
+    )
     assert len(scanned) == 2
     for epoch, found in enumerate(scanned, start=1):
         for network in found:
@@ -140,7 +143,7 @@ def test_one_replica_is_two_replicas(tmp_path, networks, two_replicas, monkeypat
     flags, scanned = EPOCHS | {"network": networks[False], "train_limit": 100}, []
     with co_divide_runs.scans(scanned):
         one = co_divide_runs.run(tmp_path / "one", **flags)
-        monkeypatch.setattr(experiment.distribution, "make_strategy", lambda *of: two_replicas)
+        monkeypatch.setattr(distribution, "make_strategy", lambda *of: two_replicas)
         two = co_divide_runs.run(tmp_path / "two", **flags)
     numbers, others = (co_divide_runs.weights(tmp_path / name) for name in ("one", "two"))
     names, other_names = ({name for name in found if name.startswith("trainers/")} for found in (numbers, others))

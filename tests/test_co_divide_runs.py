@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.config import config
 from famus_tf.devices import distribution
-from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.experiment import build_data, build_run, export
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import mixture
 from tests import co_divide_runs, small_networks
@@ -41,12 +41,16 @@ def settings_of(workdir, network, **changes):
     return config.from_values(flags)
 
 
+def _bundle(settings):
+    return build_data.make_bundle(settings.data, settings.run.seed)
+
+
 @pytest.fixture(scope="module")
 def parts(finished, network):
-    """Both networks as the run has left them, in `experiment_run.Parts`."""
+    """Both networks as the run has left them, in `build_run.Run`."""
     settings = settings_of(finished[0], network)
-    bundle = experiment_parts.make_bundle(settings)
-    made = experiment_run.assemble(settings, bundle, distribution.make_strategy("one_device"), finished[0])
+    bundle = _bundle(settings)
+    made = build_run.assemble(settings, bundle, distribution.make_strategy("one_device"), finished[0])
     assert made.checkpoints.restore()
     return made
 
@@ -93,7 +97,7 @@ def test_each_epoch_goes_once_through_the_others_pseudo_clean_set(finished):
 def test_the_quality_of_the_splits(finished, network, scanned):
     """Against pairs of examples counted one by one."""
     workdir, results = finished
-    is_clean = experiment_parts.make_bundle(settings_of(workdir, network)).is_clean
+    is_clean = _bundle(settings_of(workdir, network)).is_clean
     divisions, _ = co_divide_runs.state_of(workdir, networks=2)
     assert divisions.epoch == co_divide_runs.WARM_UP + 1
     for split, said, losses, raw in zip(
@@ -151,7 +155,7 @@ def test_evaluate_gives_the_accuracy_of_results_json(finished, network, capsys):
 def test_the_mean_of_both_networks_logits_is_exported(finished, parts):
     workdir, results = finished
     images = tf.constant(parts.bundle.test_images)
-    each = [trainer.network(images, training=False).numpy() for trainer in parts.trainers]
+    each = [network(images, training=False).numpy() for network in parts.networks]
     mean = (each[0] + each[1]) / 2
     np.testing.assert_allclose(exported_logits(workdir, images), mean, rtol=1e-4, atol=1e-5)
     for logits, one in zip((mean, *each), (results, *results["networks"]), strict=True):
@@ -179,25 +183,25 @@ def test_the_better_network(finished, network, parts):
     settings = settings_of(workdir, network, export_network="better")
     accuracies = [one["test_accuracy"]["last"] for one in results["networks"]]
     better = int(np.argmax(accuracies))
-    chosen, said = experiment_run.network_to_export(settings, parts)
-    assert chosen is parts.trainers[better].network
+    chosen, said = export.network_to_export(settings.co_divide.export_network, parts)
+    assert chosen is parts.networks[better]
     assert f"network {better + 1}, with the better test accuracy of {accuracies[better]:.2%}; there is no valid" in said
-    joint = parts.divisions.history
-    kept = [json.dumps(history) for history in (joint, *(done.history for done in parts.progress))]
+    joint = parts.history.epochs
+    kept = [json.dumps(history) for history in (joint, *(done.history for done in parts.history.networks))]
     try:
         for k, epoch in enumerate(joint):
             epoch["validation_accuracy"] = 0.9 if k == 1 else 0.5
-            for number, done in enumerate(parts.progress):
+            for number, done in enumerate(parts.history.networks):
                 done.history[k]["validation_accuracy"] = 0.7 + 0.1 * ((number == better) == (k != 1))
-        chosen, said = experiment_run.network_to_export(settings, parts)
+        chosen, said = export.network_to_export(settings.co_divide.export_network, parts)
         joint.clear()
         with pytest.raises(errors.InputError, match="--export_network=better before the end of the first epoch"):
-            experiment_run.network_to_export(settings, parts)
+            export.network_to_export(settings.co_divide.export_network, parts)
     finally:
         joint[:] = json.loads(kept[0])
-        for done, text in zip(parts.progress, kept[1:], strict=True):
+        for done, text in zip(parts.history.networks, kept[1:], strict=True):
             done.history[:] = json.loads(text)
-    assert chosen is parts.trainers[1 - better].network
+    assert chosen is parts.networks[1 - better]
     assert said == f"exported: network {2 - better}, with the better validation accuracy of 80.00%\n"
 
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from famus_tf import errors, main
 from famus_tf.config import config
-from famus_tf.experiment import experiment_parts, experiment_run
+from famus_tf.devices import distribution
+from famus_tf.experiment import build_data, build_method, build_run, supervision
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import famus
 from famus_tf.training import progress
@@ -147,9 +148,9 @@ VARIANTS = {
 def test_the_loop_is_fit(tmp_path, network, name):
     settings = config.from_values(SHORT | VARIANTS[name] | {"network": network, "workdir": str(tmp_path / "loop")})
     experiment.run(settings)
-    bundle = experiment_parts.make_bundle(settings)
-    trainer = experiment_parts.make_trainer(settings, bundle, 10)
-    feed = experiment_parts.make_feed(settings, bundle, tf.distribute.get_strategy())
+    bundle = build_data.make_bundle(settings.data, settings.run.seed)
+    trainer = build_method.make_method(settings, supervision.of(settings, bundle))
+    feed = build_data.make_feed(settings.optimization, bundle, tf.distribute.get_strategy(), settings.run.seed, 500)
     train, meta = list(feed.training(0, 10)), list(feed.meta(0, 10))
     # The loop takes a meta batch in meta steps only; `fit` is given one in every step.
     both = [(batch, meta[-(-step // settings.method.meta_every)]) for step, batch in enumerate(train)]
@@ -195,7 +196,7 @@ def test_measured_costs_are_measured_once_and_kept(tmp_path, monkeypatch):
         asked.append(images.shape)
         return [0.5, 0.25, 0.125, 0.0625, 0.0625]
 
-    monkeypatch.setattr(experiment_run.segment_times, "measure", measure)
+    monkeypatch.setattr(build_run.segment_times, "measure", measure)
     for _ in range(2):
         run(tmp_path / "run", layer_cost="measured", train_steps=2, epochs=0)
     assert asked == [(16, 8, 8, 1)]
@@ -216,7 +217,8 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
     monkeypatch.setattr(famus.FaMUS, "step", watched)
     results = run(tmp_path / "run", network=network, meta_every=4)
     settings = config.from_values(SHORT)
-    feed = experiment_parts.make_feed(settings, experiment_parts.make_bundle(settings), tf.distribute.get_strategy())
+    bundle, strategy = build_data.make_bundle(settings.data, settings.run.seed), tf.distribute.get_strategy()
+    feed = build_data.make_feed(settings.optimization, bundle, strategy, settings.run.seed, 500)
     assert len(seen) == 3  # steps 0, 4 and 8 of 10
     for found, (_, _, index) in zip(seen, feed.meta(0, 3), strict=True):
         np.testing.assert_array_equal(found, index)
@@ -226,7 +228,7 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
 def test_two_replicas_run_the_same_loop(tmp_path, network, two_replicas, monkeypatch, capsys):
     changes = {"network": network, "epochs": 1}
     one = run(tmp_path / "one", method="cross_entropy", **changes)
-    monkeypatch.setattr(experiment.distribution, "make_strategy", lambda *of: two_replicas)
+    monkeypatch.setattr(distribution, "make_strategy", lambda *of: two_replicas)
     two = run(tmp_path / "two", method="cross_entropy", **changes)
     meta = run(tmp_path / "famus", **changes)
     # BatchNorm is per replica, so the figures are near, not equal; every example is recorded once.

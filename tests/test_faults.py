@@ -20,8 +20,9 @@ from sklearn.datasets import load_digits
 
 from famus_tf import main
 from famus_tf.data.batches import feed
-from famus_tf.experiment import experiment_run
-from famus_tf.experiment import modes as experiment
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import build_run
+from famus_tf.reports import diagnostics
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import checkpoint_files
 from tests import co_divide_runs, small_networks
@@ -84,7 +85,7 @@ def at_step(monkeypatch, step, function):
 
     with monkeypatch.context() as patch:
         co_divide_runs.without_pictures(patch)
-        patch.setattr(experiment_run, "make_callbacks", lambda *parts: [AtStep()])
+        patch.setattr(build_run, "make_callbacks", lambda *parts: [AtStep()])
         yield
 
 
@@ -138,7 +139,7 @@ def test_a_signal_after_training(network, tmp_path, monkeypatch, capsys):
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
         co_divide_runs.without_pictures(patch)
-        patch.setattr(experiment.saved_model, "export", lambda *parts: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(saved_model, "export", lambda *parts: os.kill(os.getpid(), signal.SIGTERM))
         assert call(workdir, network, "--epochs=1") == 143
     said = "famus_tf: interrupted by SIGTERM; nothing is lost; the same command goes on"
     assert one_line(capsys.readouterr().err) == said
@@ -249,7 +250,7 @@ def test_a_folder_that_becomes_read_only(whole, network, small_disk, monkeypatch
 
 def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, capsys):
     """A checkpoint has no room then either, so its sentence is the one that is said."""
-    workdir, make_callbacks = small_disk / "run", experiment_run.make_callbacks
+    workdir, make_callbacks = small_disk / "run", build_run.make_callbacks
 
     class Fill(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -258,7 +259,7 @@ def test_a_full_disk_at_tensorboard(whole, network, small_disk, monkeypatch, cap
 
     with monkeypatch.context() as patch:
         co_divide_runs.without_pictures(patch)
-        patch.setattr(experiment_run, "make_callbacks", lambda *parts: [Fill(), *make_callbacks(*parts)])
+        patch.setattr(build_run, "make_callbacks", lambda *parts: [Fill(), *make_callbacks(*parts)])
         assert call(workdir, network, "--checkpoint_every=1000") == 2
     said = one_line(capsys.readouterr().err)
     assert said == (
@@ -326,7 +327,7 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
     workdir = shutil.copytree(whole, small_disk / "run")
     (workdir / "results.json").unlink()
     before = sorted(path.name for path in (workdir / "export").rglob("*"))
-    export = experiment.saved_model.export
+    export = saved_model.export
 
     def full_before_or_after(*parts):
         if what == "export":
@@ -337,8 +338,8 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
     with monkeypatch.context() as patch:
         if what == "results.json":
             co_divide_runs.without_pictures(patch)
-            patch.setattr(experiment.diagnostics, "draw_selection", lambda *parts: None)
-        patch.setattr(experiment.saved_model, "export", full_before_or_after)
+            patch.setattr(diagnostics, "draw_selection", lambda *parts: None)
+        patch.setattr(saved_model, "export", full_before_or_after)
         assert call(workdir, network) == 2
     said = one_line(capsys.readouterr().err)
     assert said.startswith(f"famus_tf: error: {workdir / what}: cannot write it (No space left on device)")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config import config
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_data, supervision
 
 _FLAGS = {"dataset": "digits", "noise": "symmetric", "noise_rate": 0.5, "train_limit": 60, "meta_per_class": 1}
 _FLAGS |= {"batch_size": 6, "meta_batch_size": 4, "eval_batch_size": 7, "epochs": 2, "seed": 4}
@@ -15,12 +15,14 @@ _AMONG = np.array([1, 4, 5, 9, 20, 33, 34, 35, 36, 58, 59])
 
 @pytest.fixture(scope="module")
 def bundle():
-    return experiment_parts.make_bundle(config.from_values(_FLAGS))
+    settings = config.from_values(_FLAGS)
+    return build_data.make_bundle(settings.data, settings.run.seed)
 
 
 def _feed(bundle, strategy=None, number=0, **changes):
     settings = config.from_values(_FLAGS | changes)
-    return experiment_parts.make_feed(settings, bundle, strategy or tf.distribute.get_strategy(), number=number)
+    seed, strategy = supervision.seed_of(settings.run.seed, number), strategy or tf.distribute.get_strategy()
+    return build_data.make_feed(settings.optimization, bundle, strategy, seed, settings.run.eval_batch_size)
 
 
 def _whole(strategy, batches):
@@ -39,14 +41,14 @@ def _assert_same(found, expected):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("views", [0, 2])
+@pytest.mark.parametrize("views", [1, 2])
 def test_batches_of_some_examples(bundle, two_replicas, views):
     alone = tf.distribute.get_strategy()
-    beside = np.random.default_rng(0).uniform(size=60).astype(np.float32)
+    known = np.random.default_rng(0).uniform(size=60).astype(np.float32)
 
     def drawn(first=0, strategy=alone, number=0, stream="labelled 3"):
         feed = _feed(bundle, strategy, number)
-        batches = feed.drawn(stream, _AMONG, 4, first, 5, views=views, beside=beside)
+        batches = feed.drawn(stream, _AMONG, 4, first, 5, views=views, values=known)
         return list(_whole(strategy, batches))
 
     whole = drawn()
@@ -55,16 +57,16 @@ def test_batches_of_some_examples(bundle, two_replicas, views):
         indices = np.concatenate([index for *_, index in whole[start : start + 2]])
         assert len(set(indices)) == 8 and set(indices) <= set(_AMONG)
     for images, labels, values, index in whole:
-        assert images.shape == ((4, 2, 8, 8, 1) if views else (4, 8, 8, 1)) and images.dtype == np.uint8
+        assert images.shape == ((4, 2, 8, 8, 1) if views > 1 else (4, 8, 8, 1)) and images.dtype == np.uint8
         np.testing.assert_array_equal(labels, bundle.train_labels[index])
-        np.testing.assert_array_equal(values, beside[index])
+        np.testing.assert_array_equal(values, known[index])
     _assert_same(drawn(first=3), whole[3:])
     _assert_same(drawn(strategy=two_replicas), whole)
     for other in (drawn(number=1), drawn(stream="labelled 4")):
         assert [list(index) for *_, index in other] != [list(index) for *_, index in whole]
 
 
-def test_without_numbers_beside_there_are_three_parts(bundle):
+def test_without_values_there_are_three_parts(bundle):
     ((images, labels, index),) = _feed(bundle).drawn("warm-up 0", np.arange(60), 60, 0, 1)
     assert images.shape == (60, 8, 8, 1) and sorted(index.numpy()) == list(range(60))
     np.testing.assert_array_equal(labels, bundle.train_labels[index])

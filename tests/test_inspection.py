@@ -10,7 +10,7 @@ import pytest
 from famus_tf import errors, main
 from famus_tf.config import config
 from famus_tf.data import bundle
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_data
 from famus_tf.reports import inspection
 
 
@@ -117,7 +117,8 @@ def test_mode(tmp_path, capsys):
     assert main.main(["main.py", "--mode=inspect", *flags]) == 0
     said = capsys.readouterr().out
     values = {"mode": "inspect", "noise": "symmetric", "noise_rate": 0.4, "epochs": 1}
-    assert experiment_parts.make_bundle(config.from_values(values)).describe() in said
+    settings = config.from_values(values)
+    assert build_data.make_bundle(settings.data, settings.run.seed).describe() in said
     assert str(tmp_path / "run" / "examples.png") in said
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["examples.png", "inspection.json"]
     # The same directory can be trained in afterwards.

@@ -8,9 +8,9 @@ import tensorflow as tf
 import famus_tf
 from famus_tf import errors
 from famus_tf.config import config
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import checks
 from famus_tf.meta import gumbel
-from famus_tf.training import loop as training
+from famus_tf.training import step as steps
 from tests import small_networks
 
 
@@ -22,14 +22,14 @@ def two_steps(make_selector, jit_compile):
         network = small_networks.residual("float32")
         trainer = famus_tf.FaMUS(network, selector=make_selector(), lambda_cost=0.2)
         trainer.compile(keras.optimizers.SGD(0.1, momentum=0.9), meta_optimizer=keras.optimizers.SGD(1.0))
-    step = training.compile_step(strategy, trainer, jit_compile)
+    step = steps.compile_step(strategy, trainer, jit_compile)
     rng, records = np.random.default_rng(1), []
     for _ in range(2):
         sides = [
             (tf.constant(rng.normal(size=(n, 6, 6, 2)), tf.float32), tf.constant(rng.integers(0, 3, n))) for n in (6, 4)
         ]
         found, logs = step(*sides)
-        records += [training.gather({k: v for k, v in found.items() if v[0] is not None}), logs]
+        records += [steps.gather({k: v for k, v in found.items() if v[0] is not None}), logs]
     owners = trainer.network, trainer.meta_learner, trainer.selector
     return [v.numpy() for owner in owners for v in owner.variables], records
 
@@ -57,4 +57,4 @@ def test_compiled_step_equals_the_plain_one(monkeypatch, name):
 def test_several_devices_are_refused(two_replicas):
     made = config.from_values({"epochs": 1, "jit_compile": True})
     with pytest.raises(errors.InputError, match="--jit_compile on 2 devices: expected one"):
-        experiment_parts.check_replicas(made, two_replicas)
+        checks.check_replicas(made, two_replicas)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from famus_tf.config import config
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_optimizers
 from famus_tf.training import learning_rates
 
 
@@ -45,7 +45,7 @@ def rates_by_epoch(**flags):
     """alpha in each epoch of a run of Algorithm 2."""
     shared = {"algorithm": "co_divide", "meta_set": "pseudo_clean", "meta_per_class": 0, "meta_from_epoch": 1}
     made = config.from_values(shared | {"epochs": 8, "base_learning_rate": 0.8} | flags)
-    return [experiment_parts.rate_of_epoch(made)(epoch) for epoch in range(8)]
+    return [build_optimizers.rate_of_epoch(made.optimization)(epoch) for epoch in range(8)]
 
 
 def test_rates_by_epoch():
@@ -62,5 +62,5 @@ def test_rates_by_epoch():
 @pytest.mark.parametrize(("length", "steps"), [({"epochs": 4}, 20), ({"train_steps": 80, "epochs": 0}, 2)])
 def test_a_boundary_of_the_flags_is_the_first_step_with_the_new_rate(length, steps):
     flags = config.from_values({"lr_boundaries": (2,), "base_learning_rate": 0.5} | length).optimization
-    schedule = experiment_parts.learning_rate(flags, 80, steps_per_epoch=10)
+    schedule = build_optimizers.learning_rate(flags, 80, steps_per_epoch=10)
     np.testing.assert_allclose([float(schedule(t)) for t in (0, steps - 1, steps)], [0.5, 0.5, 0.05], rtol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 
 from famus_tf import main
 from famus_tf.config import command_line
-from famus_tf.experiment import experiment_parts
+from famus_tf.experiment import build_data
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -40,12 +40,17 @@ def _run(name, folder):
     # Trained as it is printed, shrunk; without the meta steps, whose tracing takes the longest.
     small = "--batch_size=2", "--meta_batch_size=2", "--batches_per_epoch=1", "--resize=18", "--image_size=16"
     for number, call in enumerate(calls):
-        classes = experiment_parts.make_bundle(command_line.read_config([*call[1:], "--mode=inspect"])).num_classes
+        classes = _bundle(call).num_classes
         network = small_networks.save_convolutions(folder / f"{number}.keras", True, (16, 16, 3), classes)
         places = f"--network={network}", f"--workdir={folder / f'run{number}'}", "--method=cross_entropy"
         assert main.main([*call[1:], "--flagfile=flags/debug.cfg", *small, *places]) == 0
     # To be looked at, so that images stay files, whose names are compared.
-    return [experiment_parts.make_bundle(command_line.read_config([*call[1:], "--mode=inspect"])) for call in calls]
+    return [_bundle(call) for call in calls]
+
+
+def _bundle(call):
+    settings = command_line.read_config([*call[1:], "--mode=inspect"])
+    return build_data.make_bundle(settings.data, settings.run.seed, decode=False)
 
 
 @pytest.fixture

@@ -12,10 +12,13 @@ PRETRAINED_NETWORKS = ("resnet50", "inception_resnet_v2")
 PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
 NOISE_FILES = (".json", ".npy", ".pt")
 
+META_LEARNERS = ("mw_net", "l2r", "mlc")
+TWO_NETWORKS = ("co_teaching", "jocor")
+
 
 def check(config) -> None:
     """Raises InputError at the first rule that a `config.Config` breaks."""
-    for rule in (_run, _noise, _image_lists, _method, _length, _optimization, _loss, _epochs, _pseudo_clean, _meta_set):
+    for rule in _RULES:
         rule(config)
 
 
@@ -170,9 +173,47 @@ def _pseudo_clean(config) -> None:
 
 
 def _meta_set(config) -> None:
-    needed = config.method.method != "cross_entropy" and config.co_divide.meta_set == "clean"
+    needed = config.method.method in META_LEARNERS and config.co_divide.meta_set == "clean"
     if config.data.meta_per_class == 0 and needed:
         raise InputError(
             f"--meta_per_class=0 with --method={config.method.method}: expected 1 or more, or "
             "--method=cross_entropy, or --meta_set=pseudo_clean"
         )
+
+
+def _two_networks(config) -> None:
+    """What goes with Co-teaching and JoCoR."""
+    method = config.method.method
+    if method not in TWO_NETWORKS:
+        return
+    if config.run.network.endswith(".keras"):
+        raise InputError(
+            f"--method={method} with --network={config.run.network}: expected the name of a network, as two from one "
+            "file begin alike and stay alike"
+        )
+    for name, found, expected in (
+        ("loss", config.loss.loss, "cross_entropy"),
+        ("drw_epoch", config.loss.drw_epoch, 0),
+    ):
+        if found != expected:
+            raise InputError(f"--{name}={found} with --method={method}: expected {expected}")
+    if config.baselines.forget_rate is None and not 0 < config.data.noise_rate < 1:
+        raise InputError(
+            f"--forget_rate=auto with --method={method} and --noise_rate={config.data.noise_rate!r}: expected the share "
+            "of labels that are wrong"
+        )
+
+
+_RULES = (
+    _run,
+    _noise,
+    _image_lists,
+    _method,
+    _length,
+    _optimization,
+    _loss,
+    _epochs,
+    _pseudo_clean,
+    _meta_set,
+    _two_networks,
+)

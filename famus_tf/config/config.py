@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from famus_tf.config import baselines as baselines_config
 from famus_tf.config import checks, fields
 from famus_tf.config import co_divide as co_divide_config
 from famus_tf.config import data as data_config
@@ -36,6 +37,8 @@ _NO_EFFECT_ON_RESULT = frozenset(
 
 # The names of `famus_tf.networks.BUILDERS`, which loads TensorFlow; a test holds them equal.
 NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet32", "resnet50", "inception_resnet_v2")
+# The names of `famus_tf.methods.BY_NAME`; a test holds them equal.
+METHODS = ("cross_entropy", "mw_net", "l2r", "mlc", "co_teaching", "jocor")
 _NETWORK = fields.Bounds(
     f"one of {', '.join(NETWORKS)}, or a path ending in .keras",
     lambda value: value in NETWORKS or value.endswith(".keras"),
@@ -115,8 +118,9 @@ class MethodConfig(fields.FlagGroup):
     method: str = fields.flag(
         "mw_net",
         "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
-        "(weights of its own for each batch) or mlc (a transition matrix on the logits).",
-        ("cross_entropy", "mw_net", "l2r", "mlc"),
+        "(weights of its own for each batch) or mlc (a transition matrix on the logits); or two networks that leave "
+        "large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
+        METHODS,
     )
     selector: str = fields.flag(
         "sampler",
@@ -251,7 +255,7 @@ class OptimizationConfig(fields.FlagGroup):
         "delta: learning rate of the layer sampler eta; 0 leaves it as initialised.",
         bounds=fields.NON_NEGATIVE,
     )
-    momentum: float = fields.flag(0.9, "Momentum of the base optimizer.", bounds=fields.MOMENTUM)
+    momentum: float = fields.flag(0.9, "Momentum of the base optimizer.", bounds=fields.BELOW_ONE)
     nesterov: bool = fields.flag(False, "Nesterov's form of the momentum.")
     weight_decay: float = fields.flag(
         5e-4,
@@ -270,9 +274,16 @@ class Config:
     loss: loss_config.LossConfig
     optimization: OptimizationConfig
     co_divide: co_divide_config.CoDivideConfig
+    baselines: baselines_config.BaselinesConfig
 
     def __post_init__(self) -> None:
         checks.check(self)
+
+    @property
+    def forget_rate(self) -> float:
+        """tau of Co-teaching and JoCoR; where it is auto, the noise rate."""
+        found = self.baselines.forget_rate
+        return self.data.noise_rate if found is None else found
 
     def flag_lines(self) -> tuple[str, ...]:
         """The lines of a flag file that reproduces this configuration, without `mode` and `workdir`."""
@@ -299,7 +310,7 @@ class Config:
                 saved.pop(field.name, None)
                 continue
             there = flag_text.from_text(field, saved.pop(field.name)) if field.name in saved else field.default
-            if there is None:
+            if there is None and field.name == "lambda_g":
                 there = automatic_lambda_g(self.method.selector)
             here = getattr(getattr(self, group), field.name)
             if there != here:

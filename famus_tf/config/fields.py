@@ -25,7 +25,8 @@ NON_NEGATIVE_OR_AUTO = Bounds("auto, or a number, 0 or more", lambda value: valu
 FRACTION = Bounds("a number in [0, 1]", lambda value: 0 <= value <= 1)
 DECAY = Bounds("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 AT_LEAST_ONE = Bounds("a number, 1 or more", lambda value: value >= 1)
-MOMENTUM = Bounds("a number in [0, 1)", lambda value: 0 <= value < 1)
+BELOW_ONE = Bounds("a number in [0, 1)", lambda value: 0 <= value < 1)
+BELOW_ONE_OR_AUTO = Bounds("auto, or a number in [0, 1)", lambda value: value is None or 0 <= value < 1)
 INCREASING = Bounds(
     "increasing positive numbers joined by commas",
     lambda value: all(low < high for low, high in zip((0.0, *value), value, strict=False)),

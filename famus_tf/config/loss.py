@@ -25,7 +25,7 @@ class LossConfig(fields.FlagGroup):
         ("softmax", "sigmoid"),
     )
     class_balanced_beta: float = fields.flag(
-        0.9999, "beta of the weights by class, of class_balanced_focal and of drw_epoch.", bounds=fields.MOMENTUM
+        0.9999, "beta of the weights by class, of class_balanced_focal and of drw_epoch.", bounds=fields.BELOW_ONE
     )
     ldam_margin: float = fields.flag(
         0.5, "Of ldam: the margin of the smallest class, as a cosine.", bounds=fields.NON_NEGATIVE

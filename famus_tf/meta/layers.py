@@ -68,9 +68,7 @@ def find_gated_layers(segments):
             cost=min(1.0, sum(segment.cost for segment in segments[index:])),
             block=block,
         )
-        for ((index, _, path), members), block in zip(
-            groups.items(), blocks.find_blocks(segments, owned), strict=True
-        )
+        for ((index, _, path), members), block in zip(groups.items(), blocks.find_blocks(segments, owned), strict=True)
     ]
 
 

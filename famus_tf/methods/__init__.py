@@ -1,0 +1,16 @@
+"""Ways of training, one file each; `BY_NAME` has those of `--method`.
+
+What is in `BY_NAME` is a function of `base.Setting` and of the flags of its own -> a compiled `base.Method`.
+"""
+
+from famus_tf.methods import meta_learned
+from famus_tf.methods.baselines import co_teaching, jocor
+
+BY_NAME = {
+    "cross_entropy": meta_learned.cross_entropy,
+    "mw_net": meta_learned.mw_net,
+    "l2r": meta_learned.l2r,
+    "mlc": meta_learned.mlc,
+    "co_teaching": co_teaching.build,
+    "jocor": jocor.build,
+}

@@ -14,8 +14,8 @@ this is but for the meta step; with `CrossEntropy()` for a meta-learner it is Di
 images with their given labels, and takes the pseudo-clean set for the meta set alone ("MW-Net + pseudo-clean" in the
 paper's supplement); with one network that is its own split.
 
-A trainer is an opaque Keras model here: `network`, `step`, `is_meta_step`, `optimizer`. Splits are index sets: no image
-is copied. Differences from the paper: README, "Differences from the paper".
+A method is opaque here: `networks`, `step`, `is_meta_step`, `optimizer`. Splits are index sets: no image is copied.
+Differences from the paper: README, "Differences from the paper".
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.methods import mixture, semi_supervised
-from famus_tf.training import loop as training
+from famus_tf.training import plan as plans
 
 
 class Sizes(NamedTuple):
@@ -96,32 +96,29 @@ class Divisions(tf.train.experimental.PythonState):
 
 
 class CoDivide:
-    """The plan of Algorithm 2's epochs, as `training.TrainingLoop` takes it.
+    """The plan of Algorithm 2's epochs, as `training.loop.TrainingLoop` takes it: what both forms have in common.
 
     Args:
-      learners: list of one or two `training.Learner`.
+      runners: list of one or two `training.runner.Runner`.
       feeds: list of one `feed.Feed` for each, with seeds of their own.
-      scan: function of a learner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
+      scan: function of a runner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
         not scanned, and the accuracy on the given labels.
       divisions: `Divisions`, perhaps restored.
       flags: those of Algorithm 2, `config.co_divide`.
       sizes: `Sizes`.
       seed: of the mixture's start and of ties.
       epochs: length of the run.
-      learning_rate: function of an epoch -> alpha in it; None where the optimizers have a schedule of their own.
       is_clean: bool [N], which labels are right; None where nobody knows.
 
     Raises:
       InputError: an epoch has fewer examples than any split could do with.
     """
 
-    def __init__(
-        self, learners, feeds, scan, divisions, flags, sizes, *, seed, epochs, learning_rate=None, is_clean=None
-    ):
-        self._learners, self._feeds, self._scan = learners, feeds, scan
-        self._divisions, self._flags, self._sizes, self._seed, self.epochs = divisions, flags, sizes, seed, epochs
-        self._learning_rate, self._is_clean = learning_rate, is_clean
-        self._training = [None] * len(learners)
+    def __init__(self, runners, feeds, scan, divisions, flags, sizes, *, seed, epochs, is_clean=None):
+        self._runners, self._feeds, self._scan = runners, feeds, scan
+        self._divisions, self._flags, self._sizes = divisions, flags, sizes
+        self._seed, self._is_clean = seed, is_clean
+        self.epochs = epochs
         count = len(self._examples(0))
         mixture.lower_half(count, *self._least_split(), f"{count:,} training examples in an epoch")
 
@@ -131,16 +128,14 @@ class CoDivide:
         if epoch < self._sizes.warmup_epochs or divisions.epoch == epoch:
             return
         sample = self._feeds[0].sample(epoch)
-        scans = [self._scan(number, sample) for number in range(len(self._learners))]
+        scans = [self._scan(number, sample) for number in range(len(self._runners))]
         scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
         kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -flags.loss_epochs :]
         mixtures, splits, seed = [], [], self._seed + epoch
         for losses in kept.mean(axis=1):
             probability, fitted = mixture.clean_probability(losses, self._seed)
             mixtures.append(fitted)
-            splits.append(
-                mixture.split(losses, probability, flags.clean_threshold, *self._least_split(), seed),
-            )
+            splits.append(mixture.split(losses, probability, flags.clean_threshold, *self._least_split(), seed))
         # All at once: a run that ends before keeps what it had.
         divisions.losses, divisions.mixtures, divisions.splits = kept, mixtures, splits
         divisions.accuracy = [accuracy for _, accuracy in scans]
@@ -148,18 +143,7 @@ class CoDivide:
 
     def turns(self, epoch):
         """Each network's turn in that epoch."""
-        if self._learning_rate is not None:
-            for learner in self._learners:
-                learner.trainer.optimizer.learning_rate = self._learning_rate(epoch)
-        turns = []
-        for number in range(len(self._learners)):
-            if not self._flags.mixes:
-                turns.append(self._simple(number, epoch))
-            elif epoch < self._sizes.warmup_epochs:
-                turns.append(self._warm_up(number, epoch))
-            else:
-                turns.append(self._mixed(number, epoch))
-        return turns
+        return [self._turn(number, epoch) for number in range(len(self._runners))]
 
     def describe_epoch(self):
         """`split`: size and quality of the split of each network (`mixture.quality`) and its accuracy on the labels."""
@@ -170,54 +154,49 @@ class CoDivide:
         known = zip(found, divisions.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
+    def _turn(self, number, epoch):
+        """A network's turn in an epoch, `plan.Turn`."""
+        raise NotImplementedError
+
+    def _least_split(self):
+        """Fewest examples of which batches can be made: of the pseudo-clean set, and of the others."""
+        raise NotImplementedError
+
     def _examples(self, epoch):
         """Positions of what an epoch goes through, the same for both networks."""
         sample = self._feeds[0].sample(epoch)
         return np.arange(self._feeds[0].num_examples) if sample is None else sample
 
-    def _least_split(self):
-        """Fewest examples of which batches can be made: of the pseudo-clean set, and of the others."""
-        both = self._sizes.batch_size if self._flags.mixes else 0
-        return max(self._sizes.meta_batch_size, both), both
-
     def _other_split(self, number):
-        return self._divisions.splits[len(self._learners) - 1 - number]
+        return self._divisions.splits[len(self._runners) - 1 - number]
 
-    def _warm_up(self, number, epoch):
-        """One epoch of plain training on all images."""
-        feed, size, among = self._feeds[number], 2 * self._sizes.batch_size, self._examples(epoch)
-        steps = max(len(among) // size, 1)
+    def _meta_batches(self, number, epoch, first, steps, **options):
+        """For each step of a turn a batch of the pseudo-clean set, or None where it is no meta step."""
+        progress, is_meta_step = self._runners[number].progress, self._runners[number].method.is_meta_step
+        start = progress.step - progress.epoch_step
+        before = sum(is_meta_step(start + step) for step in range(first))
+        meta = None
+        for step in range(first, steps):
+            if not is_meta_step(start + step):
+                yield None
+                continue
+            if meta is None:
+                trusted, size = self._other_split(number).clean_index, self._sizes.meta_batch_size
+                meta = self._feeds[number].drawn(f"pseudo-clean {epoch}", trusted, size, before, steps, **options)
+            yield next(meta)
 
-        def batches(first):
-            stream = feed.drawn(f"warm-up {epoch}", among, min(size, len(among)), first, steps)
-            return ((batch, None) for batch in stream)
 
-        return training.Turn(number, steps, batches)
+class GivenLabels(CoDivide):
+    """The simple form: Algorithm 1 on all images and their given labels, the other split's pseudo-clean set trusted."""
 
-    def _mixed(self, number, epoch):
-        """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
-        feed, n, split = self._feeds[number], self._sizes.batch_size, self._other_split(number)
-        steps = len(split.clean_index) // n
+    def __init__(self, runners, *args, **kwargs):
+        super().__init__(runners, *args, **kwargs)
+        self._training = [None] * len(runners)
 
-        def batches(first):
-            meta = self._meta_batches(number, epoch, first, steps, views=2, beside=split.clean_probability)
-            labelled = feed.drawn(
-                f"labelled {epoch}", split.clean_index, n, first, steps, views=2, beside=split.clean_probability
-            )
-            unlabelled = feed.drawn(f"unlabelled {epoch}", split.noisy_index, n, first, steps, views=2)
-            for step, (known, (images, _, index)) in enumerate(zip(labelled, unlabelled, strict=True), start=first):
-                passed = epoch - self._sizes.warmup_epochs + step / steps
-                ramp = tf.constant(semi_supervised.ramp(passed, self._flags.lambda_u_ramp_epochs), tf.float32)
-                batch = semi_supervised.TrainingBatch(
-                    semi_supervised.Labelled(*known), semi_supervised.Unlabelled(images, index), ramp
-                )
-                trusted = next(meta)
-                yield batch, None if trusted is None else semi_supervised.Labelled(*trusted)
+    def _least_split(self):
+        return self._sizes.meta_batch_size, 0
 
-        return training.Turn(number, steps, batches)
-
-    def _simple(self, number, epoch):
-        """One epoch of Algorithm 1 on all images and their given labels, the other split's pseudo-clean set trusted."""
+    def _turn(self, number, epoch):
         feed = self._feeds[number]
         per_epoch = feed.steps_per_epoch
 
@@ -228,59 +207,94 @@ class CoDivide:
             meta = self._meta_batches(number, epoch, first, per_epoch)
             return ((next(self._training[number]), trusted) for trusted in meta)
 
-        return training.Turn(number, per_epoch, batches)
+        return plans.Turn(number, per_epoch, batches)
 
-    def _meta_batches(self, number, epoch, first, steps, **options):
-        """For each step of a turn a batch of the pseudo-clean set, or None where it is no meta step."""
-        progress, is_meta_step = self._learners[number].progress, self._learners[number].trainer.is_meta_step
-        start = progress.step - progress.epoch_step
-        before = sum(is_meta_step(start + step) for step in range(first))
-        meta = None
-        for step in range(first, steps):
-            if not is_meta_step(start + step):
-                yield None
-                continue
-            if meta is None:
-                meta = self._feeds[number].drawn(
-                    f"pseudo-clean {epoch}",
-                    self._other_split(number).clean_index,
-                    self._sizes.meta_batch_size,
-                    before,
-                    steps,
-                    **options,
+
+class UnlabelledImages(CoDivide):
+    """Algorithm 2 in full: pseudo-noisy images are unlabelled ones.
+
+    Args:
+      learning_rate: function of an epoch -> alpha in it; epochs differ in their number of steps.
+    """
+
+    def __init__(self, *args, learning_rate, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._learning_rate = learning_rate
+
+    def turns(self, epoch):
+        """Each network's turn in that epoch."""
+        for runner in self._runners:
+            runner.method.optimizer.learning_rate = self._learning_rate(epoch)
+        return super().turns(epoch)
+
+    def _least_split(self):
+        return max(self._sizes.meta_batch_size, self._sizes.batch_size), self._sizes.batch_size
+
+    def _turn(self, number, epoch):
+        return (self._warm_up if epoch < self._sizes.warmup_epochs else self._mixed)(number, epoch)
+
+    def _warm_up(self, number, epoch):
+        """One epoch of plain training on all images."""
+        feed, size, among = self._feeds[number], 2 * self._sizes.batch_size, self._examples(epoch)
+        steps = max(len(among) // size, 1)
+
+        def batches(first):
+            stream = feed.drawn(f"warm-up {epoch}", among, min(size, len(among)), first, steps)
+            return ((batch, None) for batch in stream)
+
+        return plans.Turn(number, steps, batches)
+
+    def _mixed(self, number, epoch):
+        """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
+        feed, n, split = self._feeds[number], self._sizes.batch_size, self._other_split(number)
+        steps = len(split.clean_index) // n
+        labelled_ones = {"views": 2, "values": split.clean_probability}
+
+        def batches(first):
+            meta = self._meta_batches(number, epoch, first, steps, **labelled_ones)
+            labelled = feed.drawn(f"labelled {epoch}", split.clean_index, n, first, steps, **labelled_ones)
+            unlabelled = feed.drawn(f"unlabelled {epoch}", split.noisy_index, n, first, steps, views=2)
+            for step, (known, (images, _, index)) in enumerate(zip(labelled, unlabelled, strict=True), start=first):
+                passed = epoch - self._sizes.warmup_epochs + step / steps
+                ramp = tf.constant(semi_supervised.ramp(passed, self._flags.lambda_u_ramp_epochs), tf.float32)
+                batch = semi_supervised.TrainingBatch(
+                    semi_supervised.Labelled(*known), semi_supervised.Unlabelled(images, index), ramp
                 )
-            yield next(meta)
+                trusted = next(meta)
+                yield batch, None if trusted is None else semi_supervised.Labelled(*trusted)
+
+        return plans.Turn(number, steps, batches)
 
 
-def make_prepare(trainers, number, flags, seed):
+def make_prepare(methods, number, flags, seed):
     """What comes before a training step of one of two networks: label refinement and guessing, and MixUp.
 
     Args:
-      trainers: the two trainers.
+      methods: the two methods, of one network each.
       number: which one is trained.
       flags: those of Algorithm 2, `config.co_divide`.
       seed: of MixUp.
 
     Returns:
-      Function of a training and a meta batch as `CoDivide` makes them -> those that the trainer's step takes; batches
-      of the warm-up stay as they are. To be called in a replica's context (`training.compile_step`).
+      Function of a training and a meta batch as `UnlabelledImages` makes them -> those that the method's step takes;
+      batches of the warm-up stay as they are. To be called in a replica's context (`training.step.compile_step`).
     """
-    networks = [trainers[which].network for which in (number, 1 - number)]
+    (trained,), (peer,) = methods[number].networks, methods[1 - number].networks
 
     # As in the release. The pass moves the BatchNorm statistics, which otherwise would be those of mixed images alone,
     # while the network is evaluated on images as they are.
     def own(images):
-        return networks[0](images, training=True)
+        return trained(images, training=True)
 
     def other(images):
-        return networks[1](images, training=False)
+        return peer(images, training=False)
 
     options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
 
     def prepare(training_batch, meta_batch):
         if not isinstance(training_batch, semi_supervised.TrainingBatch):
             return training_batch, meta_batch
-        step = tf.cast(trainers[number].optimizer.iterations, tf.int64)
+        step = tf.cast(methods[number].optimizer.iterations, tf.int64)
         seeds = tf.random.split(tf.stack([seed + number, step]), num=2, alg="philox")
         mixed = semi_supervised.training_batch(
             training_batch, own, other, lambda_u=flags.lambda_u, seed=seeds[0], **options

@@ -27,10 +27,10 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, selectors
-from famus_tf.methods import trainer
+from famus_tf.methods import meta_method
 
 
-class FaMUS(trainer.Trainer):
+class FaMUS(meta_method.MetaMethod):
     """Trains a network on labels that are wrong or unevenly spread, learning which of them to trust.
 
     `fit` takes batches `((images, labels), (meta_images, meta_labels))`, each side with an optional third element
@@ -80,7 +80,7 @@ class FaMUS(trainer.Trainer):
         **kwargs,
     ):
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
-        trainer.check_schedule(meta_learner, schedule, meta_every, meta_from)
+        meta_method.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
         self.lambda_r, self.lambda_cost = lambda_r, lambda_cost
@@ -88,7 +88,7 @@ class FaMUS(trainer.Trainer):
         self.schedule, self.validation_loss = schedule, validation_loss
 
     def compile(self, optimizer="sgd", **kwargs):
-        """As `trainer.Trainer.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
+        """As `MetaMethod.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
         super().compile(optimizer=optimizer, **kwargs)
         if self.schedule == "one_loop":
             objectives.look_ahead_rate(self.optimizer)
@@ -102,9 +102,7 @@ class FaMUS(trainer.Trainer):
           with_meta: False for the steps between two meta steps; see `is_meta_step`.
 
         Returns:
-          Dict: `index` [n], `example_weight` [n] (1 is an example's weight in a plain mean), `loss`, and with a meta
-          step `gates` [L], `lowest_layer` (1..L, or L + 1 where no gate is on), `meta_loss`, and where it is recorded
-          `meta_gradient` [P]. Losses are this replica's shares.
+          `training.step.StepRecords`.
         """
         with_meta = with_meta and self.meta_learner.has_meta_step
         (images, labels, index), meta_batch = batches.unpack(data, with_meta)
@@ -185,8 +183,7 @@ class FaMUS(trainer.Trainer):
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = training_loss(logits, theta)
-        sources, zero = [variable.value for variable in self._chain.variables], tf.UnconnectedGradients.ZERO
-        self._apply(tape.gradient(loss, sources, unconnected_gradients=zero))
+        self._apply(self._gradients(tape, loss))
         return self._records(labels, logits, theta, loss)
 
     def _gates(self, seen, step):

@@ -8,6 +8,7 @@ from famus_tf import errors
 from famus_tf.networks import averaged, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
 Averaged = averaged.Averaged
+as_one = averaged.as_one
 
 BUILDERS = {
     "small_preact": preact_resnet.small_preact,

@@ -17,8 +17,14 @@ class Averaged(keras.Model):
 
     def call(self, images, training=False):
         """Mean logits [n, c]."""
-        return sum(self.each(images, training=training)) / len(self.networks)
+        return mean([network(images, training=training) for network in self.networks])
 
-    def each(self, images, training=False):
-        """List of the networks' logits, [n, c] each."""
-        return [network(images, training=training) for network in self.networks]
+
+def as_one(networks):
+    """One network for several: the mean of their logits, or the only one there is."""
+    return networks[0] if len(networks) == 1 else Averaged(networks)
+
+
+def mean(logits):
+    """Mean of a list of logits [n, c]; the only one as it is."""
+    return logits[0] if len(logits) == 1 else sum(logits) / len(logits)

@@ -41,7 +41,7 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
       rounds: all prefixes are timed in turn, so many times.
       strategy: the `tf.distribute.Strategy` that the trainer was made in; the current one where None.
       whole_step: function () that makes a whole step; with it the result has the stage `UPDATES` too.
-      prepare: as in `training.compile_step`; its time is the stage `LABEL_GUESSING`.
+      prepare: as in `training.step.compile_step`; its time is the stage `LABEL_GUESSING`.
 
     Returns:
       Dict stage -> seconds, the median over rounds of the difference to the prefix before it, which may come out
@@ -77,9 +77,7 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
 @contextlib.contextmanager
 def unchanged(trainer):
     """Gives every variable of a trainer and of its optimizers the value back that it had before the context."""
-    optimizers = [trainer.optimizer, getattr(trainer.meta_learner, "optimizer", None)]
-    optimizers.append(getattr(trainer, "sampler_optimizer", None))
-    variables = [*trainer.variables, *(v for one in optimizers if one is not None for v in one.variables)]
+    variables = [*trainer.variables, *(v for one in trainer.optimizers.values() for v in one.variables)]
     # Each replica's own, as BatchNorm has them.
     copies = [copy for v in variables for copy in getattr(v.value, "values", (v.value,))]
     before = [copy.numpy() for copy in copies]

@@ -18,13 +18,13 @@ class Diagnostics(keras.callbacks.Callback):
 
     Args:
       summaries: `summaries.TensorBoard`, whose event file is used; it stands before this in the list of callbacks.
-      trainer: a `famus.FaMUS`.
+      method: a `methods.base.Method`.
       progress: its `progress.Progress`, whose `history` has the epochs done.
     """
 
-    def __init__(self, summaries, trainer, progress):
+    def __init__(self, summaries, method, progress):
         super().__init__()
-        self._summaries, self._trainer, self._progress = summaries, trainer, progress
+        self._summaries, self._method, self._progress = summaries, method, progress
 
     def on_epoch_end(self, epoch, logs=None):
         """Scalars of the epoch, and the picture of all epochs so far."""
@@ -33,7 +33,7 @@ class Diagnostics(keras.callbacks.Callback):
             for name, value in history[-1].get("meta_gradient", {}).items():
                 if name != "steps" and value is not None:
                     tf.summary.scalar(f"meta/gradient_{name}", value)
-            figure = selection_figure(history, layer_names(self._trainer))
+            figure = selection_figure(history, layer_names(self._method))
             if figure is not None:
                 tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
         self._summaries.events.flush()
@@ -54,9 +54,9 @@ def write_stage_times(directory, step, seconds):
     events.close()
 
 
-def layer_names(trainer):
+def layer_names(method):
     """Names of the gated layers l = 1..L with their numbers, as in `gates/` of TensorBoard."""
-    return [f"{n:03d}_{layer.name.replace('/', '.')}" for n, layer in enumerate(trainer.gated_layers, start=1)]
+    return [f"{n:03d}_{layer.name.replace('/', '.')}" for n, layer in enumerate(method.gated_layers, start=1)]
 
 
 def selection_figure(history, names):

@@ -1,6 +1,5 @@
 """What a run shows: TensorBoard scalars and histograms, `results.json`, a picture, and the closing lines."""
 
-
 import keras
 import matplotlib.figure
 import numpy as np
@@ -39,7 +38,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
       directory: folder of the event files.
-      trainer: a `famus.FaMUS`.
+      method: a `methods.base.Method`.
       progress: its `progress.Progress`, which the training loop keeps up to date. Steps and epochs that leave it as it
         is are another network's.
       given_labels, true_labels: int [N]; the latter None where nobody knows them.
@@ -47,9 +46,10 @@ class TensorBoard(keras.callbacks.Callback):
       sets: names of the sets that are evaluated.
     """
 
-    def __init__(self, directory, trainer, progress, given_labels, true_labels, every, sets=("test",)):
+    def __init__(self, directory, method, progress, given_labels, true_labels, every, sets=("test",)):
         super().__init__()
-        self._directory, self._trainer, self._progress, self._every = str(directory), trainer, progress, every
+        self._directory, self._every = str(directory), every
+        self._method, self._progress = method, progress
         self._given_labels, self._true_labels, self._sets = given_labels, true_labels, sets
         self._last_step = progress.step
         self.events = None
@@ -68,7 +68,7 @@ class TensorBoard(keras.callbacks.Callback):
             for name, value in (logs or {}).items():
                 group = "meta" if name in ("meta_loss", "selected_layers", "lowest_layer") else "train"
                 tf.summary.scalar(f"{group}/{name}", value)
-            for name, optimizer in self._optimizers():
+            for name, optimizer in self._method.optimizers.items():
                 tf.summary.scalar(f"learning_rate/{name}", optimizer.learning_rate)
             seconds = self._progress.seconds_per_step(last=self._every)
             if seconds is not None:
@@ -90,16 +90,9 @@ class TensorBoard(keras.callbacks.Callback):
         """Closes the event file."""
         self.events.close()
 
-    def _optimizers(self):
-        yield "base", self._trainer.optimizer
-        for name, owner in (("meta", self._trainer.meta_learner), ("sampler", self._trainer)):
-            optimizer = getattr(owner, "optimizer" if name == "meta" else "sampler_optimizer", None)
-            if optimizer is not None:
-                yield name, optimizer
-
     def _write_gates(self):
         shares = self._progress.history[-1].get("gates", ())
-        for number, (layer, share) in enumerate(zip(self._trainer.gated_layers, shares, strict=False), start=1):
+        for number, (layer, share) in enumerate(zip(self._method.gated_layers, shares, strict=False), start=1):
             tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
 
 

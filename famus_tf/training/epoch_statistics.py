@@ -19,7 +19,7 @@ class EpochStatistics:
         self._moments = {"count": 0, "mean": np.zeros([]), "squares": np.zeros([]), "norms": 0.0}
 
     def record(self, records):
-        """Adds the records of one step, as `FaMUS.step` returns them; those that are not there do not count.
+        """Adds the records of one step, `step.StepRecords`; those that are not there do not count.
 
         Args:
           records: dict of arrays with perhaps `gates` [L] of 0 and 1, and `meta_gradient` [P].

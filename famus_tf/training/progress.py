@@ -16,7 +16,7 @@ _KEPT_DURATIONS = 2000
 
 
 class Progress(tf.train.experimental.PythonState):
-    """What has been done with one network so far; saved with every checkpoint, so that a resumed run reports as if
+    """What has been done by one method so far; saved with every checkpoint, so that a resumed run reports as if
     uninterrupted.
 
     Args:
@@ -50,7 +50,7 @@ class Progress(tf.train.experimental.PythonState):
         self.plain_durations = []
 
     def record(self, records):
-        """Adds the records of one step, as `FaMUS.step` returns them, gathered over the replicas."""
+        """Adds the records of one step, `step.StepRecords` gathered over the replicas."""
         self.epoch_statistics.record(records)
         index = records["index"]
         known = index >= 0
@@ -112,75 +112,32 @@ class Progress(tf.train.experimental.PythonState):
                 setattr(self, name, value)
 
 
-class Joint:
-    """What has been done with several networks taken together, with the attributes of `Progress` that results are
-    made of.
-
-    Args:
-      parts: list of the networks' `Progress`.
-      history: list of one dict for each epoch of the run.
-    """
-
-    def __init__(self, parts, history):
-        self._parts, self.history, self.stage_times = parts, history, []
-        seen = [~np.isnan(part.example_weight) for part in parts]
-        total = sum(np.where(known, part.example_weight, 0) for known, part in zip(seen, parts, strict=True))
-        count = sum(known.astype(np.float32) for known in seen)
-        self.example_weight = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-    @property
-    def step(self):
-        """Number of training steps done with all of them."""
-        return sum(part.step for part in self._parts)
-
-    @property
-    def gate_sums(self):
-        """float64 [L], how often each gate was on in any of them."""
-        return sum(part.gate_sums for part in self._parts)
-
-    @property
-    def gate_steps(self):
-        """Number of steps with gates of all of them."""
-        return sum(part.gate_steps for part in self._parts)
-
-    @property
-    def lowest_sum(self):
-        """Sum over those steps of the lowest selected layer's number."""
-        return sum(part.lowest_sum for part in self._parts)
-
-    def seconds_per_step(self):
-        """Mean over the networks, None without any."""
-        return _mean([part.seconds_per_step() for part in self._parts])
-
-    def seconds_per_meta_step(self):
-        """Mean over the networks, None without any."""
-        return _mean([part.seconds_per_meta_step() for part in self._parts])
-
-
 class Checkpoints:
-    """Saves and restores trainers (weights, optimizers, metrics) together with what has been done.
+    """Saves and restores methods (weights, optimizers, metrics) together with what has been done.
 
     Args:
-      trainers: list of compiled `famus.FaMUS`.
+      methods: list of compiled `methods.base.Method`s.
       progress: list of their `Progress`.
       directory: folder of the checkpoints; the last two are kept.
-      metrics: the metric objects that the trainers were compiled with, a list for each.
-      strategy: the strategy of the trainers. Of several workers each must save and restore; only the chief writes.
+      metrics: the metric objects that the methods were compiled with, a list for each.
+      strategy: the strategy of the methods. Of several workers each must save and restore; only the chief writes.
       state: what else belongs to the run, a trackable object of TensorFlow; None for nothing.
     """
 
-    def __init__(self, trainers, progress, directory, metrics=(), strategy=None, state=None):
-        parts = {"trainers": list(trainers), "progress": list(progress)} | ({"state": state} if state else {})
+    def __init__(self, methods, progress, directory, metrics=(), strategy=None, state=None):
+        # Checkpoints of earlier versions name the methods "trainers".
+        parts = {"trainers": list(methods), "progress": list(progress)} | ({"state": state} if state else {})
         # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
         parts["seeds"] = [
             variable.value
-            for trainer in trainers
-            for variable in trainer.network.non_trainable_variables
+            for method in methods
+            for network in method.networks
+            for variable in network.non_trainable_variables
             if variable.path.endswith("seed_generator_state")
         ]
         # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
         # Keras lists a compiled metric only once it was used, so those are given.
-        known = [metric for trainer in trainers for metric in trainer.metrics]
+        known = [metric for method in methods for metric in method.metrics]
         given = [metric for compiled in metrics for metric in compiled]
         parts["means"] = [variable.value for metric in (*known, *given) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
@@ -243,8 +200,3 @@ class Checkpoints:
 
     def _step(self):
         return sum(progress.step for progress in self._progress)
-
-
-def _mean(values):
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

@@ -9,7 +9,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
 from famus_tf.data import bundle
-from famus_tf.data.batches import pipeline
+from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import in_memory
 from famus_tf.data.images import image_files
 
@@ -77,8 +77,8 @@ def test_all_parts_become_arrays(folder):
 def test_crops_are_those_of_the_padded_pixels(folder):
     """The arrays' chain, against NumPy: each image is one of the nine crops, mirrored or not."""
     loaded = in_memory.load(_source(folder), skip_bad=False)
-    arguments = {"batch_size": 32, "first_step": 0, "last_step": 3, "seed": 0, "stream": "train", "flip": True}
-    batches = pipeline.batches(loaded.train_images, loaded.train_labels, crop_padding=loaded.crop_padding, **arguments)
+    spec = batch_spec.BatchSpec("train", 32, 0, crop_padding=loaded.crop_padding, flip=True)
+    batches = pipeline.batches(loaded.train_images, loaded.train_labels, spec, 0, 3)
     seen = set()
     for images, _, index in batches:
         for image, position in zip(images.numpy(), index.numpy(), strict=True):

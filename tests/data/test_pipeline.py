@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.images import image_files
 
 _N, _BATCH = 23, 4
@@ -18,9 +18,13 @@ _IMAGES = np.random.default_rng(0).integers(1, 256, (_N, 6, 5, 3), np.uint8)
 _LABELS = (np.arange(_N) * 7 % 10).astype(np.int32)
 
 
+def _dataset(first_step, last_step, images=_IMAGES, labels=_LABELS, share=batch_spec.WHOLE, bad=None, **spec):
+    spec = batch_spec.BatchSpec(**({"stream": "train", "size": _BATCH, "seed": 0} | spec))
+    return pipeline.batches(images, labels, spec, first_step, last_step, bad, share)
+
+
 def _batches(first_step=0, last_step=12, **changes):
-    arguments = {"batch_size": _BATCH, "seed": 0, "stream": "train", "crop_padding": 2, "flip": True}
-    dataset = pipeline.batches(_IMAGES, _LABELS, first_step=first_step, last_step=last_step, **(arguments | changes))
+    dataset = _dataset(first_step, last_step, **({"crop_padding": 2, "flip": True} | changes))
     return [tuple(part.numpy() for part in batch) for batch in dataset]
 
 
@@ -52,7 +56,7 @@ def test_each_epoch_visits_examples_once_in_an_order_of_its_own():
 
 
 def test_a_batch_as_large_as_the_set():
-    indices = _indices(_batches(batch_size=_N, last_step=2)).reshape(2, _N)
+    indices = _indices(_batches(size=_N, last_step=2)).reshape(2, _N)
     for epoch in indices:
         assert sorted(epoch) == list(range(_N))
 
@@ -65,17 +69,7 @@ def test_any_first_step_continues_the_uninterrupted_stream():
 
 
 def test_a_dataset_can_be_read_twice():
-    dataset = pipeline.batches(
-        _IMAGES,
-        _LABELS,
-        batch_size=_BATCH,
-        first_step=3,
-        last_step=7,
-        seed=0,
-        stream="train",
-        crop_padding=1,
-        flip=True,
-    )
+    dataset = _dataset(3, 7, crop_padding=1, flip=True)
     first, second = ([tuple(part.numpy() for part in batch) for batch in dataset] for _ in range(2))
     _assert_equal(first, second)
     assert int(dataset.cardinality()) == 4
@@ -91,17 +85,7 @@ def test_seed_and_stream_decide():
 
 def test_augmentation_differs_from_step_to_step():
     image = np.arange(1, 31, dtype=np.uint8).reshape(1, 6, 5, 1)
-    dataset = pipeline.batches(
-        image,
-        np.zeros(1, np.int32),
-        batch_size=1,
-        first_step=0,
-        last_step=60,
-        seed=0,
-        stream="train",
-        crop_padding=1,
-        flip=True,
-    )
+    dataset = _dataset(0, 60, image, np.zeros(1, np.int32), size=1, crop_padding=1, flip=True)
     seen = {images.numpy().tobytes() for images, _, _ in dataset}
     assert 12 <= len(seen) <= 18
 
@@ -113,17 +97,7 @@ def test_the_order_is_the_same_in_another_process():
 
 
 def test_element_spec_is_static():
-    dataset = pipeline.batches(
-        _IMAGES,
-        _LABELS,
-        batch_size=_BATCH,
-        first_step=0,
-        last_step=1,
-        seed=0,
-        stream="train",
-        crop_padding=0,
-        flip=False,
-    )
+    dataset = _dataset(0, 1)
     images = tf.TensorSpec([_BATCH, 6, 5, 3], tf.uint8)
     labels = tf.TensorSpec([_BATCH], tf.int32)
     assert dataset.element_spec == (images, labels, tf.TensorSpec([_BATCH], tf.int64))
@@ -132,9 +106,7 @@ def test_element_spec_is_static():
 
 
 def test_no_iterator_has_a_tuner_that_can_hang():
-    training = pipeline.batches(
-        _IMAGES, _LABELS, batch_size=4, first_step=0, last_step=1, seed=0, stream="a", crop_padding=0, flip=False
-    )
+    training = _dataset(0, 1, stream="a")
     both = pipeline.pairs(training, training)
     for dataset in (training, both, pipeline.evaluation_batches(_IMAGES, _LABELS, batch_size=4)):
         assert dataset.options().autotune.enabled is False
@@ -165,35 +137,34 @@ def _images(in_files, folder):
 @pytest.mark.parametrize("in_files", [False, True])
 def test_shares_of_a_batch_are_its_rows(in_files, tmp_path):
     images = _images(in_files, tmp_path)
-    common = {"batch_size": 4, "seed": 3, "stream": "train", "crop_padding": 1, "flip": True}
 
     def training(share):
-        return list(pipeline.batches(images, _LABELS, first_step=2, last_step=7, share=share, **common))
+        return list(_dataset(2, 7, images, share=share, seed=3, crop_padding=1, flip=True))
 
     def evaluation(share):
         bad = np.array([3, 22])
         return list(pipeline.evaluation_batches(images, _LABELS, batch_size=4, first_batch=1, bad=bad, share=share))
 
     for make in (training, evaluation):
-        whole, *halves = (make(share) for share in ((0, 1), (0, 2), (1, 2)))
+        whole, *halves = (make(batch_spec.Share(*share)) for share in ((0, 1), (0, 2), (1, 2)))
         for expected, parts in zip(whole, zip(*halves, strict=True), strict=True):
             for rows, shares in zip(expected, zip(*parts, strict=True), strict=True):
                 assert {len(part) for part in shares} == {2}
                 np.testing.assert_array_equal(rows, np.concatenate(shares))
-    weight = np.concatenate([weight for _, _, weight in evaluation((0, 1))])
+    weight = np.concatenate([weight for _, _, weight in evaluation(batch_spec.WHOLE)])
     np.testing.assert_array_equal(weight, [position not in (22, 23) for position in range(4, 24)])
     with pytest.raises(errors.InputError, match="part 0 of 3 of a batch of 4"):
-        training((0, 3))
+        training(batch_spec.Share(0, 3))
 
 
 @pytest.mark.parametrize("in_files", [False, True])
 def test_two_views_of_some_of_the_images(in_files, tmp_path):
     """The first view is what there would be without views; the second is of the same image, cropped elsewhere."""
     images, among = _images(in_files, tmp_path), np.array([3, 4, 7, 8, 12, 15, 16, 21, 22])
-    common = {"batch_size": 4, "seed": 5, "stream": "labelled", "crop_padding": 2, "flip": True, "among": among}
+    common = {"seed": 5, "stream": "labelled", "crop_padding": 2, "flip": True, "among": among}
 
     def batches(first_step=0, **changes):
-        dataset = pipeline.batches(images, _LABELS, first_step=first_step, last_step=6, **(common | changes))
+        dataset = _dataset(first_step, 6, images, **(common | changes))
         return [tuple(part.numpy() for part in batch) for batch in dataset]
 
     one, two = batches(), batches(views=2)
@@ -211,14 +182,13 @@ def test_two_views_of_some_of_the_images(in_files, tmp_path):
                 assert _is_crop_of(view, images, position)
     first, second = np.concatenate([both for both, *_ in two]).swapaxes(0, 1)
     assert np.mean([np.array_equal(a, b) for a, b in zip(first, second, strict=True)]) < 0.3
-    _assert_equal([batch[1:] for batch in batches(views=1)], [batch[1:] for batch in one])
     for step in (1, 4):
         _assert_equal(batches(step, views=2), two[step:])
-    halves = batches(views=2, share=(0, 2)), batches(views=2, share=(1, 2))
+    halves = (batches(views=2, share=batch_spec.Share(number, 2)) for number in (0, 1))
     for whole, parts in zip(two, zip(*halves, strict=True), strict=True):
         _assert_equal([whole], [tuple(map(np.concatenate, zip(*parts, strict=True)))])
     with pytest.raises(errors.InputError, match="labelled: the batch size is 10, expected at most the 9"):
-        batches(batch_size=10)
+        batches(size=10)
 
 
 def _is_crop_of(view, images, position):
@@ -254,18 +224,8 @@ def test_evaluation_batches_of_some_of_the_images(in_files, tmp_path):
 
 
 def test_pairs():
-    def stream(name, batch_size):
-        return pipeline.batches(
-            _IMAGES,
-            _LABELS,
-            batch_size=batch_size,
-            first_step=2,
-            last_step=9,
-            seed=0,
-            stream=name,
-            crop_padding=1,
-            flip=False,
-        )
+    def stream(name, size):
+        return _dataset(2, 9, stream=name, size=size, crop_padding=1)
 
     both = list(pipeline.pairs(stream("train", 4), stream("meta", 2)))
     assert len(both) == 7
@@ -276,7 +236,7 @@ def test_pairs():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 24, "stream": "meta"}, "meta: the batch size is 24, expected at most the 23"),
+        ({"size": 24, "stream": "meta"}, "meta: the batch size is 24, expected at most the 23"),
         ({"first_step": 5, "last_step": 4}, "steps go from 5 to 4"),
         ({"first_step": -1}, "steps go from -1 to 12"),
         ({"seed": -1}, "seed is -1"),
@@ -301,14 +261,12 @@ _DISTRIBUTED = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from famus_tf.data.batches import pipeline
+from famus_tf.data.batches import batch_spec, pipeline
 images = np.random.default_rng(0).integers(1, 256, (23, 6, 5, 3), np.uint8)
 labels = np.arange(23, dtype=np.int32) % 10
 def streams():
-    common = dict(first_step=3, last_step=9, seed=0, crop_padding=2, flip=True)
-    return pipeline.pairs(
-        pipeline.batches(images, labels, batch_size=4, stream="train", **common),
-        pipeline.batches(images, labels, batch_size=2, stream="meta", **common))
+    specs = [batch_spec.BatchSpec(name, n, 0, crop_padding=2, flip=True) for name, n in (("train", 4), ("meta", 2))]
+    return pipeline.pairs(*(pipeline.batches(images, labels, spec, 3, 9) for spec in specs))
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 def compare(dataset):
     steps = 0

@@ -10,7 +10,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data.batches import pipeline
+from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import resized_copy
 from famus_tf.data.images import image_files, parallel
 from famus_tf.data.sets import own_images
@@ -83,10 +83,8 @@ def test_training_reads_the_copy_by_itself(data):
         assert [path.decode() for path in new.paths] == [
             path.decode().replace(f"{data}/", f"{data}_short40/") for path in old.paths
         ]
-    arguments = {"batch_size": 4, "first_step": 0, "last_step": 4, "seed": 0, "stream": "train", "crop_padding": 0}
-    streams = [
-        pipeline.batches(one.train_images, one.train_labels, flip=True, **arguments) for one in (source, swapped)
-    ]
+    spec = batch_spec.BatchSpec("train", 4, 0, flip=True)
+    streams = [pipeline.batches(one.train_images, one.train_labels, spec, 0, 4) for one in (source, swapped)]
     for (left, labels, index), (right, same_labels, same_index) in zip(*streams, strict=True):
         np.testing.assert_array_equal(index, same_index)
         np.testing.assert_array_equal(labels, same_labels)

@@ -94,9 +94,7 @@ def _record(path):
     with tf.io.TFRecordWriter(path) as writer:
         for label in range(2):
             features = {
-                "image/encoded": tf.train.Feature(
-                    bytes_list=tf.train.BytesList(value=[image_samples.make()["JPEG"]])
-                ),
+                "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image_samples.make()["JPEG"]])),
                 "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())

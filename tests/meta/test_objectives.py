@@ -91,9 +91,7 @@ def test_cross_entropy_of_ids_and_of_distributions():
 def test_labels_in_a_column_are_ids_and_other_shapes_are_refused():
     logits = tf.constant(np.random.default_rng(0).normal(size=(4, 3)))
     ids = tf.constant([0, 2, 1, 1])
-    np.testing.assert_array_equal(
-        softmax.cross_entropy(ids[:, tf.newaxis], logits), softmax.cross_entropy(ids, logits)
-    )
+    np.testing.assert_array_equal(softmax.cross_entropy(ids[:, tf.newaxis], logits), softmax.cross_entropy(ids, logits))
     for wrong in (tf.ones([4, 2]), tf.ones([4, 1]), tf.ones([4, 3, 1])):
         with pytest.raises(errors.InputError, match=r"class ids \[n\]"):
             softmax.cross_entropy(wrong, logits)

@@ -3,8 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors
-from famus_tf.data.batches import pipeline, sampling
+from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.images import image_files
 from famus_tf.devices import distribution
 
@@ -33,7 +32,8 @@ class Feed:
     """
 
     def __init__(self, bundle, strategy, bad, *, batch_size, meta_batch_size, eval_batch_size, seed, drawn):
-        self._bundle, self._strategy, self._bad, self._seed = bundle, strategy, bad, seed
+        self._bundle, self._strategy, self._bad = bundle, strategy, bad
+        self._seed = seed
         self._sizes = {"train": batch_size, "meta": meta_batch_size}
         self._eval_batch_size = eval_batch_size
         self._evaluations = {}  # made once: to trace one takes longer than to go through a small set
@@ -68,7 +68,7 @@ class Feed:
             return None
         return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
 
-    def drawn(self, stream, among, size, first_step, last_step, *, views=0, beside=None):
+    def drawn(self, stream, among, size, first_step, last_step, *, views=1, values=None):
         """Batches drawn from some of the training examples, each once before any comes again.
 
         Args:
@@ -76,24 +76,14 @@ class Feed:
           among: their positions.
           size: examples in a global batch.
           first_step, last_step: steps of this stream.
-          views: as in `pipeline.batches`.
-          beside: float32 [N], a number for each training example that comes with it; None for none.
+          views: as in `batch_spec.BatchSpec`.
+          values: float32 [N], a number for each training example that comes with it; None for none.
 
         Returns:
-          Iterator of `(images, labels[, beside], index)`.
+          Iterator of `(images, labels[, values], index)`.
         """
-        images = self._train_images()
-        return self._stream(
-            stream,
-            images,
-            self._bundle.train_labels,
-            first_step,
-            last_step,
-            size,
-            among=among,
-            views=views,
-            beside=beside,
-        )
+        spec = self._spec(stream, size, among=among, views=views)
+        return self._stream(spec, self._train_images(), self._bundle.train_labels, first_step, last_step, values)
 
     def _train_images(self):
         """Files, or all of them in one tensor: a new one for each epoch's batches would take memory and time."""
@@ -123,7 +113,7 @@ class Feed:
             return self._evaluations[key]
 
         def read(first_batch):
-            part = pipeline.part(size, share)
+            part = share.rows(size)
             positions = np.arange(count) if among is None else among
             for start in range(first_batch * size, count, size):
                 rows = np.arange(start, start + size)[part]
@@ -132,65 +122,38 @@ class Feed:
         return self._shared_out(self._bad.batches(images, make, read), share)
 
     def _named(self, stream, images, labels, first_step, last_step):
-        return self._stream(
-            stream, images, labels, first_step, last_step, self._sizes[stream], drawn=self._drawn[stream]
-        )
+        spec = self._spec(stream, self._sizes[stream], sampling=self._drawn[stream])
+        return self._stream(spec, images, labels, first_step, last_step)
 
-    def _stream(
-        self,
-        stream,
-        images,
-        labels,
-        first_step,
-        last_step,
-        size,
-        *,
-        drawn=sampling.NATURAL,
-        among=None,
-        views=0,
-        beside=None,
-    ):
-        try:
-            sampling.steps_per_epoch(len(labels if among is None else among), size, drawn)
-        except errors.InputError as error:
-            raise errors.InputError(f"{stream}: {error}") from error
-        bundle, share = self._bundle, self._share(images)
+    def _spec(self, stream, size, **options):
+        bundle = self._bundle
+        augmentation = {"crop_padding": bundle.crop_padding, "flip": bundle.flip, "padding_mode": bundle.padding_mode}
+        return batch_spec.BatchSpec(stream, size, self._seed, **augmentation, **options)
+
+    def _stream(self, spec, images, labels, first_step, last_step, values=None):
+        spec.check(len(labels))
+        share = self._share(images)
 
         def make(first, bad):
-            made = pipeline.batches(
-                images,
-                labels,
-                batch_size=size,
-                first_step=first,
-                last_step=last_step,
-                seed=self._seed,
-                stream=stream,
-                crop_padding=bundle.crop_padding,
-                flip=bundle.flip,
-                padding_mode=bundle.padding_mode,
-                drawn=drawn,
-                bad=bad,
-                share=share,
-                among=among,
-                views=views,
-            )
-            if beside is None:
+            made = pipeline.batches(images, labels, spec, first, last_step, bad, share)
+            if values is None:
                 return made
-            values = tf.constant(beside)
-            return made.map(lambda images, labels, index: (images, labels, tf.gather(values, index), index))
+            known = tf.constant(values)
+            return made.map(lambda images, labels, index: (images, labels, tf.gather(known, index), index))
 
         def read(first):
             bad, steps = self._bad.positions(images), range(first, last_step)
-            for positions, _ in sampling.batches(labels, size, steps, self._seed, stream, drawn, bad, among):
-                yield positions[pipeline.part(size, share)]
+            drawn = sampling.batches(labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.among)
+            for positions, _ in drawn:
+                yield positions[share.rows(spec.size)]
 
         return self._shared_out(self._bad.batches(images, make, read, first_step), share)
 
     def _share(self, images):
-        """(k, count) of this worker's part of the batches; arrays are cut after each worker has made them whole."""
+        """This worker's part of the batches; arrays are cut after each worker has made them whole."""
         if isinstance(images, image_files.ImageFiles):
-            return distribution.position(self._strategy), distribution.num_workers(self._strategy)
-        return 0, 1
+            return batch_spec.Share(distribution.position(self._strategy), distribution.num_workers(self._strategy))
+        return batch_spec.WHOLE
 
     def _shared_out(self, batches, share):
-        return distribution.batches(self._strategy, batches, whole=share[1] == 1)
+        return distribution.batches(self._strategy, batches, whole=share == batch_spec.WHOLE)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data import streams
-from famus_tf.data.batches import sampling
+from famus_tf.data.batches import batch_spec, sampling
 from famus_tf.data.images import augment, image_files
 
 # Batches made side by side, and kept ready.
@@ -25,20 +25,11 @@ _AHEAD = 4
 def batches(
     images: np.ndarray | image_files.ImageFiles,
     labels: np.ndarray,
-    *,
-    batch_size: int,
+    spec: batch_spec.BatchSpec,
     first_step: int,
     last_step: int,
-    seed: int,
-    stream: str,
-    crop_padding: int,
-    flip: bool,
-    padding_mode: str = "zero",
-    drawn: sampling.Sampling = sampling.NATURAL,
     bad: np.ndarray | None = None,
-    share: tuple[int, int] = (0, 1),
-    among: np.ndarray | None = None,
-    views: int = 0,
+    share: batch_spec.Share = batch_spec.WHOLE,
 ) -> tf.data.Dataset:
     """The training batches of the global steps `first_step` to `last_step - 1`, augmented.
 
@@ -47,39 +38,34 @@ def batches(
     Args:
         images: uint8 [N, H, W, C], or files, whose own transform crops them.
         labels: class ids [N].
-        batch_size: n, the global batch size.
+        spec: what the batches are.
         first_step, last_step: the first global step, and the one before which to stop.
-        seed: the seed of the run.
-        stream: what the batches are for, such as "train"; another stream has another order.
-        crop_padding, flip, padding_mode: see `augment.crop_and_flip`.
-        drawn: how an epoch's examples are drawn.
         bad: positions of examples in whose place others stand; see `sampling.stand_ins`.
-        share: (k, count): of each batch only the k-th of `count` equal parts, from 0; `count` divides n.
-        among: positions that the examples are drawn from; None: all N.
-        views: of each image so many, cropped and mirrored in different ways; 0: one, without an axis for it.
+        share: the part of each batch that is made.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], index int64 [n])`, all shapes static; index is the
-        position in `images`, n the share of the batch. With `views` images are [n, views, H, W, C].
+        position in `images`, n the share of the batch. With several views images are [n, views, H, W, C].
 
     Raises:
         errors.InputError: images and labels differ in number, or a number cannot be used.
     """
-    dataset = _steps(images, labels, batch_size, range(first_step, last_step), seed, stream, drawn, bad, among)
-    own = part(batch_size, share)
+    dataset = _steps(images, labels, spec, range(first_step, last_step), bad)
+    own = share.rows(spec.size)
     if isinstance(images, image_files.ImageFiles):
-        return _distributable(_load_batches(dataset, images, labels, own, flip, views)).prefetch(_AHEAD)
+        return _distributable(_load_batches(dataset, images, labels, own, spec)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
-    change = functools.partial(augment.crop_and_flip, padding=crop_padding, flip=flip, padding_mode=padding_mode)
+    change = functools.partial(
+        augment.crop_and_flip, padding=spec.crop_padding, flip=spec.flip, padding_mode=spec.padding_mode
+    )
 
     # Converted by AutoGraph, an InputError would reach the user as another exception.
     @tf.autograph.experimental.do_not_convert
     def assemble(index: tf.Tensor, augment_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         chosen = tf.gather(all_images, index)
-        changed = [change(chosen, seed=one) for one in _seeds_of_views(augment_seed, views)]
-        chosen = tf.stack(changed, axis=1) if views else changed[0]
+        changed = _stacked([change(chosen, seed=one) for one in _seeds_of_views(augment_seed, spec.views)], axis=1)
         # Cut after the augmentation, whose random numbers are drawn for the whole batch.
-        return tuple(rows[own] for rows in (chosen, tf.gather(all_labels, index), index))
+        return tuple(rows[own] for rows in (changed, tf.gather(all_labels, index), index))
 
     return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
 
@@ -95,7 +81,7 @@ def evaluation_batches(
     batch_size: int,
     first_batch: int = 0,
     bad: np.ndarray | None = None,
-    share: tuple[int, int] = (0, 1),
+    share: batch_spec.Share = batch_spec.WHOLE,
     among: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """All examples once, in order, not augmented, in batches of one static size.
@@ -119,7 +105,7 @@ def evaluation_batches(
     _check_arrays(images, labels, "evaluation")
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
-    own = part(batch_size, share)
+    own = share.rows(batch_size)
     positions = np.arange(len(images)) if among is None else among
     is_good = np.ones(len(images), bool)
     if bad is not None:
@@ -160,47 +146,53 @@ def pairs(training: tf.data.Dataset, meta: tf.data.Dataset) -> tf.data.Dataset:
 
 def _seeds_of_views(seed: tf.Tensor, views: int) -> list[tf.Tensor]:
     """The first view has the seed that it would have alone."""
-    return [seed + tf.constant([view, 0], tf.int64) for view in range(max(views, 1))]
+    return [seed + tf.constant([view, 0], tf.int64) for view in range(views)]
+
+
+def _stacked(views: list[tf.Tensor], axis: int) -> tf.Tensor:
+    """Several views of the same images along a new axis; one view as it is."""
+    return views[0] if len(views) == 1 else tf.stack(views, axis=axis)
 
 
 def _steps(
     images: np.ndarray | image_files.ImageFiles,
     labels: np.ndarray,
-    batch_size: int,
+    spec: batch_spec.BatchSpec,
     steps: range,
-    seed: int,
-    stream: str,
-    drawn: sampling.Sampling,
     bad: np.ndarray | None,
-    among: np.ndarray | None,
 ) -> tf.data.Dataset:
     """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `batches` says."""
-    _check_arrays(images, labels, stream)
-    try:
-        sampling.steps_per_epoch(len(images if among is None else among), batch_size, drawn)
-    except errors.InputError as error:
-        raise errors.InputError(f"{stream}: {error}") from error
+    _check_arrays(images, labels, spec.stream)
+    spec.check(len(images))
     if not 0 <= steps.start <= steps.stop:
         raise errors.InputError(f"the steps go from {steps.start} to {steps.stop}, expected 0 <= first <= last")
-    streams.sequence(seed, stream)  # Inside the generator, a bad seed would surface as an error of TensorFlow.
-    generator = functools.partial(sampling.batches, labels, batch_size, steps, seed, stream, drawn, bad, among)
-    signature = (tf.TensorSpec([batch_size], tf.int64), tf.TensorSpec([2], tf.int64))
+    # Inside the generator, a bad seed would surface as an error of TensorFlow.
+    streams.sequence(spec.seed, spec.stream)
+    generator = functools.partial(
+        sampling.batches, labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.among
+    )
+    signature = (tf.TensorSpec([spec.size], tf.int64), tf.TensorSpec([2], tf.int64))
     dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(steps.stop - steps.start))
 
 
 def _load_batches(
-    dataset: tf.data.Dataset, images: image_files.ImageFiles, labels: np.ndarray, rows: slice, flip: bool, views: int
+    dataset: tf.data.Dataset,
+    images: image_files.ImageFiles,
+    labels: np.ndarray,
+    rows: slice,
+    spec: batch_spec.BatchSpec,
 ) -> tf.data.Dataset:
     """Batches of files at the positions and with the seeds of `dataset`, of each those rows, decoded side by side."""
     paths, all_labels = _on_host(images.paths, labels)
-    shape = (views, *images.shape[1:]) if views else images.shape[1:]
+    shape = (*([spec.views] if spec.views > 1 else []), *images.shape[1:])
 
     def load(path_and_seed: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         path, seed = path_and_seed
-        seeds = _seeds_of_views(seed, views)
-        loaded = [image_files.load_for_training(path, seed, images.transform, flip) for seed in seeds]
-        return tf.stack(loaded) if views else loaded[0]
+        seeds = _seeds_of_views(seed, spec.views)
+        return _stacked(
+            [image_files.load_for_training(path, one, images.transform, spec.flip) for one in seeds], axis=0
+        )
 
     def assemble(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         index = index[rows]
@@ -235,18 +227,6 @@ def _load_in_order(
 
     dataset = tf.data.Dataset.from_tensor_slices((positions, is_read))
     return dataset.map(load, num_parallel_calls=_cores(), deterministic=True)
-
-
-def part(batch_size: int, share: tuple[int, int]) -> slice:
-    """The rows of a batch that are the k-th of `count` equal parts, `share` being (k, count).
-
-    Raises:
-        errors.InputError: the parts would not be equal.
-    """
-    number, count = share
-    if batch_size % count or not 0 <= number < count:
-        raise errors.InputError(f"part {number} of {count} of a batch of {batch_size}, expected equal parts")
-    return slice(batch_size // count * number, batch_size // count * (number + 1))
 
 
 def _cores() -> int:

@@ -157,8 +157,7 @@ def _of_list(
     folders = [os.path.join(root, str(number)) if by_class else root for number in ids]
     # The lists say .jpg of files that ImageNet calls .JPEG.
     on_disk = {
-        folder: {os.path.splitext(name)[0]: name for name in listing.names_in(folder)}
-        for folder in set(folders)
+        folder: {os.path.splitext(name)[0]: name for name in listing.names_in(folder)} for folder in set(folders)
     }
     paths = [
         os.path.join(folder, on_disk[folder].get(os.path.splitext(name)[0], name))

@@ -1,4 +1,4 @@
-"""The Keras side of the algorithm in `famus.py`: variables, optimizers, `fit`, `evaluate`, running means."""
+"""The Keras side of Algorithm 1 in `famus.py`: theta, eta, their optimizers, when a step is a meta step, records."""
 
 import warnings
 
@@ -7,16 +7,16 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import softmax
-from famus_tf.meta import layers, penalties, segments, selectors
+from famus_tf.meta import layers, segments, selectors
+from famus_tf.methods import base
 
 # More of the cost than this in one segment, and next to nothing can be saved.
 _WHOLE = 0.9
 SCHEDULES = ("three_stage", "one_loop")
 
 
-class Trainer(keras.Model):
-    """A network that is trained in place by a `step` of one's own; see `famus.FaMUS`, whose base it is.
+class MetaMethod(base.Method):
+    """A network with a meta-learner and a selector; see `famus.FaMUS`, whose base it is.
 
     Args:
       network: `keras.Model`, images [n, height, width, channels] -> logits [n, c]. One that is not functional, or is
@@ -32,10 +32,12 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(weight_decay, **kwargs)
         self.network, self.meta_learner, self.selector = network, meta_learner, selector
-        self.weight_decay, self.meta_every, self._chain = weight_decay, meta_every, _Chain(network)
-        self.meta_from, self._with_meta, self.record_meta_gradient = meta_from, True, False
+        self.meta_every, self.meta_from = meta_every, meta_from
+        self._chain = _Chain(network)
+        self._with_meta = True
+        self.record_meta_gradient = False
         self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
@@ -60,8 +62,22 @@ class Trainer(keras.Model):
         names = ["loss"]
         if meta_learner.has_meta_step:
             names += ["meta_loss", "selected_layers", "lowest_layer"]
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
-        self.built = True
+        self._keep_means(names)
+
+    @property
+    def networks(self):
+        """The one network, in a list."""
+        return [self.network]
+
+    @property
+    def trained_variables(self):
+        """The network's trainable variables, from the input to the output."""
+        return self._chain.variables
+
+    @property
+    def needs_meta_batches(self):
+        """Whether the meta-learner has anything to learn."""
+        return self.meta_learner.has_meta_step
 
     @property
     def segments(self):
@@ -83,19 +99,12 @@ class Trainer(keras.Model):
           metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
           **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
         """
-        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
-            # Keras makes a metric from its name while it traces the step, too late for a second replica.
-            raise errors.InputError(
-                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
-            )
-        kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         if self._has_plain_steps and self.steps_per_execution > 1:
             raise errors.InputError(
                 f"meta_every={self.meta_every}, meta_from={self.meta_from} with "
                 f"steps_per_execution={self.steps_per_execution}: expected 1 of the last"
             )
-        self.optimizer.build(self._chain.variables)
         if self.meta_learner.has_meta_step:
             self.meta_learner.compile(keras.optimizers.get(meta_optimizer or keras.optimizers.Adam(1e-3)))
         if self.meta_learner.has_meta_step and self.selector.learned:
@@ -103,9 +112,12 @@ class Trainer(keras.Model):
             self.sampler_optimizer = keras.optimizers.get(sampler_optimizer or fallback)
             self.sampler_optimizer.build(self.selector.trainable_variables)
 
-    def call(self, images, training=False):
-        """Logits of the network, [n, c]."""
-        return self.network(images, training=training)
+    @property
+    def optimizers(self):
+        """Dict name -> optimizer: "base", and where they are needed "meta" and "sampler"."""
+        found = {"base": self.optimizer, "meta": getattr(self.meta_learner, "optimizer", None)}
+        found["sampler"] = getattr(self, "sampler_optimizer", None)
+        return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
 
     def is_meta_step(self, step):
         """Whether the step of that number, counted from 0, is a meta step."""
@@ -136,22 +148,6 @@ class Trainer(keras.Model):
             return functions[self._with_meta](iterator)
 
         self.train_function = train_function
-
-    def test_step(self, data):
-        """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
-        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self.network(images, training=False)
-        self._means["loss"].update_state(softmax.cross_entropy(labels, logits), sample_weight=weight)
-        logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
-        return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
-
-    def _apply(self, gradients):
-        """w' from this replica's gradient (the optimizer sums over replicas), weight decay and regularisers added."""
-        variables = self._chain.variables
-        self.optimizer.apply(penalties.add_penalties(gradients, variables, self.weight_decay), variables)
 
     def _apply_to_sampler(self, tape, gates, gate_gradient):
         """eta' from the derivative of the sampler's objective by the gates, through their straight-through gradient."""

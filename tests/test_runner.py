@@ -1,4 +1,4 @@
-"""What a learner tells of an epoch that a run was stopped in or after."""
+"""What a runner tells of an epoch that a run was stopped in or after."""
 
 import keras
 import numpy as np
@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf.training import loop as training
-from famus_tf.training import progress
+from famus_tf.training import progress, runner
 from tests import small_networks
 
 
@@ -18,14 +17,14 @@ def _batch(seed):
 
 
 def _make(folder, metrics):
-    """A learner with what its run directory holds, and its checkpoints."""
+    """A runner with what its run directory holds, and its checkpoints."""
     keras.utils.set_random_seed(0)
     trainer = famus_tf.FaMUS(small_networks.residual("float32"), famus_tf.CrossEntropy())
     trainer.compile(keras.optimizers.SGD(0.1), metrics=metrics)
     done = progress.Progress(8, len(trainer.gated_layers))
     checkpoints = progress.Checkpoints([trainer], [done], folder, [metrics])
     checkpoints.restore()
-    return training.Learner(tf.distribute.get_strategy(), trainer, done, metrics=metrics), checkpoints
+    return runner.Runner(tf.distribute.get_strategy(), trainer, done, metrics=metrics), checkpoints
 
 
 @pytest.mark.parametrize("names", [("accuracy",), ()], ids=["accuracy", "no metrics"])
@@ -35,23 +34,23 @@ def test_running_means_outlive_a_stop_and_begin_anew(tmp_path, names):
     def make():
         return _make(tmp_path / "checkpoints", [keras.metrics.SparseCategoricalAccuracy(name=name) for name in names])
 
-    learner, checkpoints = make()
-    assert learner.logs().keys() == {"loss", *names}
+    first, checkpoints = make()
+    assert first.logs().keys() == {"loss", *names}
     for number in range(3):
-        learner.run_step(_batch(number), None)
-    learner.settle()
-    before = learner.logs()
+        first.run_step(_batch(number), None)
+    first.settle()
+    before = first.logs()
     assert before["loss"] > 0
     checkpoints.save()
 
     again, _ = make()
     assert again.logs() == before
-    for one in (learner, again):
+    for one in (first, again):
         one.reset_metrics()
         one.run_step(_batch(7), None)
         one.settle()
-    assert again.logs() == learner.logs() != before
+    assert again.logs() == first.logs() != before
     images, labels, _ = _batch(7)
     once, _ = make()
-    expected = np.mean(once.trainer.network(images, training=True).numpy().argmax(1) == labels)
+    expected = np.mean(once.method.network(images, training=True).numpy().argmax(1) == labels)
     assert [again.logs()[name] for name in names] == [pytest.approx(expected)] * len(names)

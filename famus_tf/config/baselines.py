@@ -1,0 +1,28 @@
+"""The flags of the methods beside the meta-learners."""
+
+import dataclasses
+
+from famus_tf.config import fields
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselinesConfig(fields.FlagGroup):
+    """Co-teaching and JoCoR: two networks that leave out the examples whose loss is large."""
+
+    forget_rate: float | None = fields.flag(
+        None,
+        "tau of co_teaching and jocor: the share of each batch that is left out, its largest losses; about the share "
+        "of wrong labels. auto: --noise_rate.",
+        bounds=fields.BELOW_ONE_OR_AUTO,
+    )
+    forget_epochs: int = fields.flag(
+        10,
+        "T_k of co_teaching and jocor: the epoch, counted from 1, from which tau is left out; before it less; 1: from "
+        "the start.",
+        bounds=fields.COUNT,
+    )
+    joint_weight: float = fields.flag(
+        0.9,
+        "c of jocor: weight of the networks' divergence, 1 - c that of their cross-entropies.",
+        bounds=fields.FRACTION,
+    )

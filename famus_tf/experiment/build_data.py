@@ -1,0 +1,87 @@
+"""The data of a run, each part built from its own group of flags."""
+
+import dataclasses
+import pathlib
+import sys
+
+import keras
+
+from famus_tf.data import bundle as bundles
+from famus_tf.data.batches import bad_images, feed, sampling
+from famus_tf.data.copies import in_memory, resized_copy
+from famus_tf.data.sets import by_name
+from famus_tf.devices import distribution
+
+_WORTH_A_BAR = 5000
+
+
+def make_bundle(data, seed, decode=True):
+    """The training, meta and test images and labels (`data.bundle.Bundle`).
+
+    Args:
+      data: `config.data.DataConfig`.
+      seed: the seed of the run.
+      decode: whether small image files are decoded now; without it the first that is broken stops nothing.
+
+    Raises:
+      InputError: the data are not there, or not as the flags say.
+    """
+    source, said = resized_copy.take_up(by_name.load_source(data), data.data_dir, data.prepared_dir)
+    if said:
+        print(said, flush=True)
+    if decode:
+        source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
+    bundle = bundles.make_bundle(source, data, seed)
+    if data.augment == "auto":
+        return bundle
+    padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
+    return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def progress_bar(what, count):
+    """The `update` of a bar on a terminal, where there is enough to wait for."""
+    if count < _WORTH_A_BAR or not sys.stdout.isatty():
+        return None
+    print(f"{what} images:", flush=True)
+    return keras.utils.Progbar(count, unit_name="image").update
+
+
+def find_bad_images(data, bundle, strategy, workdir):
+    """Those that are known or missing, kept in the run directory; each worker has a list of what it has met with."""
+    path = bad_images.list_file(pathlib.Path(workdir), distribution.position(strategy))
+    return bad_images.BadImages(bundle, skip=data.on_bad_image == "skip", list_file=path)
+
+
+def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
+    """All batches of one method.
+
+    Args:
+      optimization: `config.config.OptimizationConfig`.
+      bundle: `data.bundle.Bundle`.
+      strategy: a `tf.distribute.Strategy`.
+      seed: of the batches.
+      eval_batch_size: images per batch in evaluation.
+      bad: `data.bad_images.BadImages`, where image files that cannot be read are known.
+
+    Returns:
+      `feed.Feed`.
+    """
+    return feed.Feed(
+        bundle,
+        strategy,
+        bad or bad_images.BadImages(bundle, skip=False),
+        batch_size=optimization.batch_size,
+        meta_batch_size=optimization.meta_batch_size,
+        eval_batch_size=eval_batch_size,
+        seed=seed,
+        drawn=_sampling(optimization),
+    )
+
+
+def steps_per_epoch(optimization, bundle):
+    """Training steps in an epoch."""
+    return sampling.steps_per_epoch(len(bundle.train_labels), optimization.batch_size, _sampling(optimization))
+
+
+def _sampling(optimization):
+    return sampling.Sampling(optimization.batches_per_epoch, optimization.sampling == "balanced")

@@ -1,0 +1,214 @@
+"""One training run: its methods with their batches and progress, their training, and what is shown of it."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from famus_tf import networks
+from famus_tf.data import bundle as bundles
+from famus_tf.data.batches import feed
+from famus_tf.devices import distribution
+from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.experiment import build_data, build_method, supervision
+from famus_tf.methods import base
+from famus_tf.networks import averaged
+from famus_tf.profiling import segment_times, stage_times
+from famus_tf.reports import diagnostics, summaries
+from famus_tf.training import best_epoch, history, loop, progress, runner, stopping
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One method of a run, and what belongs to it.
+
+    Attributes:
+      name: its folder in TensorBoard; empty where it is the only one.
+      metrics: the Keras metrics that it was compiled with.
+    """
+
+    name: str
+    method: base.Method
+    progress: progress.Progress
+    feed: feed.Feed
+    metrics: list[keras.metrics.Metric]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run is made of.
+
+    Attributes:
+      members: one `Member` for each method.
+      supervised: one of the classes of `supervision`.
+      network: what is evaluated; of several networks the mean of their logits.
+      history: `training.history.OfOneMethod` or `OfTurns`.
+    """
+
+    strategy: tf.distribute.Strategy
+    bundle: bundles.Bundle
+    supervised: supervision.TrustedSet
+    members: list[Member]
+    network: keras.Model
+    history: history.OfOneMethod | history.OfTurns
+    checkpoints: progress.Checkpoints
+    best_weights: best_epoch.BestWeights
+
+    @property
+    def methods(self):
+        """Each member's method."""
+        return [member.method for member in self.members]
+
+    @property
+    def networks(self):
+        """All networks of all methods."""
+        return [network for method in self.methods for network in method.networks]
+
+    @property
+    def is_done(self):
+        """Whether all epochs have been trained."""
+        return len(self.history.epochs) >= self.supervised.epochs
+
+
+def assemble(config, bundle, strategy, workdir):
+    """Builds all parts of a run; nothing is restored yet.
+
+    Args:
+      config: `config.Config`.
+      bundle: `data.bundle.Bundle`.
+      strategy: a `tf.distribute.Strategy`.
+      workdir: the run directory.
+
+    Returns:
+      `Run`.
+
+    Raises:
+      InputError: the configuration asks for more than the data have.
+    """
+    bad = build_data.find_bad_images(config.data, bundle, strategy, workdir)
+    supervised = supervision.of(config, bundle)
+    feeds = [
+        build_data.make_feed(config.optimization, bundle, strategy, seed, config.run.eval_batch_size, bad)
+        for seed in supervised.seeds
+    ]
+    with strategy.scope():
+        metrics = [supervised.make_metrics() for _ in feeds]
+        methods = [build_method.make_method(config, supervised, one, number) for number, one in enumerate(metrics)]
+        done = [progress.Progress(len(bundle.train_labels), len(method.gated_layers)) for method in methods]
+        folder = workdir / "checkpoints"
+        checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
+        network = networks.as_one([network for method in methods for network in method.networks])
+    run = Run(
+        strategy=strategy,
+        bundle=bundle,
+        supervised=supervised,
+        members=[Member(*parts) for parts in zip(supervised.names, methods, done, feeds, metrics, strict=True)],
+        network=network,
+        history=supervised.make_history(done),
+        checkpoints=checkpoints,
+        best_weights=best_epoch.BestWeights(network, workdir / "best.weights.h5", strategy),
+    )
+    supervised.check(run)
+    return run
+
+
+def training_loop(run_flags, run):
+    """The `training.loop.TrainingLoop` of a run whose checkpoint, if there is one, is restored."""
+    runners = make_runners(run_flags, run)
+    return loop.TrainingLoop(
+        runners=runners,
+        plan=run.supervised.make_plan(run, runners),
+        history=run.history,
+        checkpoints=run.checkpoints,
+        checkpoint_every=run_flags.checkpoint_every,
+        evaluate=_make_evaluate(run),
+        best_weights=run.best_weights,
+    )
+
+
+def make_runners(run_flags, run):
+    """A `training.runner.Runner` for each method; `run_flags` is a `config.RunConfig`."""
+    return [
+        runner.Runner(
+            run.strategy,
+            member.method,
+            member.progress,
+            run_flags.jit_compile,
+            run.supervised.make_prepare(run, number),
+            member.metrics,
+        )
+        for number, member in enumerate(run.members)
+    ]
+
+
+def _make_evaluate(run):
+    """Function () -> list of logs on all sets: of each network, and of all of them together."""
+    counts = np.bincount(run.bundle.train_labels, minlength=run.bundle.num_classes)
+    parts = run.networks
+
+    def predict(images):
+        each = [network(images, training=False) for network in parts]
+        return [*each, averaged.mean(each)]
+
+    evaluator, sets = evaluation.make_evaluator(run.strategy, predict), run.members[0].feed
+    stop = stopping.Stop(run.strategy)
+
+    def evaluate():
+        found = [{} for _ in range(len(parts) + 1)]
+        for name in sets.evaluated:
+            for entry, one in zip(found, evaluator(stop.during(sets.evaluation(name))), strict=True):
+                entry |= {f"{name}_{key}": float(one[key]) for key in ("accuracy", "top5", "loss")}
+                if name == "test":
+                    by_size = evaluation.by_class_size(one["class_accuracy"], counts)
+                    entry |= {f"test_{key}": value for key, value in by_size.items()}
+                    entry["test_class_accuracy"] = one["class_accuracy"]
+        return found
+
+    return evaluate
+
+
+def make_callbacks(config, run, workdir):
+    """What is shown of a run in TensorBoard: of each method, and what its supervision has to show."""
+    bundle, callbacks = run.bundle, []
+    labels = bundle.train_labels, bundle.train_true_labels
+    for member in run.members:
+        folder = pathlib.Path(workdir, "tensorboard", member.name)
+        board = summaries.TensorBoard(
+            folder, member.method, member.progress, *labels, config.run.summary_every, member.feed.evaluated
+        )
+        callbacks += [board, diagnostics.Diagnostics(board, member.method, member.progress)]
+    return callbacks + run.supervised.make_callbacks(run, workdir)
+
+
+def time_stages(config, run, workdir):
+    """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
+    if not config.run.log_stage_times:
+        return
+    runners = make_runners(config.run, run)
+    for number, member in enumerate(run.members):
+        done = member.progress
+        timed = {entry["step"] for entry in done.stage_times}
+        due = not timed or (run.is_done and done.step not in timed)
+        if not due or not member.method.needs_meta_batches:
+            continue
+        data = run.supervised.batches_to_time(run, runners, number)
+        if data is None:
+            continue
+        prepare = run.supervised.make_prepare(run, number)
+        seconds = stage_times.measure(member.method, data, strategy=run.strategy, prepare=prepare)
+        done.stage_times.append({"step": done.step, "seconds": seconds})
+        if distribution.is_chief(run.strategy):
+            diagnostics.write_stage_times(pathlib.Path(workdir, "tensorboard", member.name), done.step, seconds)
+
+
+def measure_costs(run):
+    """Sets the layer costs of each method that has layers to choose from by measured seconds."""
+    images = next(run.members[0].feed.training(0, 1))[0]
+    for member in run.members:
+        if not member.method.gated_layers:
+            continue
+        shares = segment_times.measure(member.method.segments, images)
+        member.method.layer_costs.assign(segment_times.costs_from_top(member.method.gated_layers, shares))
+        print("measured shares of the segments: " + ", ".join(f"{share:.3f}" for share in shares), flush=True)

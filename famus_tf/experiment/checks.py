@@ -1,0 +1,38 @@
+"""What the devices in use decide, and the flags that they fill in."""
+
+import dataclasses
+import pathlib
+
+from famus_tf import errors
+from famus_tf.devices import distribution
+from famus_tf.experiment import build_method
+from famus_tf.runs import directory as run_directory
+
+
+def check_replicas(config, strategy):
+    """Refuses, as an InputError, what does not go with the devices in use."""
+    replicas = strategy.num_replicas_in_sync
+    if distribution.num_workers(strategy) > 1:  # each would measure something else
+        for name, found, wanted in (
+            ("dtype_policy", config.run.dtype_policy, "auto"),
+            ("layer_cost", config.method.layer_cost, "measured"),
+        ):
+            if found == wanted:
+                raise errors.InputError(f"--{name}={found} with --strategy=multi_worker: expected another value")
+    if config.run.jit_compile and replicas > 1:
+        raise errors.InputError(f"--jit_compile on {replicas} devices: expected one; give --strategy=one_device")
+    for name in ("batch_size", "meta_batch_size"):
+        size = getattr(config.optimization, name)
+        if size % replicas:
+            raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
+
+
+def with_dtype_policy(config, bundle=None):
+    """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the bundle's images."""
+    run = config.run
+    if run.dtype_policy != "auto":
+        return config
+    policy = run_directory.dtype_policy_of(pathlib.Path(run.workdir, "flags.cfg"))
+    if policy is None and bundle is not None:
+        policy = build_method.choose_dtype_policy(config, bundle)
+    return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))

@@ -1,0 +1,36 @@
+"""`--mode=evaluate`: the accuracy of a run directory's SavedModel."""
+
+import pathlib
+
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.experiment import build_data, checks
+from famus_tf.runs import directory as run_directory
+
+
+def evaluate(config):
+    """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
+    workdir = pathlib.Path(config.run.workdir)
+    config = checks.with_dtype_policy(config)
+    run_directory.check_same_flags(workdir, config, must_exist=False)
+    predict = evaluation.load_exported(workdir / "export")
+    bundle = build_data.make_bundle(config.data, config.run.seed)
+    strategy = tf.distribute.get_strategy()
+    bad = build_data.find_bad_images(config.data, bundle, strategy, workdir)
+    batches = build_data.make_feed(
+        config.optimization, bundle, strategy, config.run.seed, config.run.eval_batch_size, bad
+    )
+    evaluator = evaluation.make_evaluator(strategy, predict)
+    try:
+        found = {name: evaluator(batches.evaluation(name)) for name in batches.evaluated}
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise errors.InputError(
+            f"{workdir / 'export'}: does not take images of {bundle.name}, {bundle.image_shape}"
+        ) from error
+    for name, logs in found.items():
+        print(
+            f"{workdir / 'export'} on {bundle.name}: {name} accuracy {logs['accuracy']:.4f}, top-5 {logs['top5']:.4f}, "
+            f"cross-entropy {logs['loss']:.4f}, {logs['examples']:,} images"
+        )

@@ -1,0 +1,66 @@
+"""`--mode=export`: the network of a run directory's newest checkpoint as a SavedModel."""
+
+import pathlib
+
+import numpy as np
+
+from famus_tf import errors
+from famus_tf.devices import distribution
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import build_data, build_run, checks
+from famus_tf.runs import directory as run_directory
+from famus_tf.training import best_epoch
+
+
+def export(config):
+    """Exports the network of the run directory's newest checkpoint as a SavedModel."""
+    workdir = pathlib.Path(config.run.workdir)
+    config = checks.with_dtype_policy(config)
+    run_directory.check_same_flags(workdir, config, must_exist=True)
+    with run_directory.held(workdir):
+        _export(config, workdir)
+
+
+def _export(config, workdir):
+    bundle = build_data.make_bundle(config.data, config.run.seed)
+    # The checkpoint of any number of workers and devices is read by one.
+    run = build_run.assemble(config, bundle, distribution.make_strategy("one_device"), workdir)
+    if not run.checkpoints.restore():
+        raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
+    run.best_weights.restore(run.history.epochs)
+    network, sentence = network_to_export(config.co_divide.export_network, run)
+    saved_model.export(network, workdir / "export", bundle.image_shape, bundle.class_names)
+    best = best_epoch.best_epoch(run.history.epochs)
+    step = run.history.step if best is None else best["step"]
+    print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{sentence}", end="")
+
+
+def network_to_export(which, run):
+    """The network that is exported, and a line that says which one where there are two.
+
+    Args:
+      which: "pair" (all networks, their mean logits), or "better" (the one that is better on the validation set, or on
+        the test set where there is none).
+      run: `build_run.Run`.
+
+    Raises:
+      InputError: the better one is asked for before the first epoch has ended.
+    """
+    if run.network in run.networks:
+        return run.network, ""
+    if which == "pair":
+        return run.network, "exported: the mean of both networks' logits\n"
+    if not run.history.epochs:
+        raise errors.InputError(
+            "--export_network=better before the end of the first epoch: expected a checkpoint after it, as before it "
+            "nothing says which network is better"
+        )
+    best = best_epoch.best_epoch(run.history.epochs)
+    name = "test_accuracy" if best is None else "validation_accuracy"
+    epoch = -1 if best is None else run.history.epochs.index(best)
+    accuracies = [progress.history[epoch][name] for progress in run.history.networks]
+    better = int(np.argmax(accuracies))
+    sentence = f"exported: network {better + 1}, with the better {name.replace('_', ' ')} of {accuracies[better]:.2%}"
+    if best is None:
+        sentence += "; there is no validation set to choose it by"
+    return run.networks[better], sentence + "\n"

@@ -1,0 +1,269 @@
+"""Which labels a run trusts, and what follows from it: the loss, the plan of epochs, what is saved and shown besides.
+
+One class for each answer; `of` chooses, and nothing else in this package asks.
+"""
+
+import functools
+import pathlib
+
+import keras
+import numpy as np
+
+from famus_tf import losses
+from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.experiment import build_data, build_optimizers
+from famus_tf.losses import semi_supervised, softmax
+from famus_tf.methods import co_divide
+from famus_tf.networks import averaged
+from famus_tf.reports import division_board
+from famus_tf.training import history, plan, stopping
+
+
+def of(config, bundle):
+    """The supervision that the flags ask for, one of the classes of this module, for a `data.bundle.Bundle`."""
+    flags = config.co_divide
+    if flags.mixes:
+        return UnlabelledImages(config, bundle)
+    return {"clean": TrustedSet, "pseudo_clean": PseudoCleanSet}[flags.meta_set](config, bundle)
+
+
+class TrustedSet:
+    """All training labels as they are given; where there is a meta set, its labels are trusted.
+
+    Args:
+      config: `config.Config`.
+      bundle: `data.bundle.Bundle`.
+
+    Attributes:
+      seeds: one for each method of the run: of its weights, its meta-learner, its sampler and its batches.
+      names: one for each method, of its folder in TensorBoard; of a single one empty.
+      kept: what is saved with the run besides, a trackable object of TensorFlow; None for nothing.
+    """
+
+    def __init__(self, config, bundle):
+        self.config, self.bundle = config, bundle
+        self.seeds, self.names = [config.run.seed], [""]
+        self.kept = None
+
+    def make_loss(self):
+        """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
+        flags = self.config.loss
+        counts = np.bincount(self.bundle.train_labels, minlength=self.bundle.num_classes)
+        focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
+        makers = {
+            "cross_entropy": lambda: losses.CrossEntropy() if flags.drw_epoch else None,
+            "focal": lambda: focal(flags.focal_gamma),
+            "class_balanced_focal": lambda: focal(flags.focal_gamma),
+            "ldam": lambda: losses.LDAM(counts, flags.ldam_margin),
+        }
+        loss = makers[flags.loss]()
+        if not flags.drw_epoch and flags.loss != "class_balanced_focal":
+            return loss
+        weights = losses.effective_number_weights(counts, flags.class_balanced_beta)
+        return losses.ClassWeighted(loss, weights, flags.drw_epoch * self.steps_per_epoch)
+
+    @property
+    def validation_loss(self):
+        """L_c."""
+        return softmax.mean_cross_entropy
+
+    def make_metrics(self):
+        """Keras metrics of the training batches; call it in the strategy's scope."""
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    @property
+    def learning_rate(self):
+        """alpha, a number or a schedule."""
+        return build_optimizers.learning_rate(self.config.optimization, self.total_steps, self.steps_per_epoch)
+
+    @property
+    def steps_per_epoch(self):
+        """Training steps in an epoch."""
+        return build_data.steps_per_epoch(self.config.optimization, self.bundle)
+
+    @property
+    def plain_steps_per_epoch(self):
+        """The same before `meta_from_epoch`."""
+        return self.steps_per_epoch
+
+    @property
+    def total_steps(self):
+        """Length of the run; None where epochs differ in their steps."""
+        optimization = self.config.optimization
+        return optimization.train_steps or optimization.epochs * self.steps_per_epoch
+
+    @property
+    def total_steps_of_all(self):
+        """The same of all methods together."""
+        return self.total_steps and self.total_steps * len(self.seeds)
+
+    @property
+    def epochs(self):
+        """Epochs of the run, the last perhaps a part of one."""
+        return -(-self.total_steps // self.steps_per_epoch)
+
+    def make_history(self, progress):
+        """What the run reports of its epochs; `progress` is a list of one `progress.Progress` for each method."""
+        return history.OfOneMethod(*progress)
+
+    def check(self, run):
+        """Tells now, not after epochs without a meta step, that there are too few trusted examples."""
+        if run.members[0].method.needs_meta_batches:
+            run.members[0].feed.meta(0, 0)
+
+    def make_prepare(self, run, number):
+        """What comes before a step of that method (`training.step.compile_step`); None for nothing."""
+
+    def make_plan(self, run, runners):
+        """What epochs consist of, as `training.loop.TrainingLoop` takes it."""
+        feed, total = run.members[0].feed, self.total_steps
+        return plan.AllBatches(
+            runners[0].method,
+            training_batches=lambda first_step: feed.training(first_step, total),
+            meta_batches=lambda first_step: feed.meta(first_step, total),
+            steps_per_epoch=feed.steps_per_epoch,
+            total_steps=total,
+        )
+
+    def batches_to_time(self, run, runners, number):
+        """A training and a meta batch of that method; None where there are none yet."""
+        feed = run.members[number].feed
+        return next(feed.training(0, 1)), next(feed.meta(0, 1))
+
+    def make_callbacks(self, run, workdir):
+        """What TensorBoard shows besides what it shows of each method."""
+        return []
+
+    def draw(self, run, workdir):
+        """Draws what is to be seen besides."""
+
+
+class PseudoCleanSet(TrustedSet):
+    """The meta set is what losses say is labelled right: by the network's own, or of two by the other one's."""
+
+    def __init__(self, config, bundle):
+        super().__init__(config, bundle)
+        if config.co_divide.algorithm == "co_divide":
+            self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
+            self.names = ["network1", "network2"]
+        self.kept = co_divide.Divisions(len(self.seeds), len(bundle.train_labels))
+
+    def make_history(self, progress):
+        """As of one method, or of two in turns."""
+        return history.OfTurns(progress, self.kept) if len(progress) > 1 else super().make_history(progress)
+
+    def check(self, run):
+        """Nothing: the plan says what it needs."""
+
+    def make_plan(self, run, runners):
+        """Algorithm 2's epochs on the given labels."""
+        return co_divide.GivenLabels(*self._plan_arguments(run, runners), **self._plan_options())
+
+    def batches_to_time(self, run, runners, number):
+        """A batch of the pseudo-clean set takes as long as any."""
+        feed = run.members[number].feed
+        return next(feed.training(0, 1)), next(feed.training(0, 1))
+
+    def make_callbacks(self, run, workdir):
+        """The splits."""
+        folder, sets = pathlib.Path(workdir, "tensorboard"), run.members[0].feed.evaluated
+        return [division_board.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)]
+
+    def draw(self, run, workdir):
+        """The last splits."""
+        division_board.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
+
+    def _plan_arguments(self, run, runners):
+        optimization = self.config.optimization
+        sizes = co_divide.Sizes(
+            self.config.method.meta_from_epoch, optimization.batch_size, optimization.meta_batch_size
+        )
+        feeds = [member.feed for member in run.members]
+        return runners, feeds, _make_scan(run), self.kept, self.config.co_divide, sizes
+
+    def _plan_options(self):
+        return {"seed": self.config.run.seed, "epochs": self.epochs, "is_clean": self.bundle.is_clean}
+
+
+class UnlabelledImages(PseudoCleanSet):
+    """Algorithm 2 in full: what is not pseudo-clean is trained on without its label."""
+
+    def make_loss(self):
+        """DivideMix's, of mixed targets."""
+        flags = self.config.co_divide
+        return losses.SemiSupervised(flags.prior_penalty, flags.confidence_penalty)
+
+    @property
+    def validation_loss(self):
+        """L_c with the penalty on the mean prediction."""
+        return semi_supervised.validation_loss(self.config.co_divide.prior_penalty)
+
+    def make_metrics(self):
+        """None: mixed targets have no class that would be right."""
+        return []
+
+    @property
+    def learning_rate(self):
+        """alpha of the first epoch; the plan sets it in each."""
+        return build_optimizers.rate_of_epoch(self.config.optimization)(0)
+
+    @property
+    def plain_steps_per_epoch(self):
+        """Batches of the warm-up are twice as large."""
+        optimization = self.config.optimization
+        count = optimization.batches_per_epoch * optimization.batch_size or len(self.bundle.train_labels)
+        return max(count // (2 * optimization.batch_size), 1)
+
+    @property
+    def total_steps(self):
+        """Nobody knows: epochs are as long as the pseudo-clean sets."""
+        return None
+
+    @property
+    def epochs(self):
+        """Epochs of the run."""
+        return self.config.optimization.epochs
+
+    def make_prepare(self, run, number):
+        """Label refinement and guessing, and MixUp."""
+        methods = [member.method for member in run.members]
+        return co_divide.make_prepare(methods, number, self.config.co_divide, self.config.run.seed)
+
+    def make_plan(self, run, runners):
+        """Algorithm 2's epochs with unlabelled images."""
+        rate = build_optimizers.rate_of_epoch(self.config.optimization)
+        options = self._plan_options() | {"learning_rate": rate}
+        return co_divide.UnlabelledImages(*self._plan_arguments(run, runners), **options)
+
+    def batches_to_time(self, run, runners, number):
+        """Of the last epoch's split; None before the first."""
+        if self.kept.epoch < 0:
+            return None
+        turn = self.make_plan(run, runners).turns(self.kept.epoch)[number]
+        return next(pair for pair in turn.batches(0) if pair[1] is not None)
+
+
+def seed_of(seed, number):
+    """The seed of one of several networks, for the seed of the run."""
+    return (seed + 1_000_003 * number) % 2**31
+
+
+def _make_scan(run):
+    scanners = [
+        evaluation.make_scanner(run.strategy, functools.partial(_logits, member.method.networks))
+        for member in run.members
+    ]
+    stop, labels = stopping.Stop(run.strategy), run.bundle.train_labels
+
+    def scan(number, sample):
+        positions = np.arange(len(labels)) if sample is None else sample
+        found, right = scanners[number](stop.during(run.members[0].feed.scan(sample)))
+        scanned = np.full(len(labels), np.nan, np.float32)
+        scanned[positions] = found[: len(positions)]
+        return scanned, float(right[~np.isnan(found)].mean())
+
+    return scan
+
+
+def _logits(networks, images):
+    return averaged.mean([network(images, training=False) for network in networks])

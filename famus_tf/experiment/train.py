@@ -1,0 +1,85 @@
+"""`--mode=train`: trains, or goes on where the run directory stops; writes results, pictures and a SavedModel."""
+
+import contextlib
+import pathlib
+
+from famus_tf.data.batches import bad_images
+from famus_tf.devices import distribution
+from famus_tf.evaluation import saved_model
+from famus_tf.experiment import build_data, build_run, checks
+from famus_tf.experiment import export as exports
+from famus_tf.files import whole_files
+from famus_tf.reports import diagnostics, summaries
+from famus_tf.runs import directory as run_directory
+from famus_tf.training import interruption
+
+
+def train(config):
+    """Trains, or goes on where the run directory stops.
+
+    Of several workers, all train, and the chief alone writes and prints.
+    """
+    workdir = pathlib.Path(config.run.workdir)
+    strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
+    interruption.renew()
+    chief = distribution.is_chief(strategy)
+    checks.check_replicas(config, strategy)
+    with run_directory.held(workdir) if chief else contextlib.nullcontext():
+        _train(config, strategy, workdir)
+
+
+def _train(config, strategy, workdir):
+    chief = distribution.is_chief(strategy)
+    bundle = build_data.make_bundle(config.data, config.run.seed)
+    config = checks.with_dtype_policy(config, bundle)
+    if chief:
+        run_directory.check_new_or_same(workdir, config)
+        print(bundle.describe(), flush=True)
+    run = build_run.assemble(config, bundle, strategy, workdir)
+    resumed = run.checkpoints.restore()
+    distribution.check_workers_agree(strategy, config.flag_lines(), run.history.step)
+    if chief:
+        run_directory.begin(workdir, config)
+    if not resumed and config.method.layer_cost == "measured":
+        build_run.measure_costs(run)  # kept in the checkpoints: a resumed run has the same
+    unfinished = not run.is_done
+    if chief and resumed and unfinished:
+        print(f"{workdir}: goes on after {_position(run)}", flush=True)
+    build_run.time_stages(config, run, workdir)
+    if unfinished:
+        callbacks = build_run.make_callbacks(config, run, workdir) if chief else []
+        build_run.training_loop(config.run, run).run(callbacks, verbose=None if chief else 0)
+        build_run.time_stages(config, run, workdir)
+    run.best_weights.restore(run.history.epochs)
+    network, sentence = exports.network_to_export(config.co_divide.export_network, run)
+    with distribution.place_to_write(strategy, workdir / "export") as place:
+        saved_model.export(network, place, bundle.image_shape, bundle.class_names)
+    distribution.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
+    if chief:
+        _write_results(config, run, workdir)
+        print(sentence, end="")
+
+
+def _position(run):
+    """Step and epoch that a run has come to, in words."""
+    total = run.supervised.total_steps_of_all
+    of = f" of {total:,}" if total else ""
+    return f"step {run.history.step:,}{of}, in epoch {len(run.history.epochs) + 1} of {run.supervised.epochs}"
+
+
+def _write_results(config, run, workdir):
+    names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
+    bundle, together = run.bundle, run.history.together
+    summary = summaries.results(together, bundle, **names)
+    each = [summaries.results(progress, bundle, **names) for progress in run.history.networks]
+    if each:
+        summary["networks"] = each
+    summary["skipped_images"] = len(bad_images.all_listed(workdir))
+    summaries.draw(workdir / "curves.png", summary, together, bundle)
+    summaries.draw_classes(workdir / "class_accuracy.png", summary, bundle)
+    for member in run.members:
+        picture = workdir / f"gates{member.name.replace('network', '_')}.png"
+        diagnostics.draw_selection(picture, member.progress.history, diagnostics.layer_names(member.method))
+    run.supervised.draw(run, workdir)
+    whole_files.write_json(workdir / "results.json", summary)
+    print(summaries.describe(summary, workdir))

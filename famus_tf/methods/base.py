@@ -1,0 +1,157 @@
+"""What every way of training has: networks that one step trains, Keras's `fit` and `evaluate`, running means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.devices import replicas
+from famus_tf.losses import softmax
+from famus_tf.meta import penalties
+
+if TYPE_CHECKING:
+    from famus_tf.config.baselines import BaselinesConfig
+    from famus_tf.config.config import MethodConfig, OptimizationConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a method is built from, in the strategy's scope; each of `methods.BY_NAME` takes what it needs.
+
+    Attributes:
+        make_network: function of a number, 0, 1, ... -> a network with initial weights of its own.
+        num_classes: c.
+        seed: of theta and of the gates.
+        steps_per_epoch: training steps in an epoch.
+        meta_from: plain steps before the first meta step.
+        loss: training loss of each example, as `meta.learners.base.MetaLearner` takes it; None for cross-entropy.
+        validation_loss: L_c, as `famus.FaMUS` takes it.
+        optimizer, meta_optimizer, sampler_optimizer: of w, theta and eta.
+        metrics: list of Keras metrics of (labels, logits).
+        record_meta_gradient: whether steps return the meta gradient.
+        method, optimization, baselines: the groups of flags.
+    """
+
+    make_network: Callable[[int], keras.Model]
+    num_classes: int
+    seed: int
+    steps_per_epoch: int
+    meta_from: int
+    loss: Callable[..., tf.Tensor] | None
+    validation_loss: Callable[..., tf.Tensor]
+    optimizer: keras.optimizers.Optimizer
+    meta_optimizer: keras.optimizers.Optimizer
+    sampler_optimizer: keras.optimizers.Optimizer
+    metrics: list[Any]
+    record_meta_gradient: bool
+    method: MethodConfig
+    optimization: OptimizationConfig
+    baselines: BaselinesConfig
+
+
+class Method(keras.Model):
+    """One or several networks that are trained in place by a `step` of one's own.
+
+    A subclass says which `networks` and `trained_variables` it has, and what `step` does. It has no more to do with
+    devices, files or epochs: the training loop calls `step` on each replica's share of a batch, and the run evaluates,
+    saves and exports `networks`.
+
+    Args:
+      weight_decay: L2 coefficient added to the gradient of every trained variable.
+
+    Attributes:
+      networks: list of `keras.Model`, images [n, height, width, channels] -> logits [n, c].
+      trained_variables: list of `keras.Variable`, what `optimizer` moves.
+      gated_layers: the layers l = 1..L that a selector decides on; none unless a subclass has them.
+      needs_meta_batches: whether some steps take a batch of a meta set; False unless a subclass says so.
+    """
+
+    needs_meta_batches = False
+    gated_layers = ()
+
+    def __init__(self, weight_decay=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.weight_decay = weight_decay
+
+    def step(self, data, with_meta=False):
+        """One step on one replica's share of the batches.
+
+        Args:
+          data: `(images, labels[, index])`; with a meta step a pair of that and the same of the meta set.
+          with_meta: whether it is a meta step; see `is_meta_step`.
+
+        Returns:
+          `training.step.StepRecords`.
+        """
+        raise NotImplementedError
+
+    @property
+    def optimizers(self):
+        """Dict name -> each optimizer that there is: "base", and "meta" and "sampler" where a subclass has them."""
+        return {"base": self.optimizer}
+
+    def is_meta_step(self, step):
+        """Whether the step of that number, counted from 0, is a meta step."""
+        del step
+        return False
+
+    def compile(self, optimizer="sgd", metrics=None, **kwargs):
+        """Takes the optimizer and builds its variables; call it in the strategy's scope.
+
+        Args:
+          optimizer: of `trained_variables`.
+          metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
+          **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
+
+        Raises:
+          InputError: metrics by name under several replicas.
+        """
+        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
+            # Keras makes a metric from its name while it traces the step, too late for a second replica.
+            raise errors.InputError(
+                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
+            )
+        kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
+        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
+        self.optimizer.build(self.trained_variables)
+
+    def call(self, images, training=False):
+        """Mean logits of the networks, [n, c]."""
+        logits = [network(images, training=training) for network in self.networks]
+        return logits[0] if len(logits) == 1 else sum(logits) / len(logits)
+
+    def train_step(self, data):
+        """Keras's hook for `fit`: one step, then the running means of this epoch."""
+        self.step(data)
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
+        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(images, training=False)
+        self._means["loss"].update_state(softmax.cross_entropy(labels, logits), sample_weight=weight)
+        logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
+        return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
+
+    def _keep_means(self, names):
+        """Makes the running means of an epoch; to be called at the end of the constructor."""
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    def _apply(self, gradients):
+        """The optimizer's step from this replica's gradients (it sums over replicas), penalties added."""
+        variables = self.trained_variables
+        self.optimizer.apply(penalties.add_penalties(gradients, variables, self.weight_decay), variables)
+
+    def _gradients(self, tape, loss):
+        """Gradients of a loss by `trained_variables`; zeros where it does not depend on one."""
+        sources = [variable.value for variable in self.trained_variables]
+        return tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -1,0 +1,70 @@
+"""The four meta-learners with FaMUS around them, as `--method` names them: from flags to a compiled method."""
+
+from famus_tf.meta import learners, selectors
+from famus_tf.methods import famus
+
+
+def cross_entropy(setting):
+    """Plain training: no meta step."""
+    return _build(setting, lambda: learners.CrossEntropy(setting.loss))
+
+
+def mw_net(setting):
+    """Meta-Weight-Net."""
+    return _build(
+        setting,
+        lambda: learners.MWNet(
+            normalize=setting.method.normalize_weights,
+            weight_decay=setting.optimization.meta_weight_decay,
+            seed=setting.seed,
+            loss=setting.loss,
+        ),
+    )
+
+
+def l2r(setting):
+    """Learning to Reweight."""
+    return _build(setting, lambda: learners.L2R(setting.loss))
+
+
+def mlc(setting):
+    """Meta Label Correction."""
+    rate = setting.optimization.virtual_learning_rate or None
+    return _build(setting, lambda: learners.MLC(setting.num_classes, rate))
+
+
+def make_selector(flags, seed):
+    """Which layers carry the meta gradient, one of `meta.selectors`; `flags` is a `config.MethodConfig`."""
+    block = int(flags.block) if flags.block.removeprefix("-").isdecimal() else flags.block
+    makers = {
+        "all": selectors.AllLayers,
+        "sampler": lambda: selectors.GradientSampler(flags.expected_layers, seed=seed),
+        "random": lambda: selectors.RandomLayers(flags.expected_layers, seed=seed),
+        "block": lambda: selectors.FixedBlock(block),
+    }
+    return makers[flags.selector]()
+
+
+def _build(setting, make_learner):
+    flags = setting.method
+    method = famus.FaMUS(
+        setting.make_network(0),
+        meta_learner=make_learner(),
+        selector=make_selector(flags, setting.seed),
+        lambda_r=flags.lambda_r,
+        lambda_g=flags.lambda_g,
+        lambda_cost=flags.lambda_cost,
+        weight_decay=setting.optimization.weight_decay,
+        schedule=flags.schedule,
+        meta_every=flags.meta_every,
+        meta_from=setting.meta_from,
+        validation_loss=setting.validation_loss,
+    )
+    method.record_meta_gradient = setting.record_meta_gradient
+    method.compile(
+        optimizer=setting.optimizer,
+        meta_optimizer=setting.meta_optimizer,
+        sampler_optimizer=setting.sampler_optimizer,
+        metrics=setting.metrics,
+    )
+    return method

@@ -1,0 +1,136 @@
+"""Two networks trained by one step on the same batch, each or both on the examples whose loss is small."""
+
+import tensorflow as tf
+
+from famus_tf.devices import replicas
+from famus_tf.losses import softmax
+from famus_tf.meta import batches
+from famus_tf.methods import base
+
+
+class TwoNetworks(base.Method):
+    """Two networks and one optimizer over both; a subclass says what is minimised.
+
+    An optimizer that moves each weight by itself, as SGD and Adam do, does to each network what one of its own would.
+
+    Args:
+      networks: list of two built `keras.Model`, images [n, height, width, channels] -> logits [n, c]. They are trained
+        in place.
+      forget_rate: function of the number of steps done (int64 scalar) -> the share of a batch that is left out, such as
+        `ForgetRate`; None: nothing is.
+      weight_decay: L2 coefficient added to the gradient of every trained variable.
+    """
+
+    def __init__(self, networks, forget_rate=None, weight_decay=0.0, **kwargs):
+        super().__init__(weight_decay, **kwargs)
+        self.pair = list(networks)
+        self.forget_rate = forget_rate
+        self._keep_means(["loss", "kept_share"])
+
+    @property
+    def networks(self):
+        """The two networks."""
+        return list(self.pair)
+
+    @property
+    def trained_variables(self):
+        """Trainable variables of the first network, then of the second."""
+        return [variable for network in self.pair for variable in network.trainable_variables]
+
+    def objective(self, labels, first, second, rate):
+        """What a step minimises.
+
+        Args:
+          labels: class ids [n] or distributions [n, c].
+          first, second: logits [n, c] of the two networks.
+          rate: share of the global batch that is left out, float64 scalar.
+
+        Returns:
+          Loss, this replica's share, and each example's weight in it, [n]; 1 is its weight in a plain mean.
+        """
+        raise NotImplementedError
+
+    def step(self, data, with_meta=False):
+        """One step on one replica's share of the batch.
+
+        Args:
+          data: `(images, labels[, index])`.
+          with_meta: there are no meta steps.
+
+        Returns:
+          `training.step.StepRecords`.
+        """
+        del with_meta
+        (images, labels, index), _ = batches.unpack(data, with_meta=False)
+        rate = self._rate()
+        with tf.GradientTape() as tape:
+            first, second = (network(images, training=True) for network in self.pair)
+            loss, weights = self.objective(labels, first, second, rate)
+        self._apply(self._gradients(tape, loss))
+        self._means["loss"].update_state(loss * replicas.count())
+        self._means["kept_share"].update_state(1.0 - rate)
+        self.compute_metrics(None, labels, (first + second) / 2)
+        return {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
+
+    def _rate(self):
+        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+        return tf.constant(0.0, tf.float64) if self.forget_rate is None else self.forget_rate(step)
+
+
+class ForgetRate:
+    """F(e) = tau min(e / (T_k - 1), 1): the share of a batch that is left out in epoch e, counted from 0.
+
+    Source: Han et al., "Co-teaching" (NeurIPS 2018), Algorithm 1; the ramp as in its code.
+
+    Args:
+      rate: tau, in [0, 1).
+      ramp_epochs: T_k; 1: tau from the start.
+      steps_per_epoch: training steps in an epoch.
+    """
+
+    def __init__(self, rate, ramp_epochs, steps_per_epoch):
+        self.rate, self.ramp_epochs, self.steps_per_epoch = rate, ramp_epochs, steps_per_epoch
+
+    def __call__(self, step):
+        """The share left out, float64 scalar; `step` is the number of steps done, int64."""
+        epoch = tf.cast(step // self.steps_per_epoch, tf.float64)
+        if self.ramp_epochs == 1:
+            return tf.constant(self.rate, tf.float64)
+        return self.rate * tf.minimum(epoch / (self.ramp_epochs - 1), 1.0)
+
+
+def small_loss_weights(losses, rate):
+    """Weights that leave the examples of largest loss out: those that are kept share the whole weight of the batch.
+
+    The kept are the int((1 - rate) n) smallest of the global batch, at least one; of equal losses those that come
+    first. May not stand in a `tf.cond`, as nothing over replicas may.
+
+    Args:
+      losses: this replica's, float [n]; NaN counts as the largest.
+      rate: share left out, float64 scalar in [0, 1).
+
+    Returns:
+      Float [n] of the losses' type: global n / kept, or 0. Without a gradient.
+    """
+    everyone = replicas.all_gather(tf.stop_gradient(losses))
+    count = tf.shape(everyone)[0]
+    # 1 - 0.9 is a little less than 0.1, and so int((1 - 0.9) 10) would be 0.
+    kept = tf.cast(tf.floor((1.0 - rate) * tf.cast(count, tf.float64) + 1e-9), tf.int32)
+    kept = tf.maximum(kept, 1)
+    largest_last = tf.where(tf.math.is_nan(everyone), tf.constant(float("inf"), everyone.dtype), everyone)
+    order = tf.argsort(largest_last, stable=True)
+    is_kept = tf.scatter_nd(order[:kept, tf.newaxis], tf.ones([kept], losses.dtype), [count])
+    weight = is_kept * tf.cast(count, losses.dtype) / tf.cast(kept, losses.dtype)
+    return _own_rows(weight, tf.shape(losses)[0])
+
+
+def mean_of_kept(losses, weights):
+    """This replica's share of the mean loss of the kept examples of the global batch; losses and weights [n]."""
+    return softmax.mean_over_batch(losses * weights)
+
+
+def _own_rows(rows, size):
+    """This replica's part of what `replicas.all_gather` has joined."""
+    context = tf.distribute.get_replica_context()
+    number = 0 if context is None or replicas.count() == 1 else context.replica_id_in_sync_group
+    return rows[number * size : (number + 1) * size]

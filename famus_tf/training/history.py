@@ -1,0 +1,159 @@
+"""What a run reports of its epochs, whether its networks are trained by one step or in turns."""
+
+import copy
+
+import numpy as np
+
+from famus_tf.training import best_epoch
+
+
+class OfOneMethod:
+    """The history of a run of one method, which is that of its progress.
+
+    Each epoch has the evaluation of the method's network; where it trains several, of their mean logits, and under
+    `networks` that of each.
+
+    Args:
+      progress: `progress.Progress`.
+    """
+
+    def __init__(self, progress):
+        self._progress = progress
+
+    @property
+    def epochs(self):
+        """List of one dict for each epoch done."""
+        return self._progress.history
+
+    @property
+    def step(self):
+        """Number of training steps done."""
+        return self._progress.step
+
+    @property
+    def together(self):
+        """What results are made of."""
+        return self._progress
+
+    @property
+    def networks(self):
+        """The same of each network, a list; empty where there is one."""
+        count = len(self.epochs[-1].get("networks", ())) if self.epochs else 0
+        return [self._of_network(number) for number in range(count)]
+
+    def end_epoch(self, runners, evaluated, besides):
+        """Adds an epoch.
+
+        Args:
+          runners: list of the one `runner.Runner`.
+          evaluated: list of dicts of logs: of each network, and of all of them together.
+          besides: dict, what the plan says of the epoch.
+
+        Returns:
+          The epoch's logs, as callbacks get them.
+        """
+        *each, together = evaluated
+        several = {"networks": each} if len(each) > 1 else {}
+        self._progress.end_epoch(runners[0].logs() | together | several | besides)
+        best_epoch.drop_class_accuracies(self.epochs)
+        for logs in zip(*(epoch.get("networks", ()) for epoch in self.epochs), strict=True):
+            best_epoch.drop_class_accuracies(logs)
+        return self.epochs[-1]
+
+    def _of_network(self, number):
+        part = copy.copy(self._progress)
+        common = [{key: value for key, value in epoch.items() if key != "networks"} for epoch in self.epochs]
+        part.history = [rest | epoch["networks"][number] for rest, epoch in zip(common, self.epochs, strict=True)]
+        return part
+
+
+class OfTurns:
+    """The history of a run whose methods take turns: each has one of its own, and all have one in common.
+
+    Args:
+      progress: list of the methods' `progress.Progress`.
+      kept: what is saved with the run; its `history` is the list of one dict for each epoch done together.
+    """
+
+    def __init__(self, progress, kept):
+        self._progress, self._kept = progress, kept
+
+    @property
+    def epochs(self):
+        """List of one dict for each epoch done."""
+        return self._kept.history  # restoring a checkpoint replaces the list
+
+    @property
+    def step(self):
+        """Number of training steps done with all of them."""
+        return sum(one.step for one in self._progress)
+
+    @property
+    def together(self):
+        """What results are made of."""
+        return Joint(self._progress, self.epochs)
+
+    @property
+    def networks(self):
+        """The progress of each."""
+        return list(self._progress)
+
+    def end_epoch(self, runners, evaluated, besides):
+        """As `OfOneMethod.end_epoch`; `runners` has one for each method."""
+        *each, together = evaluated
+        for runner, logs in zip(runners, each, strict=True):
+            runner.progress.end_epoch(runner.logs() | logs)
+            best_epoch.drop_class_accuracies(runner.progress.history)
+        self.epochs.append({"epoch": len(self.epochs) + 1, "step": self.step} | together | besides)
+        best_epoch.drop_class_accuracies(self.epochs)
+        return together
+
+
+class Joint:
+    """What has been done with several methods taken together, with the attributes of `Progress` that results are made
+    of.
+
+    Args:
+      parts: list of the methods' `Progress`.
+      history: list of one dict for each epoch of the run.
+    """
+
+    def __init__(self, parts, history):
+        self._parts, self.history, self.stage_times = parts, history, []
+        seen = [~np.isnan(part.example_weight) for part in parts]
+        total = sum(np.where(known, part.example_weight, 0) for known, part in zip(seen, parts, strict=True))
+        count = sum(known.astype(np.float32) for known in seen)
+        self.example_weight = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+    @property
+    def step(self):
+        """Number of training steps done with all of them."""
+        return sum(part.step for part in self._parts)
+
+    @property
+    def gate_sums(self):
+        """float64 [L], how often each gate was on in any of them."""
+        return sum(part.gate_sums for part in self._parts)
+
+    @property
+    def gate_steps(self):
+        """Number of steps with gates of all of them."""
+        return sum(part.gate_steps for part in self._parts)
+
+    @property
+    def lowest_sum(self):
+        """Sum over those steps of the lowest selected layer's number."""
+        return sum(part.lowest_sum for part in self._parts)
+
+    def seconds_per_step(self):
+        """Mean over the methods, None without any."""
+        return _mean([part.seconds_per_step() for part in self._parts])
+
+    def seconds_per_meta_step(self):
+        """Mean over the methods, None without any."""
+        return _mean([part.seconds_per_meta_step() for part in self._parts])
+
+
+def _mean(values):
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
