@@ -23,7 +23,7 @@ from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf import losses
 from famus_tf.config.co_divide import CoDivideConfig
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.losses import semi_supervised as semi_supervised_losses
 from famus_tf.methods import co_divide, semi_supervised
 from famus_tf.training import step as steps
@@ -64,7 +64,7 @@ def make_pieces(settings):
     Returns:
       Dict name -> `Piece`; "plain" is the training step on 4 n images alone, "reference" that with the guesses.
     """
-    strategy, n, m = distribution.make_strategy("one_device"), settings.batch_size, settings.meta_size()
+    strategy, n, m = strategies.make_strategy("one_device"), settings.batch_size, settings.meta_size()
     batch, meta = _raw_batches(settings, n, m)
     pieces, compiled = {}, {}
     for name, (learner, selector) in _LEARNERS.items():

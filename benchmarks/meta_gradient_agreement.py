@@ -23,7 +23,7 @@ import famus_tf
 from benchmarks import table
 from benchmarks.record import Record
 from famus_tf.config import command_line
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
 from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.meta import layers
@@ -123,7 +123,7 @@ def measure(config, steps, count):
     Returns:
       List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
     """
-    strategy = distribution.make_strategy("one_device")
+    strategy = strategies.make_strategy("one_device")
     bundle = build_data.make_bundle(config.data, config.run.seed)
     per_epoch = build_data.steps_per_epoch(config.optimization, bundle)
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
@@ -148,7 +148,7 @@ def measure(config, steps, count):
 
 
 def _pairs(config, bundle, first, last):
-    strategy = distribution.make_strategy("one_device")
+    strategy = strategies.make_strategy("one_device")
     feed = build_data.make_feed(config.optimization, bundle, strategy, config.run.seed, config.run.eval_batch_size)
     return zip(feed.training(first, last), feed.meta(first, last), strict=True)
 

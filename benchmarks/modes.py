@@ -17,7 +17,7 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import cost_model, pools, settled
 from famus_tf import errors, networks
-from famus_tf.devices import distribution
+from famus_tf.devices import sharing
 from famus_tf.training import step as steps
 
 
@@ -236,7 +236,7 @@ class FamusSteps:
         self._meta_ratio = sizes[1] / sizes[0]
         pool_of = functools.partial(pools.make, settings.image_shape, settings.classes, settings.seed)
         self._batches, self._meta_batches = (
-            distribution.batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
+            sharing.batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
         self._step = steps.compile_step(strategy, self.trainer)

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from famus_tf.config import config
+from famus_tf.config.method import MethodConfig
 
 POLICIES = {
     "float32": ("float32",),
@@ -43,7 +43,7 @@ class Settings:
     settle_batch_size: int = 0
     settled_folder: str = ""
     learning_rate: float = 0.02
-    lambda_cost: float = config.MethodConfig.lambda_cost
+    lambda_cost: float = MethodConfig.lambda_cost
 
     @property
     def image_shape(self):

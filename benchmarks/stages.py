@@ -11,7 +11,7 @@ import sys
 
 from benchmarks import command, modes, report, settings
 from benchmarks.record import Record
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.profiling import stage_times
 
 _MODES = ("mw_net_exact", modes.depth_name(-2), modes.depth_name(-1), "one_loop_exact", "one_loop_last_block")
@@ -29,7 +29,7 @@ def measure(chosen, mode_names, policy, rounds):
     Returns:
       Dict mode -> dict stage -> seconds.
     """
-    strategy = distribution.make_strategy("one_device")
+    strategy = strategies.make_strategy("one_device")
     columns = {}
     for name in mode_names:
         print(name, file=sys.stderr, flush=True)

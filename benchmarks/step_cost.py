@@ -15,7 +15,7 @@ import sys
 from benchmarks import command, cost_model, memory, modes, op_profile, report, targets, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 
 _PROFILED_STEPS = 4
 
@@ -35,7 +35,7 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
       List of dicts that JSON can hold, one for each mode and policy.
     """
     chosen = [modes.find(name) for name in dict.fromkeys(["plain", *mode_names])]
-    strategy = distribution.make_strategy("one_device")
+    strategy = strategies.make_strategy("one_device")
     all_steps, results = {}, {}
     for mode in chosen:
         for policy in policies:

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.config import command_line
-from famus_tf.devices import distribution
+from famus_tf.devices import sharing
+from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import build_data, build_run
 
 
@@ -35,8 +36,7 @@ class Snapshots(keras.callbacks.Callback):
         self._parts, self._at, self.kept = parts, at, {}
         # As before each evaluation and checkpoint; the statistics of later steps are the same with it and without.
         self._averagers = [
-            distribution.make_averager(parts.strategy, [v.value for v in _statistics(trainer)])
-            for trainer in parts.methods
+            sharing.make_averager(parts.strategy, [v.value for v in _statistics(trainer)]) for trainer in parts.methods
         ]
 
     def on_train_batch_end(self, batch, logs=None):
@@ -89,7 +89,7 @@ def main(argv=None):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
     keras.config.set_floatx("float64")
     config = command_line.read_config(["workers_run.py", *arguments.flags])
-    strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
+    strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)
     parts = build_run.assemble(
         config, build_data.make_bundle(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
     )

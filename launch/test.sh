@@ -4,5 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./launch/setup.sh
 .venv/bin/python -m ruff check .
+.venv/bin/python -m ruff format --check .
 # A test file at a time in each of up to four processes; TensorFlow in more of them fills the memory.
 .venv/bin/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from famus_tf.config import config
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data
 from famus_tf.experiment import modes as experiment
@@ -125,7 +125,7 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
     settings = config.from_values(co_divide_runs.ALGORITHM_2 | sizes | {"network": networks[False]})
     bundle = build_data.make_bundle(settings.data, settings.run.seed)
     feed = build_data.make_feed(
-        settings.optimization, bundle, distribution.make_strategy("one_device"), settings.run.seed, 500
+        settings.optimization, bundle, strategies.make_strategy("one_device"), settings.run.seed, 500
     )
     assert len(scanned) == 2
     for epoch, found in enumerate(scanned, start=1):
@@ -143,7 +143,7 @@ def test_one_replica_is_two_replicas(tmp_path, networks, two_replicas, monkeypat
     flags, scanned = EPOCHS | {"network": networks[False], "train_limit": 100}, []
     with co_divide_runs.scans(scanned):
         one = co_divide_runs.run(tmp_path / "one", **flags)
-        monkeypatch.setattr(distribution, "make_strategy", lambda *of: two_replicas)
+        monkeypatch.setattr(strategies, "make_strategy", lambda *of: two_replicas)
         two = co_divide_runs.run(tmp_path / "two", **flags)
     numbers, others = (co_divide_runs.weights(tmp_path / name) for name in ("one", "two"))
     names, other_names = ({name for name in found if name.startswith("trainers/")} for found in (numbers, others))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config import config
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import build_data, build_run, export
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import mixture
@@ -50,7 +50,7 @@ def parts(finished, network):
     """Both networks as the run has left them, in `build_run.Run`."""
     settings = settings_of(finished[0], network)
     bundle = _bundle(settings)
-    made = build_run.assemble(settings, bundle, distribution.make_strategy("one_device"), finished[0])
+    made = build_run.assemble(settings, bundle, strategies.make_strategy("one_device"), finished[0])
     assert made.checkpoints.restore()
     return made
 

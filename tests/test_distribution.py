@@ -13,7 +13,9 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
+from famus_tf.devices import strategy as strategies
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TWO = {"worker": ["a:2222", "b:2222"]}
@@ -41,12 +43,12 @@ def test_what_each_replica_keeps_for_itself_is_averaged(two_replicas):
     two_replicas.run(tf.function(update))
     copies = two_replicas.experimental_local_results(kept)
     assert [copy.numpy().tolist() for copy in copies] == [[0.0, 0.0], [2.0, -6.0]]
-    distribution.make_averager(two_replicas, [kept])()
+    sharing.make_averager(two_replicas, [kept])()
     assert [copy.numpy().tolist() for copy in copies] == [[1.0, -3.0], [1.0, -3.0]]
 
 
 def test_workers_of_tf_config():
-    cluster = distribution.find_cluster(tf_config(TWO, task_id=1))
+    cluster = clusters.find_cluster(tf_config(TWO, task_id=1))
     assert cluster.workers == ["a:2222", "b:2222"]
     assert (cluster.position, cluster.task_type, cluster.task_id) == (1, "worker", 1)
 
@@ -54,11 +56,10 @@ def test_workers_of_tf_config():
 def test_a_worker_named_chief_comes_first():
     jobs = {"worker": ["a:1", "b:1"], "chief": ["c:1"]}
     positions = [
-        distribution.find_cluster(tf_config(jobs, *task)).position
-        for task in (("chief", 0), ("worker", 0), ("worker", 1))
+        clusters.find_cluster(tf_config(jobs, *task)).position for task in (("chief", 0), ("worker", 0), ("worker", 1))
     ]
     assert positions == [0, 1, 2]
-    assert distribution.find_cluster(tf_config(jobs)).workers == ["c:1", "a:1", "b:1"]
+    assert clusters.find_cluster(tf_config(jobs)).workers == ["c:1", "a:1", "b:1"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_worker_named_chief_comes_first():
 )
 def test_unusable_tf_config_is_one_sentence_with_the_form(text):
     with pytest.raises(errors.InputError) as caught:
-        distribution.find_cluster({"TF_CONFIG": text})
+        clusters.find_cluster({"TF_CONFIG": text})
     message = str(caught.value)
     assert message.startswith(f"TF_CONFIG={text}: expected ")
     assert '{"cluster": {"worker": ["host0:2222"' in message
@@ -93,7 +94,7 @@ def test_no_workers_named():
     environment = slurm("n1", 1, 0)  # a batch script that srun has not started has no number of tasks
     for given in ({}, {"TF_CONFIG": ""}, environment):
         with pytest.raises(errors.InputError, match=r'neither TF_CONFIG nor .*"task": {"type": "worker", "index": 0}'):
-            distribution.find_cluster(given)
+            clusters.find_cluster(given)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def environment(monkeypatch):
 
 def test_workers_of_slurm(environment):
     given = environment(slurm("n[1-2],m5", "2(x2),1", 3, STEP_NUM_TASKS=5, JOB_ID=7))
-    cluster = distribution.find_cluster(given)
+    cluster = clusters.find_cluster(given)
     hosts = [address.split(":")[0] for address in cluster.workers]
     assert hosts == ["m5", "n1", "n1", "n2", "n2"]
     assert len(set(cluster.workers)) == 5
@@ -122,47 +123,47 @@ def test_workers_of_slurm(environment):
 
 def test_jobs_on_one_machine_have_other_ports(environment):
     given = slurm("n1", "2", 0, STEP_NUM_TASKS=2)
-    one, other = (distribution.find_cluster(environment({**given, "SLURM_JOB_ID": job})) for job in ("41", "42"))
+    one, other = (clusters.find_cluster(environment({**given, "SLURM_JOB_ID": job})) for job in ("41", "42"))
     assert not set(one.workers) & set(other.workers)
 
 
 def test_slurm_tasks_know_their_own_machine(environment):
     # Sorted by name n10 comes before n9, but Slurm's first task runs on n9.
     given = environment(slurm("n[9-10]", "1(x2)", 0, STEP_NUM_TASKS=2, LOCALID=0) | {"SLURMD_NODENAME": "n9"})
-    cluster = distribution.find_cluster(given)
+    cluster = clusters.find_cluster(given)
     assert cluster.workers[cluster.position].startswith("n9:")
 
 
 def test_tf_config_comes_before_slurm(environment):
     given = environment(slurm("n1", "2", 0, STEP_NUM_TASKS=2) | tf_config(TWO))
-    assert distribution.find_cluster(given).workers == TWO["worker"]
+    assert clusters.find_cluster(given).workers == TWO["worker"]
 
 
 @pytest.mark.parametrize(("nodes", "tasks"), [("n1", "3"), ("n[1", "2"), ("n1", "two")])
 def test_unusable_slurm_variables(environment, nodes, tasks):
     with pytest.raises(errors.InputError, match="expected the variables of a task that srun has started"):
-        distribution.find_cluster(environment(slurm(nodes, tasks, 0, STEP_NUM_TASKS=2)))
+        clusters.find_cluster(environment(slurm(nodes, tasks, 0, STEP_NUM_TASKS=2)))
 
 
 def test_one_process_is_its_own_chief(two_replicas, tmp_path):
     dataset = tf.data.Dataset.range(8).batch(4, drop_remainder=True)
-    one = distribution.make_strategy("one_device")
+    one = strategies.make_strategy("one_device")
     for strategy in (one, two_replicas):
-        assert distribution.num_workers(strategy) == 1
-        assert distribution.is_chief(strategy)
-        assert distribution.values_of_workers(strategy, 7) == [7]
+        assert clusters.num_workers(strategy) == 1
+        assert clusters.is_chief(strategy)
+        assert sharing.values_of_workers(strategy, 7) == [7]
         records = {"index": tf.range(3)}
-        assert distribution.complete_records(strategy, records, rows=("index",), shares=()) is records
-        with distribution.place_to_write(strategy, tmp_path / "export") as place:
+        assert sharing.complete_records(strategy, records, rows=("index",), shares=()) is records
+        with sharing.place_to_write(strategy, tmp_path / "export") as place:
             assert place == tmp_path / "export"
-        distribution.check_workers_agree(strategy, ["--seed=1"], 3)
-    assert [batch.numpy().tolist() for batch in distribution.batches(one, dataset)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+        sharing.check_workers_agree(strategy, ["--seed=1"], 3)
+    assert [batch.numpy().tolist() for batch in sharing.batches(one, dataset)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_each_replica_gets_the_share_that_tensorflow_would_give_it(two_replicas):
     rows = np.arange(24, dtype=np.float32).reshape(12, 2)
     dataset = tf.data.Dataset.from_tensor_slices(((rows, rows + 100), np.arange(12))).batch(4, drop_remainder=True)
-    ours = distribution.batches(two_replicas, dataset)
+    ours = sharing.batches(two_replicas, dataset)
     for mine, theirs in zip(ours, two_replicas.experimental_distribute_dataset(dataset), strict=True):
         for part, expected in zip(tf.nest.flatten(mine), tf.nest.flatten(theirs), strict=True):
             parts, wanted = (two_replicas.experimental_local_results(value) for value in (part, expected))
@@ -172,9 +173,9 @@ def test_each_replica_gets_the_share_that_tensorflow_would_give_it(two_replicas)
 def test_only_several_workers_can_lose_one():
     error = tf.errors.UnavailableError(None, None, "Socket closed")
     explained = pytest.raises(errors.InputError, match="another worker has stopped")
-    with explained, distribution.lost_workers_explained("multi_worker"):
+    with explained, strategies.lost_workers_explained("multi_worker"):
         raise error
-    with pytest.raises(tf.errors.UnavailableError), distribution.lost_workers_explained("mirrored"):
+    with pytest.raises(tf.errors.UnavailableError), strategies.lost_workers_explained("mirrored"):
         raise error
 
 
@@ -218,16 +219,16 @@ def test_launch_script_gives_each_worker_its_place(stand_in, tmp_path):
     output, said = done.communicate(timeout=60)
     assert done.returncode == 0, said
     assert output == "I am 0\n"
-    clusters = []
+    found = []
     for index in range(3):
         environment = {"TF_CONFIG": (tmp_path / f"config{index}").read_text()}
-        clusters.append(distribution.find_cluster(environment))
+        found.append(clusters.find_cluster(environment))
         assert (tmp_path / f"arguments{index}").read_text() == (
             f"|-m famus_tf.main --flagfile=flags/digits.cfg --workdir={workdir} --strategy=multi_worker\n"
         )
-    assert [cluster.position for cluster in clusters] == [0, 1, 2]
-    assert clusters[0].workers == clusters[1].workers == clusters[2].workers
-    assert len(clusters[0].workers) == 3
+    assert [cluster.position for cluster in found] == [0, 1, 2]
+    assert found[0].workers == found[1].workers == found[2].workers
+    assert len(found[0].workers) == 3
     assert [(workdir / f"worker{index}.log").read_text() for index in (1, 2)] == ["I am 1\n", "I am 2\n"]
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from famus_tf import errors, main
 from famus_tf.config import config
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import build_data, build_method, build_run, supervision
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import famus
@@ -228,7 +228,7 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
 def test_two_replicas_run_the_same_loop(tmp_path, network, two_replicas, monkeypatch, capsys):
     changes = {"network": network, "epochs": 1}
     one = run(tmp_path / "one", method="cross_entropy", **changes)
-    monkeypatch.setattr(distribution, "make_strategy", lambda *of: two_replicas)
+    monkeypatch.setattr(strategies, "make_strategy", lambda *of: two_replicas)
     two = run(tmp_path / "two", method="cross_entropy", **changes)
     meta = run(tmp_path / "famus", **changes)
     # BatchNorm is per replica, so the figures are near, not equal; every example is recorded once.

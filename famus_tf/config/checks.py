@@ -197,10 +197,11 @@ def _two_networks(config) -> None:
     ):
         if found != expected:
             raise InputError(f"--{name}={found} with --method={method}: expected {expected}")
-    if config.baselines.forget_rate is None and not 0 < config.data.noise_rate < 1:
+    rate = config.data.noise_rate
+    if config.baselines.forget_rate is None and not 0 < rate < 1:
         raise InputError(
-            f"--forget_rate=auto with --method={method} and --noise_rate={config.data.noise_rate!r}: expected the share "
-            "of labels that are wrong"
+            f"--forget_rate=auto with --method={method} and --noise_rate={rate!r}: expected the share of labels that "
+            "are wrong"
         )
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
 from famus_tf.losses import softmax
 
 # Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,
@@ -58,12 +59,12 @@ def make_scanner(strategy, predict):
             losses = tf.where(weight > 0, softmax.cross_entropy(labels, logits), np.nan)
             right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
             found = {"losses": losses, "right": tf.cast(right, tf.float32)}
-            return distribution.complete_records(strategy, found, rows=("losses", "right"), shares=())
+            return sharing.complete_records(strategy, found, rows=("losses", "right"), shares=())
 
         return strategy.run(rows, args=(images, labels, weight))
 
     def run(batches):
-        kept = 1 if distribution.num_workers(strategy) > 1 else None  # each has all of them
+        kept = 1 if clusters.num_workers(strategy) > 1 else None  # each has all of them
         found = [scan(*batch) for batch in batches]
         losses, right = (
             np.concatenate([part.numpy() for one in found for part in _local(strategy, one[name])[:kept]])

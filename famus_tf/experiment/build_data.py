@@ -10,7 +10,7 @@ from famus_tf.data import bundle as bundles
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
 from famus_tf.data.sets import by_name
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
 
 _WORTH_A_BAR = 5000
 
@@ -48,7 +48,7 @@ def progress_bar(what, count):
 
 def find_bad_images(data, bundle, strategy, workdir):
     """Those that are known or missing, kept in the run directory; each worker has a list of what it has met with."""
-    path = bad_images.list_file(pathlib.Path(workdir), distribution.position(strategy))
+    path = bad_images.list_file(pathlib.Path(workdir), clusters.position(strategy))
     return bad_images.BadImages(bundle, skip=data.on_bad_image == "skip", list_file=path)
 
 
@@ -56,7 +56,7 @@ def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
     """All batches of one method.
 
     Args:
-      optimization: `config.config.OptimizationConfig`.
+      optimization: `config.optimization.OptimizationConfig`.
       bundle: `data.bundle.Bundle`.
       strategy: a `tf.distribute.Strategy`.
       seed: of the batches.

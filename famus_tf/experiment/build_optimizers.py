@@ -27,7 +27,7 @@ def sampler(optimization):
 
 
 def learning_rate(optimization, total_steps, steps_per_epoch):
-    """alpha by the number of steps done, a number or a schedule; `optimization` is a `config.OptimizationConfig`."""
+    """alpha by the number of steps done, a number or a schedule, from a `config.optimization.OptimizationConfig`."""
     course = _course(optimization, total_steps, steps_per_epoch)
     warmup = optimization.warmup_epochs * steps_per_epoch
     return learning_rates.WarmUp(course, warmup) if warmup else course

@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf import networks
 from famus_tf.data import bundle as bundles
 from famus_tf.data.batches import feed
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.methods import base
@@ -129,7 +129,7 @@ def training_loop(run_flags, run):
 
 
 def make_runners(run_flags, run):
-    """A `training.runner.Runner` for each method; `run_flags` is a `config.RunConfig`."""
+    """A `training.runner.Runner` for each method; `run_flags` is a `config.run.RunConfig`."""
     return [
         runner.Runner(
             run.strategy,
@@ -199,7 +199,7 @@ def time_stages(config, run, workdir):
         prepare = run.supervised.make_prepare(run, number)
         seconds = stage_times.measure(member.method, data, strategy=run.strategy, prepare=prepare)
         done.stage_times.append({"step": done.step, "seconds": seconds})
-        if distribution.is_chief(run.strategy):
+        if clusters.is_chief(run.strategy):
             diagnostics.write_stage_times(pathlib.Path(workdir, "tensorboard", member.name), done.step, seconds)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
 from famus_tf.experiment import build_method
 from famus_tf.runs import directory as run_directory
 
@@ -12,7 +12,7 @@ from famus_tf.runs import directory as run_directory
 def check_replicas(config, strategy):
     """Refuses, as an InputError, what does not go with the devices in use."""
     replicas = strategy.num_replicas_in_sync
-    if distribution.num_workers(strategy) > 1:  # each would measure something else
+    if clusters.num_workers(strategy) > 1:  # each would measure something else
         for name, found, wanted in (
             ("dtype_policy", config.run.dtype_policy, "auto"),
             ("layer_cost", config.method.layer_cost, "measured"),

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data, build_run, checks
 from famus_tf.runs import directory as run_directory
@@ -24,7 +24,7 @@ def export(config):
 def _export(config, workdir):
     bundle = build_data.make_bundle(config.data, config.run.seed)
     # The checkpoint of any number of workers and devices is read by one.
-    run = build_run.assemble(config, bundle, distribution.make_strategy("one_device"), workdir)
+    run = build_run.assemble(config, bundle, strategies.make_strategy("one_device"), workdir)
     if not run.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     run.best_weights.restore(run.history.epochs)

@@ -4,7 +4,9 @@ import contextlib
 import pathlib
 
 from famus_tf.data.batches import bad_images
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
+from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data, build_run, checks
 from famus_tf.experiment import export as exports
@@ -20,16 +22,16 @@ def train(config):
     Of several workers, all train, and the chief alone writes and prints.
     """
     workdir = pathlib.Path(config.run.workdir)
-    strategy = distribution.make_strategy(config.run.strategy, config.run.worker_timeout)
+    strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)
     interruption.renew()
-    chief = distribution.is_chief(strategy)
+    chief = clusters.is_chief(strategy)
     checks.check_replicas(config, strategy)
     with run_directory.held(workdir) if chief else contextlib.nullcontext():
         _train(config, strategy, workdir)
 
 
 def _train(config, strategy, workdir):
-    chief = distribution.is_chief(strategy)
+    chief = clusters.is_chief(strategy)
     bundle = build_data.make_bundle(config.data, config.run.seed)
     config = checks.with_dtype_policy(config, bundle)
     if chief:
@@ -37,7 +39,7 @@ def _train(config, strategy, workdir):
         print(bundle.describe(), flush=True)
     run = build_run.assemble(config, bundle, strategy, workdir)
     resumed = run.checkpoints.restore()
-    distribution.check_workers_agree(strategy, config.flag_lines(), run.history.step)
+    sharing.check_workers_agree(strategy, config.flag_lines(), run.history.step)
     if chief:
         run_directory.begin(workdir, config)
     if not resumed and config.method.layer_cost == "measured":
@@ -52,9 +54,9 @@ def _train(config, strategy, workdir):
         build_run.time_stages(config, run, workdir)
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
-    with distribution.place_to_write(strategy, workdir / "export") as place:
+    with sharing.place_to_write(strategy, workdir / "export") as place:
         saved_model.export(network, place, bundle.image_shape, bundle.class_names)
-    distribution.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
+    sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)
         print(sentence, end="")

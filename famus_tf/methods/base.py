@@ -16,7 +16,8 @@ from famus_tf.meta import penalties
 
 if TYPE_CHECKING:
     from famus_tf.config.baselines import BaselinesConfig
-    from famus_tf.config.config import MethodConfig, OptimizationConfig
+    from famus_tf.config.method import MethodConfig
+    from famus_tf.config.optimization import OptimizationConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ def mlc(setting):
 
 
 def make_selector(flags, seed):
-    """Which layers carry the meta gradient, one of `meta.selectors`; `flags` is a `config.MethodConfig`."""
+    """Which layers carry the meta gradient, one of `meta.selectors`; `flags` is a `config.method.MethodConfig`."""
     block = int(flags.block) if flags.block.removeprefix("-").isdecimal() else flags.block
     makers = {
         "all": selectors.AllLayers,

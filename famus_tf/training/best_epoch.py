@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import sharing
 from famus_tf.files import whole_files
 
 _DIGEST = "famus_tf_sha256"  # of all weights: the file itself has no checksum
@@ -53,7 +53,7 @@ class BestWeights:
         """Writes the weights if the last epoch of `history` is the best one."""
         if not history or best_epoch(history) is not history[-1]:
             return
-        with distribution.place_to_write(self._strategy, self._path) as place:
+        with sharing.place_to_write(self._strategy, self._path) as place:
             size = sum(math.prod(variable.shape) * 4 for variable in self._network.weights)
             with whole_files.written(place, _CONSEQUENCE) as fresh:
                 whole_files.check_room(fresh.parent, size)

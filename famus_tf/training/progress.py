@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
 from famus_tf.files import whole_files
 from famus_tf.training import checkpoint_files, epoch_statistics
 
@@ -164,7 +165,7 @@ class Checkpoints:
         except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
             what = " ".join(str(error).split())[:200]
             raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
-        if self._damaged and distribution.is_chief(self._strategy):
+        if self._damaged and clusters.is_chief(self._strategy):
             lost = max(self._damaged).step - found.step
             print(
                 f"{self._directory}: not whole and left as it is: {checkpoint_files.describe(self._damaged)}; goes on "
@@ -183,14 +184,14 @@ class Checkpoints:
         # Asked of this process, not of the folder, so that all workers decide alike.
         if self._saved == self._state():
             return
-        if distribution.is_chief(self._strategy):
+        if clusters.is_chief(self._strategy):
             before = f"step {self._last.step:,}" if self._last else "the start"
             then = f"the steps since {before} are lost; once that is mended the same command goes on from there"
             with whole_files.explained(self._directory / f"ckpt-{self._step()}", then):
                 self._last = checkpoint_files.publish(self._directory, self._step(), self._checkpoint.write)
             checkpoint_files.prune(self._directory, self._last, self._damaged)
         else:
-            with distribution.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
+            with sharing.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
                 self._checkpoint.write(str(place))
         self._saved = self._state()
 

@@ -4,7 +4,7 @@ import time
 
 import tensorflow as tf
 
-from famus_tf.devices import distribution
+from famus_tf.devices import sharing
 from famus_tf.training import step as steps
 
 
@@ -29,7 +29,7 @@ class Runner:
             for variable in network.non_trainable_variables
             if tf.as_dtype(variable.dtype).is_floating
         ]
-        self.average_statistics = distribution.make_averager(strategy, statistics)
+        self.average_statistics = sharing.make_averager(strategy, statistics)
         self._pending = None
         self._last_end = None  # when the last step ended; None where something else has run since
 

@@ -5,7 +5,8 @@ from typing import TypedDict
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
 
 # Records with an entry for each example, and those of which each replica has its share of the batch's value.
 ROWS = ("index", "example_weight")
@@ -54,13 +55,13 @@ def compile_step(strategy, method, jit_compile=False, prepare=None):
             training_batch, meta_batch = prepare(training_batch, meta_batch)
         data = training_batch if meta_batch is None else (training_batch, meta_batch)
         records = method.step(data, with_meta=meta_batch is not None)
-        records = distribution.complete_records(strategy, records, rows=ROWS, shares=SHARES)
+        records = sharing.complete_records(strategy, records, rows=ROWS, shares=SHARES)
         return records, method.get_metrics_result()
 
     @tf.function(autograph=False, jit_compile=jit_compile or None)
     def step(training_batch, meta_batch):
         records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
-        kept = 1 if distribution.num_workers(strategy) > 1 else None
+        kept = 1 if clusters.num_workers(strategy) > 1 else None
         records = {name: strategy.experimental_local_results(value)[:kept] for name, value in records.items()}
         return records, {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 

@@ -4,7 +4,7 @@ import signal
 
 import tensorflow as tf
 
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
 from famus_tf.training import interruption
 
 # Workers ask each other after every so many steps, which takes a collective operation of two numbers.
@@ -26,7 +26,7 @@ class Stop:
     """
 
     def __init__(self, strategy):
-        self._strategy, self._together = strategy, distribution.num_workers(strategy) > 1
+        self._strategy, self._together = strategy, clusters.num_workers(strategy) > 1
         self.patience = _PATIENCE if self._together else None
 
         @tf.function(autograph=False)

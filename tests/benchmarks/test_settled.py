@@ -9,11 +9,11 @@ import pytest
 from benchmarks import modes, settled
 from benchmarks.settings import Settings
 from famus_tf import errors
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 
 
 def make_steps(settings):
-    strategy = distribution.make_strategy("one_device")
+    strategy = strategies.make_strategy("one_device")
     return modes.make_steps(modes.find("famus_settled"), settings, "float32", strategy)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import memory, modes, stages, step_cost
 from benchmarks.settings import Settings
-from famus_tf.devices import distribution
+from famus_tf.devices import strategy as strategies
 
 TINY = ["--network=small_preact", "--image_size=8", "--channels=1", "--classes=3", "--batch_size=8"]
 
@@ -70,7 +70,7 @@ def test_the_policy_reaches_the_network_and_goes_no_further():
 def test_a_step_is_traced_once(tmp_path):
     settings = Settings("small_preact", 8, 1, 3, batch_size=4)
     steps = modes.make_steps(
-        modes.find("one_loop_last_block_every4"), settings, "float32", distribution.make_strategy("one_device")
+        modes.find("one_loop_last_block_every4"), settings, "float32", strategies.make_strategy("one_device")
     )
     steps.trace()
     count = steps.tracing_count()

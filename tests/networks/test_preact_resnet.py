@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from famus_tf import errors, networks
-from famus_tf.config import config
+from famus_tf.config import run
 
 
 def parameters(widths, blocks, channels, classes):
@@ -47,7 +47,7 @@ def test_normalisation_is_inside():
 
 
 def test_the_flag_names_every_builder():
-    assert tuple(networks.BUILDERS) == config.NETWORKS
+    assert tuple(networks.BUILDERS) == run.NETWORKS
 
 
 def test_unknown_name():

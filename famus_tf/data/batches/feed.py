@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.images import image_files
-from famus_tf.devices import distribution
+from famus_tf.devices import cluster as clusters
+from famus_tf.devices import sharing
 
 
 class Feed:
@@ -152,8 +153,8 @@ class Feed:
     def _share(self, images):
         """This worker's part of the batches; arrays are cut after each worker has made them whole."""
         if isinstance(images, image_files.ImageFiles):
-            return batch_spec.Share(distribution.position(self._strategy), distribution.num_workers(self._strategy))
+            return batch_spec.Share(clusters.position(self._strategy), clusters.num_workers(self._strategy))
         return batch_spec.WHOLE
 
     def _shared_out(self, batches, share):
-        return distribution.batches(self._strategy, batches, whole=share == batch_spec.WHOLE)
+        return sharing.batches(self._strategy, batches, whole=share == batch_spec.WHOLE)

@@ -1,0 +1,89 @@
+"""The flags of the method and of the layers that carry its meta gradient."""
+
+import dataclasses
+
+from famus_tf.config import fields
+
+# The names of `famus_tf.methods.BY_NAME`; a test holds them equal.
+METHODS = ("cross_entropy", "mw_net", "l2r", "mlc", "co_teaching", "jocor")
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig(fields.FlagGroup):
+    """The meta-learner and which layers carry its gradient."""
+
+    method: str = fields.flag(
+        "mw_net",
+        "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
+        "(weights of its own for each batch) or mlc (a transition matrix on the logits); or two networks that leave "
+        "large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
+        METHODS,
+    )
+    selector: str = fields.flag(
+        "sampler",
+        "The layers that carry the meta gradient: all (the exact gradient), sampler (FaMUS: learned gates, Eq. 8 and "
+        "9), random (expected_layers of them, drawn anew in each step) or block (those of --block).",
+        ("all", "sampler", "random", "block"),
+    )
+    expected_layers: int = fields.flag(
+        4,
+        "K of Eq. 10: the number of layers that the sampler is drawn towards; of random layers.",
+        bounds=fields.COUNT,
+    )
+    block: str = fields.flag(
+        "-2",
+        "The layers of --selector=block: a block's number from the input (1, 2, ...; wrn28_10 has 12) or from the top "
+        "(-1: the classifier, -2: the last block), or the start of layer names, as stage4.",
+    )
+    lambda_r: float = fields.flag(
+        0.1,
+        "lambda_1 of Eq. 12: weight of L_r, the distance of the number of gates from K.",
+        bounds=fields.NON_NEGATIVE,
+    )
+    lambda_g: float | None = fields.flag(
+        None,
+        "lambda_2 of Eq. 12: weight of L_g (Eq. 11), the distance of the last layer's training and validation "
+        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, else the paper's 0.1.",
+        bounds=fields.NON_NEGATIVE_OR_AUTO,
+    )
+    lambda_cost: float = fields.flag(
+        0.5,
+        "Weight of the cost term: selecting a layer costs the share of the network above it. Ours; 0 is the paper.",
+        bounds=fields.NON_NEGATIVE,
+    )
+    layer_cost: str = fields.flag(
+        "counted",
+        "What the cost term takes for the cost of reaching a layer: counted multiplications, or seconds measured when "
+        "the run starts.",
+        ("counted", "measured"),
+    )
+    normalize_weights: bool = fields.flag(
+        True, "Divide the example weights V of mw_net by their sum over the global batch."
+    )
+    schedule: str = fields.flag(
+        "three_stage",
+        "The stages of a step: three_stage (the paper's Algorithm 1), or one_loop (ours, for mw_net: the actual step "
+        "is the look-ahead, and the meta-learner is updated for the next step).",
+        ("three_stage", "one_loop"),
+    )
+    meta_every: int = fields.flag(
+        1,
+        "A meta step on every so many steps, weighted steps without one in between (for mw_net).",
+        bounds=fields.COUNT,
+    )
+    meta_from_epoch: int = fields.flag(
+        0,
+        "Plain training, every example weighing the same, until this epoch, counted from 0; meta steps after it. With "
+        "--meta_set=pseudo_clean that is the warm-up.",
+        bounds=fields.COUNT_OR_ZERO,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lambda_g is None:  # written as a number, so that a run directory says what it was
+            object.__setattr__(self, "lambda_g", automatic_lambda_g(self.selector))
+
+
+def automatic_lambda_g(selector: str) -> float:
+    """lambda_g where it is auto, by the name of the selector."""
+    return 0.0 if selector == "all" else 0.1

@@ -1,0 +1,78 @@
+"""The flags of a run: what to do, where to keep it, with which network, on which devices."""
+
+import dataclasses
+
+from famus_tf.config import fields
+
+# The names of `famus_tf.networks.BUILDERS`, which loads TensorFlow; a test holds them equal.
+NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet32", "resnet50", "inception_resnet_v2")
+_NETWORK = fields.Bounds(
+    f"one of {', '.join(NETWORKS)}, or a path ending in .keras",
+    lambda value: value in NETWORKS or value.endswith(".keras"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(fields.FlagGroup):
+    """What to do, where to keep it, with which network, on which devices."""
+
+    mode: str = fields.flag(
+        "train",
+        "What to do: train (and evaluate along the way), evaluate the trained network on the test set, export it as a "
+        "SavedModel, or inspect the data: counts, noise, and a picture of examples with their labels.",
+        ("train", "evaluate", "export", "inspect", "prepare"),
+    )
+    workdir: str = fields.flag(
+        "",
+        "The run directory: checkpoints, TensorBoard logs, results.json and flags.cfg. Empty: runs/<name of the flag "
+        "file>, or the run directory itself where its own flags.cfg is the flag file.",
+    )
+    network: str = fields.flag(
+        "small_preact",
+        f"The network, images to logits, weights w: one of {', '.join(NETWORKS)}; or the path of a .keras file with a "
+        "functional network of your own. Training starts at the file's weights; raw images, 0..255, go in, and "
+        "normalising them is that network's own part.",
+        bounds=_NETWORK,
+    )
+    seed: int = fields.flag(
+        0, "Seed of the initial weights, the label noise, the meta set, batches and gates.", bounds=fields.SEED
+    )
+    strategy: str = fields.flag(
+        "auto",
+        "Devices: one_device, mirrored (all visible GPUs, else all logical CPUs), auto (mirrored where there are "
+        "several GPUs), or multi_worker (this process is one of several that TF_CONFIG or Slurm names).",
+        ("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    worker_timeout: float = fields.flag(
+        600.0,
+        "Seconds that the workers of --strategy=multi_worker wait until all of them have been started.",
+        bounds=fields.POSITIVE,
+    )
+    dtype_policy: str = fields.flag(
+        "float32",
+        "Number types of the network: float32; mixed_bfloat16 (layers compute in bfloat16; variables, logits, losses, "
+        "meta-learner and samplers stay float32); or auto: mixed_bfloat16 where it is measured to be faster when the "
+        "run starts, and what it was from then on. A network from a .keras file keeps the policy saved in it.",
+        ("float32", "mixed_bfloat16", "auto"),
+    )
+    jit_compile: bool = fields.flag(
+        False, "Compile the training step with XLA; on one device. Slower than without it on most CPUs."
+    )
+    checkpoint_every: int = fields.flag(200, "Training steps between two checkpoints.", bounds=fields.COUNT)
+    summary_every: int = fields.flag(20, "Training steps between two TensorBoard summaries.", bounds=fields.COUNT)
+    pretrained: str = fields.flag(
+        "none",
+        "Of resnet50 and inception_resnet_v2: none; imagenet, Keras's weights, fetched once; or the path of a file of "
+        "such weights. Images are then normalised as those weights want it.",
+    )
+    eval_batch_size: int = fields.flag(500, "Images per batch in evaluation.", bounds=fields.COUNT)
+    log_meta_gradient: bool = fields.flag(
+        False,
+        "Fetch the meta gradient in every meta step and log its variance and norm over each epoch (Fig. 4): in "
+        "TensorBoard and in results.json. Not for l2r.",
+    )
+    log_stage_times: bool = fields.flag(
+        False,
+        "Time the stages of a step (Fig. 1b) before the first step and after the last, where there is a meta step; "
+        "with unlabelled images, after the last alone: in TensorBoard and in results.json.",
+    )

@@ -1,0 +1,201 @@
+"""What holds for every method of `methods.BY_NAME`, whichever it is: a new one is tested when it has a line here.
+
+`NEUTRAL` says with which flags it is plain training on cross-entropy.
+"""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from famus_tf import methods, networks
+from famus_tf.config import checks, config
+from famus_tf.config.method import METHODS
+from famus_tf.experiment import build_data, build_method, modes, supervision
+from famus_tf.training import progress
+from famus_tf.training import step as steps
+
+NEUTRAL = {
+    "cross_entropy": {},
+    "mw_net": {"meta_from_epoch": 100},
+    "l2r": {"meta_from_epoch": 100},
+    "mlc": {"meta_from_epoch": 100},
+    "co_teaching": {"forget_rate": 0.0},
+    "jocor": {"forget_rate": 0.0, "joint_weight": 0.0},
+}
+_FLAGS = {
+    "dataset": "digits",
+    "train_limit": 80,
+    "noise": "symmetric",
+    "noise_rate": 0.4,
+    "meta_per_class": 2,
+    "batch_size": 16,
+    "meta_batch_size": 8,
+    "selector": "all",
+    "forget_epochs": 2,
+    "base_learning_rate": 0.05,
+    "train_steps": 10,
+    "eval_batch_size": 200,
+    "checkpoint_every": 10_000,
+}
+
+
+def _tiny(input_shape, num_classes, mean, std):
+    """Of two convolutions, without BatchNorm, so that two replicas have the same numbers as one."""
+    images = keras.Input(input_shape)
+    x = keras.layers.Rescaling(1 / float(std[0]), -float(mean[0] / std[0]))(images)
+    for number in range(2):
+        x = keras.layers.Conv2D(6, 3, 2, name=f"convolution{number}")(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(images, keras.layers.Dense(num_classes, name="classifier")(x), name="tiny")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(networks.BUILDERS, "small_preact", _tiny)
+
+
+@pytest.fixture(params=sorted(methods.BY_NAME))
+def name(request):
+    return request.param
+
+
+def _settings(name, **changes):
+    return config.from_values(_FLAGS | {"method": name} | changes)
+
+
+def _made(settings, strategy=None):
+    """A method, and its batches, training and meta, by the step."""
+    strategy = strategy or tf.distribute.get_strategy()
+    bundle = build_data.make_bundle(settings.data, settings.run.seed)
+    with strategy.scope():
+        method = build_method.make_method(settings, supervision.of(settings, bundle))
+    feed = build_data.make_feed(settings.optimization, bundle, strategy, settings.run.seed, 200)
+    return method, list(zip(feed.training(0, 10), feed.meta(0, 10), strict=True))
+
+
+def _pair(method, number, batches):
+    training, meta = batches[number]
+    return training, meta if method.is_meta_step(number) else None
+
+
+def _train(method, batches, strategy=None, count=6):
+    """Takes steps, compiled as in a run; returns their records."""
+    step = steps.compile_step(strategy or tf.distribute.get_strategy(), method)
+    return [steps.gather(step(*_pair(method, number, batches))[0]) for number in range(count)]
+
+
+def _numbers(method):
+    return {variable.path: variable.numpy() for network in method.networks for variable in network.variables}
+
+
+def _assert_close(found, expected, rtol=1e-5, atol=2e-6):
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+def test_each_has_its_line_here_and_in_the_flags():
+    assert set(NEUTRAL) == set(methods.BY_NAME) == set(METHODS)
+    assert {"cross_entropy", *checks.META_LEARNERS, *checks.TWO_NETWORKS} == set(METHODS)
+
+
+def test_records_are_those_that_the_loop_knows(name):
+    method, batches = _made(_settings(name))
+    for records in _train(method, batches, count=2):
+        assert {"index", "example_weight", "loss"} <= set(records) <= set(steps.StepRecords.__annotations__)
+        assert records["index"].shape == records["example_weight"].shape == (16,)
+        assert records["example_weight"].dtype == np.float32 and np.shape(records["loss"]) == ()
+    assert method.needs_meta_batches == any(method.is_meta_step(number) for number in range(10))
+
+
+def test_eager_is_graph(name):
+    (eager, batches), (graph, _) = _made(_settings(name)), _made(_settings(name))
+    expected = _train(graph, batches, count=3)
+    for number in range(3):
+        training, meta = _pair(eager, number, batches)
+        records = eager.step(training if meta is None else (training, meta), with_meta=meta is not None)
+        _assert_close(
+            [records["loss"], records["example_weight"]], [expected[number][k] for k in ("loss", "example_weight")]
+        )
+    _assert_close(list(_numbers(eager).values()), list(_numbers(graph).values()))
+
+
+def test_one_replica_is_two(name, two_replicas):
+    one, batches = _made(_settings(name))
+    two, shared = _made(_settings(name), two_replicas)
+    records, of_two = _train(one, batches), _train(two, shared, two_replicas)
+    for found, expected in zip(of_two, records, strict=True):
+        np.testing.assert_array_equal(found["index"], expected["index"])
+        _assert_close(
+            [found["loss"], found["example_weight"]], [expected["loss"], expected["example_weight"]], 1e-4, 1e-5
+        )
+    _assert_close(list(_numbers(two).values()), list(_numbers(one).values()), 1e-4, 1e-5)
+
+
+def test_a_checkpoint_holds_all_that_the_next_step_needs(name, tmp_path):
+    method, batches = _made(_settings(name))
+    _train(method, batches, count=3)
+    done = progress.Progress(80, len(method.gated_layers))
+    progress.Checkpoints([method], [done], tmp_path).save()
+    again, _ = _made(_settings(name, seed=9))
+    assert progress.Checkpoints([again], [progress.Progress(80, len(again.gated_layers))], tmp_path).restore()
+    later = batches[3:]
+    _assert_equal([_train(one, later, count=3) for one in (again, method)])
+    for found, expected in zip(_numbers(again).values(), _numbers(method).values(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def _assert_equal(pair):
+    for found, expected in zip(*pair, strict=True):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_array_equal(found[key], value, err_msg=key)
+
+
+def _run(workdir, name, **changes):
+    modes.run(_settings(name, workdir=str(workdir), **changes))
+    return json.loads((workdir / "results.json").read_text())
+
+
+def test_killed_in_mid_epoch_it_ends_the_same_and_exports(name, tmp_path, monkeypatch, capsys):
+    """From the command's flags to the SavedModel, which is the mean of the networks."""
+    whole = _run(tmp_path / "whole", name)
+    save = progress.Checkpoints.save
+
+    def save_and_die(self):
+        save(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Checkpoints, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            _run(tmp_path / "again", name, checkpoint_every=7)  # of five steps in an epoch
+    again = _run(tmp_path / "again", name, checkpoint_every=7)
+    for results in (whole, again):
+        for timed in ("train_seconds_per_step", "train_seconds_per_meta_step"):
+            for one in (results, *results.get("networks", ())):
+                one.pop(timed)
+    assert again == whole
+    assert whole["steps"] == 10 and np.isfinite(whole["history"][-1]["loss"])
+    capsys.readouterr()
+    modes.run(_settings(name, workdir=str(tmp_path / "again"), mode="evaluate"))
+    said = capsys.readouterr().out
+    assert f"test accuracy {whole['test_accuracy']['last']:.4f}" in said
+    exported = tf.saved_model.load(str(tmp_path / "again" / "export"))
+    assert exported.signatures["serving_default"].structured_outputs["logits"].shape[1] == 10
+
+
+def test_neutral_it_is_cross_entropy_to_the_bit(name):
+    settings = _settings(name, **NEUTRAL[name])
+    method, batches = _made(settings)
+    expected, _ = _made(_settings("cross_entropy"))
+    _train(method, batches, count=8)
+    _train(expected, batches, count=8)
+    first = method.networks[0]
+    assert len(first.variables) == len(expected.network.variables) > 4
+    for found, wanted in zip(first.variables, expected.network.variables, strict=True):
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy(), err_msg=found.path)
