@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up, then lints and tests. Arguments go to pytest: ./launch/test.sh tests/test_config.py -q
+# Sets up, then lints and tests. Arguments go to pytest: ./launch/test.sh tests/config/test_config.py -q
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./launch/setup.sh

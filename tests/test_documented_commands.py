@@ -17,13 +17,17 @@ import sys
 import pytest
 
 from famus_tf import main
-from tests import documented_commands, small_networks, test_data_sets
+from tests import documented_commands, small_networks
+from tests.data import test_data_sets
 
 ROOT = documented_commands.ROOT
 COMMANDS = documented_commands.found()
 # {pattern of the whole line: why it is not run}
+_DATA_SETS = "tests/data/test_data_sets.py::test_flag_file_on_a_small_tree"
+_IMAGE_SETS = "tests/experiment/test_image_sets.py::test_flag_file_on_a_small_tree"
+
 NOT_HERE = {
-    r"sbatch .*": "no Slurm here; tests/test_distribution.py runs the script with a program in the place of srun",
+    r"sbatch .*": "no Slurm here; tests/devices/test_workers.py runs the script with a program in the place of srun",
     r"source .*": "changes a shell, and no more",
     r"\S*pip install .*": "installs from the internet",
     r"tensorboard .*": "a server that does not end",
@@ -34,17 +38,17 @@ NOT_HERE = {
 }
 # {pattern: file and test that run the line, or the flag file that the line gives, shrunk}
 ELSEWHERE = {
-    r"awk .*|for part in training .*": "tests/test_recipes.py::_run",
-    r".*flags/folder\.cfg --workdir=runs/\w+ .*": "tests/test_recipes.py::_run",
-    r"python .*flags/cifar10\w*\.cfg.*": "tests/test_data_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/cifar100\w*\.cfg": "tests/test_data_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/fashion_mnist_pseudo_clean\.cfg": "tests/test_data_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/folder\.cfg --data_dir=my_images.*": "tests/test_data_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/clothing1m\.cfg.*": "tests/test_image_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/cnwl\.cfg.*": "tests/test_image_sets.py::test_flag_file_on_a_small_tree",
-    r"python .*flags/cnwl_\d0\.cfg": "tests/test_image_sets.py::test_cnwl_at_another_rate",
-    r"python .*flags/webvision\.cfg.*": "tests/test_webvision_run.py::test_training_and_inspection",
-    r"TF_CONFIG=.*": "tests/test_multi_worker.py::start_pair",
+    r"awk .*|for part in training .*": "tests/experiment/test_recipes.py::_run",
+    r".*flags/folder\.cfg --workdir=runs/\w+ .*": "tests/experiment/test_recipes.py::_run",
+    r"python .*flags/cifar10\w*\.cfg.*": _DATA_SETS,
+    r"python .*flags/cifar100\w*\.cfg": _DATA_SETS,
+    r"python .*flags/fashion_mnist_pseudo_clean\.cfg": _DATA_SETS,
+    r"python .*flags/folder\.cfg --data_dir=my_images.*": _DATA_SETS,
+    r"python .*flags/clothing1m\.cfg.*": _IMAGE_SETS,
+    r"python .*flags/cnwl\.cfg.*": _IMAGE_SETS,
+    r"python .*flags/cnwl_\d0\.cfg": "tests/experiment/test_image_sets.py::test_cnwl_at_another_rate",
+    r"python .*flags/webvision\.cfg.*": "tests/experiment/test_webvision_run.py::test_training_and_inspection",
+    r"TF_CONFIG=.*": "tests/experiment/test_multi_worker.py::start_pair",
     r"python -m benchmarks\.workers_run .*": "benchmarks/workers.py::_start",
 }
 PINNED = "requirements.txt", "pyproject.toml"

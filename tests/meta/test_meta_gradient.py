@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from famus_tf.meta import meta_gradient as engine
 from famus_tf.meta import segments as segmentation
-from tests import nested_tapes
+from tests.oracles import nested_tapes
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import famus_tf
 from famus_tf import losses
 from famus_tf.losses import semi_supervised
 from famus_tf.meta import learners
-from tests import nested_tapes, small_networks
+from tests import small_networks
+from tests.oracles import nested_tapes
 
 # Exact in float32, which optimizers hold their learning rates in.
 ALPHA, BETA = 0.25, 8.0

@@ -8,7 +8,7 @@ import tensorflow as tf
 import famus_tf
 from famus_tf import losses
 from famus_tf.networks import ends, preact_resnet, resnet
-from tests import nested_tapes
+from tests.oracles import nested_tapes
 
 _STATISTICS = [0.1, 0.2, 0.3], [1.1, 1.2, 1.3]
 

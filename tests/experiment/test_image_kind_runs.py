@@ -13,7 +13,7 @@ from famus_tf.files import plain_text
 from tests import small_networks
 from tests.faults import image_samples
 
-TABLE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "image_kinds.md"
+TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "image_kinds.md"
 NO_UTF_8 = os.fsdecode(b"empty\xff.png")
 REFUSED = re.findall(r"^\| (.+?) \| refused \|", TABLE.read_text(), re.MULTILINE)
 

@@ -11,7 +11,7 @@ import pytest
 from famus_tf import main
 from tests import small_networks
 
-FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
+FLAGS = pathlib.Path(__file__).resolve().parents[2] / "flags"
 
 
 def _write(path, label, rng, size):
@@ -119,7 +119,7 @@ def test_flag_file_on_a_small_tree(flag_file, make_tree, changes, said, rate, sh
 
 
 def test_cnwl_at_another_rate(tmp_path, monkeypatch):
-    """As DivideMix; tests/test_command_line.py has the values of all rates."""
+    """As DivideMix; tests/config/test_command_line.py has the values of all rates."""
     rate = "0.6"
     monkeypatch.chdir(FLAGS.parent)  # each of these files starts from flags/cnwl.cfg
     _cnwl(tmp_path / "data", rate)

@@ -22,7 +22,7 @@ from famus_tf.methods import famus
 from famus_tf.training import progress
 from tests import small_networks
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHORT = {
     "dataset": "digits",
     "noise": "symmetric",

@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 from benchmarks import free_ports
 from tests import small_networks
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHORT = {
     "dataset": "folder",
     "image_size": 8,

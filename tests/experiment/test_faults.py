@@ -1,6 +1,6 @@
 """Faults of a run, one by one: what is lost, the sentence, and that the same command goes on and ends alike.
 
-docs/faults.md lists them. Kills are the business of tests/faults/kill.py and tests/test_experiment.py.
+docs/faults.md lists them. Kills are the business of tests/faults/kill.py and tests/experiment/test_experiment.py.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ SHORT = [
     "--summary_every=1",
     "--checkpoint_every=3",
 ]
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = 10  # in two epochs; checkpoints after 3, 5, 6, 9 and 10
 
 

@@ -5,7 +5,7 @@ import pytest
 from famus_tf.config import command_line, config
 from famus_tf.errors import InputError
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAG_FILES = sorted((ROOT / "flags").glob("*.cfg"))
 
 

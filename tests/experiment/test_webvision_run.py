@@ -10,7 +10,7 @@ import pytest
 from famus_tf import main
 from tests import small_networks
 
-FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
+FLAGS = pathlib.Path(__file__).resolve().parents[2] / "flags"
 _WNIDS = ("n02012849", "n01440764", "n03126707", "n01443537")
 
 

@@ -13,7 +13,7 @@ from famus_tf import main
 from famus_tf.data.sets import cifar
 from tests import small_networks
 
-FLAGS = pathlib.Path(__file__).resolve().parent.parent / "flags"
+FLAGS = pathlib.Path(__file__).resolve().parents[2] / "flags"
 
 
 def _cifar(root, name, per_class):

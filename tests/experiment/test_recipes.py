@@ -14,7 +14,7 @@ from famus_tf.config import command_line
 from famus_tf.experiment import build_data
 from tests import small_networks
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def _recipe(name):

@@ -17,7 +17,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TWO = {"worker": ["a:2222", "b:2222"]}
 
 
