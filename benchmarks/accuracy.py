@@ -27,9 +27,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import accuracy_curves, studies, table
+from benchmarks import accuracy_curves, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +243,7 @@ def report(
       plot: PNG file for the accuracies over the epochs; None for none.
 
     Raises:
-      RunError: a run has nothing to draw.
+      InputError: a run has nothing to draw.
     """
     groups: dict[str, list[table.Run]] = {}
     for job in jobs:
@@ -272,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             out = pathlib.Path("benchmarks", "results", f"{arguments.dataset}_{arguments.study}.json")
         if finished:
             print(report(jobs, finished, arguments.markdown, out, arguments.plot))
-    except (InputError, table.RunError) as error:
+    except InputError as error:
         print(f"accuracy: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import matplotlib.figure
 import numpy as np
 
-from benchmarks import bands, table
+from benchmarks import bands
+from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 
 def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> None:
@@ -18,7 +20,7 @@ def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequ
       labels: one for each group.
 
     Raises:
-      RunError: a run's history has no epoch with a test accuracy.
+      InputError: a run's history has no epoch with a test accuracy.
     """
     figure = matplotlib.figure.Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -26,7 +28,7 @@ def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequ
         accuracies = [run.test_accuracies for run in runs]
         length = min(len(one) for one in accuracies)
         if not length:
-            raise table.RunError(f"{label}: no history of test accuracies; expected runs of an epoch or more")
+            raise InputError(f"{label}: no history of test accuracies; expected runs of an epoch or more")
         rows = 100 * np.array([one[:length] for one in accuracies])
         bands.draw(axes, np.arange(1, length + 1), rows, f"{label}: {rows[:, -1].mean():.1f} in the end")
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 import matplotlib.figure
 import numpy as np
 
-from benchmarks import bands, table
+from benchmarks import bands
+from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 
 def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
@@ -28,7 +30,7 @@ def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarr
       Names [c], training images [c], and for each group accuracies [number of runs, c].
 
     Raises:
-      RunError: a run says nothing of its classes, or its classes are others than those of the first run.
+      InputError: a run says nothing of its classes, or its classes are others than those of the first run.
     """
     first, accuracies = None, []
     for group in groups:
@@ -36,13 +38,11 @@ def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarr
         for run in group:
             classes = run.results.get("classes")
             if not classes or any(one.get("test_accuracy") is None for one in classes):
-                raise table.RunError(
-                    "a run's results.json has no accuracy of each class; expected runs of this version"
-                )
+                raise InputError("a run's results.json has no accuracy of each class; expected runs of this version")
             sizes = [(one["name"], one["training_images"]) for one in classes]
             first = first or sizes
             if sizes != first:
-                raise table.RunError("runs with classes of other sizes; expected the same data in all")
+                raise InputError("runs with classes of other sizes; expected the same data in all")
             rows.append([one["test_accuracy"] for one in classes])
         accuracies.append(np.array(rows))
     counts = np.array([count for _, count in first])
@@ -51,7 +51,7 @@ def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarr
 
 
 def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> dict:
-    """Draws a PNG file with a line for each group, and gives its numbers; RunError where there is nothing to draw."""
+    """Draws a PNG file with a line for each group, and gives its numbers; InputError where there is nothing to draw."""
     names, counts, accuracies = by_class(groups)
     figure = matplotlib.figure.Figure(figsize=(10, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         numbers = draw(arguments.out, groups, table.name_groups(groups))
         if arguments.json:
             arguments.json.write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except table.RunError as error:
+    except InputError as error:
         print(f"class_accuracy: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import famus_tf
-from benchmarks import command, modes, pools, table, timing
+from benchmarks import command, modes, pools, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf import losses
@@ -26,6 +26,7 @@ from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.devices import strategy as strategies
 from famus_tf.losses import semi_supervised as semi_supervised_losses
 from famus_tf.methods import co_divide, semi_supervised
+from famus_tf.reports import compare as table
 from famus_tf.training import step as steps
 
 # The meta-learner and the selector of each way of training; the first is DivideMix, which has no meta step.

@@ -18,12 +18,13 @@ import PIL.Image
 import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
-from benchmarks import record, table
+from benchmarks import record
 from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import resized_copy
 from famus_tf.data.images import image_files
 from famus_tf.devices import allocator
 from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 _BATCH = 128
 _WARM_BATCHES = 10

@@ -15,11 +15,12 @@ import keras
 import numpy as np
 import PIL.Image
 
-from benchmarks import record, table
+from benchmarks import record
 from famus_tf.config.data import DataConfig
 from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.sets import own_images
 from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 _FILES = 500
 _PER_FOLDER = 1000

@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 
 import famus_tf
-from benchmarks import table
 from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.devices import strategy as strategies
@@ -28,6 +27,7 @@ from famus_tf.errors import InputError
 from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.meta import layers
 from famus_tf.profiling import stage_times
+from famus_tf.reports import compare as table
 from famus_tf.training import step as training_step
 
 _SELECTIONS = {

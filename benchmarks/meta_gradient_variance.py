@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import matplotlib.figure
 import numpy as np
 
-from benchmarks import table
+from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 _PANELS = {
     "variance": "variance, mean over the components",
@@ -34,7 +35,7 @@ def curve(group: Sequence[table.Run], name: str) -> tuple[np.ndarray, np.ndarray
       Steps [T] at the epochs' ends, and values [number of runs, T]; epochs that a run lacks are left out.
 
     Raises:
-      RunError: a run has no such figures.
+      InputError: a run has no such figures.
     """
     by_run = []
     for run in group:
@@ -42,12 +43,12 @@ def curve(group: Sequence[table.Run], name: str) -> tuple[np.ndarray, np.ndarray
         by_run.append({step: value for step, value in found.items() if value is not None})
     steps = sorted(set.intersection(*map(set, by_run)))
     if not steps:
-        raise table.RunError("no meta gradient recorded in one of the runs; expected runs with --log_meta_gradient")
+        raise InputError("no meta gradient recorded in one of the runs; expected runs with --log_meta_gradient")
     return np.array(steps), np.array([[values[step] for step in steps] for values in by_run])
 
 
 def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> None:
-    """Draws a PNG file with a line for each group; RunError where a run has nothing to draw."""
+    """Draws a PNG file with a line for each group; InputError where a run has nothing to draw."""
     figure = matplotlib.figure.Figure(figsize=(10, 3.8), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
         for group, label in zip(groups, labels, strict=True):
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         groups = table.group_runs(map(table.read_run, dict.fromkeys(arguments.run_dirs)))
         draw(arguments.out, groups, table.name_groups(groups))
-    except table.RunError as error:
+    except InputError as error:
         print(f"meta_gradient_variance: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 import famus_tf
-from benchmarks import record, table
+from benchmarks import record
 from famus_tf import networks
 from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 # Height and width of the images that the paper and its references train each network on, and classes.
 SIZES = {

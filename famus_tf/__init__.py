@@ -1,9 +1,30 @@
 """famus_tf: meta-learning from wrong or uneven labels, made affordable (FaMUS, Xu et al., CVPR 2021)."""
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from famus_tf import losses as losses
+    from famus_tf.errors import InputError as InputError
+    from famus_tf.meta.learners import L2R as L2R
+    from famus_tf.meta.learners import MLC as MLC
+    from famus_tf.meta.learners import CrossEntropy as CrossEntropy
+    from famus_tf.meta.learners import MWNet as MWNet
+    from famus_tf.meta.selectors import AllLayers as AllLayers
+    from famus_tf.meta.selectors import FixedBlock as FixedBlock
+    from famus_tf.meta.selectors import GradientSampler as GradientSampler
+    from famus_tf.meta.selectors import RandomLayers as RandomLayers
+    from famus_tf.methods.baselines.co_teaching import CoTeaching as CoTeaching
+    from famus_tf.methods.baselines.jocor import JoCoR as JoCoR
+    from famus_tf.methods.famus import FaMUS as FaMUS
+    from famus_tf.networks.ends import CosineClassifier as CosineClassifier
+
+__version__ = "0.1.0"
 
 _PUBLIC = {
     "FaMUS": "famus_tf.methods.famus",
+    "CoTeaching": "famus_tf.methods.baselines.co_teaching",
+    "JoCoR": "famus_tf.methods.baselines.jocor",
     "MWNet": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
     "MLC": "famus_tf.meta.learners",
@@ -21,21 +42,27 @@ __all__ = [
     "L2R",
     "MLC",
     "AllLayers",
+    "CoTeaching",
     "CosineClassifier",
     "CrossEntropy",
     "FaMUS",
     "FixedBlock",
     "GradientSampler",
     "InputError",
+    "JoCoR",
     "MWNet",
     "RandomLayers",
     "losses",
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # Lazy, so that a mistyped flag is answered without waiting for TensorFlow.
     if name in _PUBLIC:
         module = importlib.import_module(_PUBLIC[name])
         return module if name == "losses" else getattr(module, name)
     raise AttributeError(f"module 'famus_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

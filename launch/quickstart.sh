@@ -17,7 +17,7 @@ echo "quickstart: 2 of 2, FaMUS"
 "$python" -m famus_tf.main --flagfile=flags/digits.cfg --workdir="$runs/famus" "$@"
 
 echo
-"$python" -m benchmarks.table "$runs/cross_entropy" "$runs/famus"
+"$python" -m famus_tf.compare "$runs/cross_entropy" "$runs/famus"
 cat <<NEXT
 
 Where to look next (first: source .venv/bin/activate)

@@ -22,10 +22,10 @@ from tests.data import test_data_sets
 
 ROOT = documented_commands.ROOT
 COMMANDS = documented_commands.found()
-# {pattern of the whole line: why it is not run}
 _DATA_SETS = "tests/data/test_data_sets.py::test_flag_file_on_a_small_tree"
 _IMAGE_SETS = "tests/experiment/test_image_sets.py::test_flag_file_on_a_small_tree"
 
+# {pattern of the whole line: why it is not run}
 NOT_HERE = {
     r"sbatch .*": "no Slurm here; tests/devices/test_workers.py runs the script with a program in the place of srun",
     r"source .*": "changes a shell, and no more",

@@ -26,6 +26,7 @@ ROOMS = {
     "profiling": ("meta", "losses", "devices"),
     "methods": ("meta", "losses", "training", "devices"),
     "reports": ("runs", "training", "evaluation", "data"),
+    "compare": ("reports",),
     "experiment": None,
 }
 # Files that are written whole, names that are printed safely, and the one kind of error.

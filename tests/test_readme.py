@@ -1,8 +1,9 @@
-"""What the README promises: its snippet runs, and the flags, files and modules that it names exist."""
+"""What README and docs promise: their snippets run, and the flags and files that they name exist."""
 
 import dataclasses
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -15,12 +16,13 @@ from famus_tf.config import config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-OTHER_PROGRAMS = {"--logdir", "--help"}
+PAGES = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+OTHER_PROGRAMS = {"--logdir", "--help", "--name", "--check"}
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_snippets_run(number, tmp_path):
-    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    snippets = re.findall(r"```python\n(.*?)```", README + (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
     assert len(snippets) == 2
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("trusted", 6), ("test", 4)):
@@ -47,16 +49,34 @@ def test_named_flags_exist():
     names |= {field.name for field in dataclasses.fields(settings.Settings)}
     for path in (ROOT / "benchmarks").glob("*.py"):
         names |= set(re.findall(r'add_argument\(\s*"--([a-z_]+)"', path.read_text()))
-    found = set(re.findall(r"(?<![\w-])--[a-z_]+", README)) - OTHER_PROGRAMS
-    assert len(found) > 10
-    assert {flag.removeprefix("--") for flag in found} <= names
+    names |= {field.name for _, field in config.flag_fields()}
+    for path, text in PAGES.items():
+        found = set(re.findall(r"(?<![\w-])--[a-z_]+(?![\w-])", text)) - OTHER_PROGRAMS
+        assert {flag.removeprefix("--") for flag in found} <= names, path
 
 
 def test_linked_files_exist():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert len(links) > 5
-    for link in links:
-        assert (ROOT / link).exists(), link
+    count = 0
+    for path, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            if not link.startswith("http"):
+                assert (path.parent / link).exists(), (path, link)
+                count += 1
+    assert count > 40
+
+
+def test_the_readme_is_short():
+    assert README.count("\n") <= 170
+
+
+def test_every_page_is_linked_from_the_readme():
+    for path in PAGES:
+        assert path.name == "README.md" or f"({path.relative_to(ROOT)})" in README, path
+
+
+def test_the_list_of_flags_is_up_to_date():
+    written = runpy.run_path(str(ROOT / "launch" / "flags_doc.py"))["text"]()
+    assert (ROOT / "docs" / "flags.md").read_text() == written, "run python launch/flags_doc.py"
 
 
 def test_every_flag_file_is_in_the_readme():

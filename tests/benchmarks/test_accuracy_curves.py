@@ -4,7 +4,9 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from benchmarks import accuracy_curves, table
+from benchmarks import accuracy_curves
+from famus_tf.errors import InputError
+from famus_tf.reports import compare as table
 
 
 def _run(*accuracies):
@@ -34,5 +36,5 @@ def test_lines_are_means_in_bands_over_the_epochs_that_all_have(tmp_path, monkey
 
 
 def test_runs_without_an_epoch(tmp_path):
-    with pytest.raises(table.RunError, match="MW-Net: no history of test accuracies"):
+    with pytest.raises(InputError, match="MW-Net: no history of test accuracies"):
         accuracy_curves.draw(tmp_path / "a.png", [[_run()]], ["MW-Net"])

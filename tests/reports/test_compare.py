@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from benchmarks import table
+from famus_tf.reports import compare as table
 
 
 @pytest.fixture

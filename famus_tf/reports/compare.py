@@ -1,6 +1,6 @@
 """Compares run directories in a table: one row for all the runs that differ in nothing but the seed.
 
-    python -m benchmarks.table runs/a runs/b [...] [--markdown] [--json=OUT]
+    python -m famus_tf.compare runs/a runs/b [...] [--markdown] [--json=OUT]
 
 Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sample standard deviation over the seeds
 (no ± for one seed). Needs the standard library only.
@@ -14,7 +14,17 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 
-_METHODS = {"cross_entropy": "cross-entropy", "mw_net": "MW-Net", "l2r": "L2R", "mlc": "MLC"}
+from famus_tf.errors import InputError
+
+_METHODS = {
+    "cross_entropy": "cross-entropy",
+    "mw_net": "MW-Net",
+    "l2r": "L2R",
+    "mlc": "MLC",
+    "co_teaching": "Co-teaching",
+    "jocor": "JoCoR",
+}
+_WITHOUT_SELECTOR = ("cross_entropy", "co_teaching", "jocor")
 _SELECTORS = {"all": ", all layers", "sampler": " + FaMUS", "random": ", random layers", "block": ", fixed block"}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
@@ -32,10 +42,6 @@ _COLUMNS = (
 # Where there is a split by a mixture of losses.
 _SPLIT_COLUMN = "AUC of the clean probability"
 _NOT_AVAILABLE = "n/a"
-
-
-class RunError(ValueError):
-    """A run directory that cannot be read; one sentence that names the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,16 +70,16 @@ class Run:
 
 
 def read_run(directory: pathlib.Path) -> Run:
-    """Reads results.json and flags.cfg of a run directory; RunError where that fails."""
+    """Reads results.json and flags.cfg of a run directory; InputError where that fails."""
     path = directory / "results.json"
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         path = directory / "flags.cfg"
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise RunError(f"{path}: cannot read it ({error.strerror or error})") from None
+        raise InputError(f"{path}: cannot read it ({error.strerror or error})") from None
     except ValueError as error:
-        raise RunError(f"{path}: not what a run writes ({error})") from None
+        raise InputError(f"{path}: not what a run writes ({error})") from None
     try:
         versions = json.loads((directory / "versions.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -81,7 +87,7 @@ def read_run(directory: pathlib.Path) -> Run:
     run = Run(dict(_flag(line.strip()) for line in lines if line.strip().startswith("-")), results, versions)
     for name in ("peak", "last"):
         if run.number("test_accuracy", name) is None:
-            raise RunError(f"{directory / 'results.json'}: expected a number at test_accuracy.{name}")
+            raise InputError(f"{directory / 'results.json'}: expected a number at test_accuracy.{name}")
     return run
 
 
@@ -165,7 +171,9 @@ def format_table(table: Sequence[Sequence[str]], markdown: bool) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table of the run directories in `argv`; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m famus_tf.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run_dirs", metavar="RUN_DIR", type=pathlib.Path, nargs="+")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--json", metavar="OUT", type=pathlib.Path, help="write the numbers to this file too")
@@ -175,11 +183,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         numbers = rows(groups)
         if arguments.json:
             write_json(arguments.json, numbers, groups)
-    except RunError as error:
-        print(f"table: error: {error}", file=sys.stderr)
+    except InputError as error:
+        print(f"compare: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"table: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
+        print(f"compare: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
         return 2
     print(format_rows(numbers, arguments.markdown))
     return 0
@@ -215,7 +223,7 @@ def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 def _label(run: Run) -> str:
     method, selector = (run.flags.get(name, run.results.get(name)) or "" for name in ("method", "selector"))
-    if method == "cross_entropy":
+    if method in _WITHOUT_SELECTOR:
         selector = ""
     return _METHODS.get(method, method) + _SELECTORS.get(selector, f" {selector}".rstrip()) or _NOT_AVAILABLE
 
@@ -271,7 +279,3 @@ def _percent(spread: dict) -> str:
 
 def _fixed(number: float | None, digits: int) -> str:
     return _NOT_AVAILABLE if number is None else f"{number:.{digits}f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Compares run directories: `python -m famus_tf.compare runs/a runs/b`; see `famus_tf.reports.compare`."""
+
+import sys
+
+from famus_tf.reports import compare
+
+sys.exit(compare.main())
