@@ -1,6 +1,5 @@
 """The methods of a run: networks, optimizers and what trains them, from the flags."""
 
-import dataclasses
 import functools
 
 import keras
@@ -40,7 +39,8 @@ def make_method(config, supervised, metrics=(), number=0):
         record_meta_gradient=config.run.log_meta_gradient,
         method=config.method,
         optimization=config.optimization,
-        baselines=dataclasses.replace(config.baselines, forget_rate=config.forget_rate),
+        baselines=config.baselines,
+        forget_rate=config.forget_rate,
     )
     return methods.BY_NAME[config.method.method](setting)
 

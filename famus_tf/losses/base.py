@@ -1,11 +1,15 @@
 """What all losses share."""
 
+from __future__ import annotations
+
+from typing import Any, Self
+
 import tensorflow as tf
 
 from famus_tf.devices import replicas
 
 
-def over_their_mean(weight):
+def over_their_mean(weight: tf.Tensor) -> tf.Tensor:
     """Weights divided by their mean over the global batch.
 
     The plain mean of losses with them is sum(w l) / sum(w). May not stand in a `tf.cond`, as no sum over replicas may.
@@ -23,7 +27,13 @@ def over_their_mean(weight):
 class Loss:
     """A loss that Keras can save with a meta-learner: `get_config` gives its constructor's arguments."""
 
-    def class_weighted(self, labels, logits, weight, step=None):
+    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
+        """The loss of each example, [n]."""
+        raise NotImplementedError
+
+    def class_weighted(
+        self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor, step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The losses where each example has the weight of its class, divided by the batch's mean weight.
 
         Their mean is PyTorch's `cross_entropy(weight=w)`, sum(w l) / sum(w), by which the code of LDAM weights.
@@ -40,6 +50,6 @@ class Loss:
         return over_their_mean(weight) * self(labels, logits, step)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         return cls(**config)

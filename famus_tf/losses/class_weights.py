@@ -1,14 +1,20 @@
 """Losses weighted by the class of the example, from a step on."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from famus_tf import errors
 from famus_tf.losses import base, softmax
 
 
-def effective_number_weights(counts, beta):
+def effective_number_weights(counts: ArrayLike, beta: float) -> np.ndarray:
     """w_c = (1 - beta) / (1 - beta^n_c), scaled so that they sum to the number of classes.
 
     Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019), Eq. 2 and section 4.
@@ -23,16 +29,16 @@ def effective_number_weights(counts, beta):
     Raises:
       InputError: a class has no image, or beta is not in [0, 1).
     """
-    counts = np.asarray(counts)
+    sizes = np.asarray(counts)
     if not 0 <= beta < 1:
         raise errors.InputError(f"beta={beta}: expected a number in [0, 1)")
-    if counts.min() < 1:
+    if sizes.min() < 1:
         raise errors.InputError(
-            f"class {int(counts.argmin())} has no training image, expected some of each for weights by class"
+            f"class {int(sizes.argmin())} has no training image, expected some of each for weights by class"
         )
     # 1 - beta^n by way of its logarithm: it is exact for beta near 1.
-    weights = (1.0 - beta) / -np.expm1(counts * np.log(beta)) if beta else np.ones(len(counts))
-    return weights * len(counts) / weights.sum()
+    weights = (1.0 - beta) / -np.expm1(sizes * np.log(beta)) if beta else np.ones(len(sizes))
+    return weights * len(sizes) / weights.sum()
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -51,10 +57,10 @@ class ClassWeighted(base.Loss):
       first_step: the number of optimizer steps after which the weights hold; before, all are 1.
     """
 
-    def __init__(self, loss, weights, first_step=0):
+    def __init__(self, loss: base.Loss, weights: Sequence[float], first_step: int = 0) -> None:
         self.loss, self.weights, self.first_step = loss, [float(weight) for weight in weights], int(first_step)
 
-    def __call__(self, labels, logits, step=None):
+    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, [n]; without a step the weights hold."""
         y = softmax.as_distributions(labels, softmax.at_least_float32(logits))
         weight = tf.linalg.matvec(y, tf.constant(self.weights, y.dtype))
@@ -65,12 +71,12 @@ class ClassWeighted(base.Loss):
             return base.over_their_mean(weight) * self.loss(labels, logits, step)
         return weigh(labels, logits, weight, step)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         loss = keras.saving.serialize_keras_object(self.loss)
         return {"loss": loss, "weights": self.weights, "first_step": self.first_step}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         return cls(**(config | {"loss": keras.saving.deserialize_keras_object(config["loss"])}))

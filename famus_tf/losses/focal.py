@@ -1,5 +1,9 @@
 """Focal loss (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017), for exclusive classes and for each."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -27,15 +31,17 @@ class Focal(base.Loss):
       InputError: gamma is negative.
     """
 
-    def __init__(self, gamma=1.0):
+    def __init__(self, gamma: float = 1.0) -> None:
         self.gamma = _checked(gamma)
 
-    def __call__(self, labels, logits, step=None):
+    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
         return self._of(labels, tf.nn.log_softmax(softmax.at_least_float32(logits)))
 
-    def class_weighted(self, labels, logits, weight, step=None):
+    def class_weighted(
+        self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor, step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The loss of each example, [n], the weight inside of the probability; see the class."""
         del step
         log_p = tf.nn.log_softmax(softmax.at_least_float32(logits))
@@ -45,7 +51,7 @@ class Focal(base.Loss):
         modulator = tf.pow(tf.maximum(-tf.math.expm1(log_p), _TINY), tf.cast(self.gamma, log_p.dtype))
         return tf.reduce_sum(softmax.as_distributions(labels, log_p) * modulator * -log_p, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return {"gamma": self.gamma}
 
@@ -59,7 +65,7 @@ class SigmoidFocal(Focal):
     example's loss, and is not divided by the sum of the weights.
     """
 
-    def __call__(self, labels, logits, step=None):
+    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
         logits = softmax.at_least_float32(logits)
@@ -71,7 +77,9 @@ class SigmoidFocal(Focal):
 
         return tf.reduce_sum(y * parts(logits) + (1.0 - y) * parts(-logits), axis=-1)
 
-    def class_weighted(self, labels, logits, weight, step=None):
+    def class_weighted(
+        self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor, step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The loss of each example, [n], times its weight."""
         return weight * self(labels, logits, step)
 

@@ -3,7 +3,10 @@
 Source: Li et al., "DivideMix: Learning with Noisy Labels as Semi-supervised Learning" (ICLR 2020).
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -49,11 +52,11 @@ class SemiSupervised(base.Loss):
       InputError: a weight is negative.
     """
 
-    def __init__(self, prior_penalty=1.0, confidence_penalty=0.0):
+    def __init__(self, prior_penalty: float = 1.0, confidence_penalty: float = 0.0) -> None:
         self.prior_penalty = _checked("prior_penalty", prior_penalty)
         self.confidence_penalty = _checked("confidence_penalty", confidence_penalty)
 
-    def __call__(self, labels, logits, step=None):
+    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, float32 [n] (float64 for float64 logits); labels `MixedLabels`, [n] or [n, c]."""
         del step
         logits = softmax.at_least_float32(logits)
@@ -69,7 +72,7 @@ class SemiSupervised(base.Loss):
         weight = tf.cast(labels.unlabelled_weight, logits.dtype)
         return 2.0 * tf.where(labels.labelled, supervised, weight * unsupervised)
 
-    def weighed_by(self, labels, logits, step=None):
+    def weighed_by(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """What a meta-learner sees of each example, [n]: as in FaMUS's release the CE of both kinds of mixed rows.
 
         The squared difference is much smaller than the cross-entropy and would tell a learner the kind of the row only.
@@ -84,7 +87,7 @@ class SemiSupervised(base.Loss):
             return softmax.cross_entropy(labels.targets, logits)
         return self(labels, logits, step)
 
-    def penalty(self, labels, logits):
+    def penalty(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """What is added to the examples' losses, this replica's share; a scalar, 0 for plain labels.
 
         Like all sums over replicas it may not stand in a `tf.cond`.
@@ -93,12 +96,12 @@ class SemiSupervised(base.Loss):
             return self.prior_penalty * class_prior_penalty(logits)
         return tf.zeros([], softmax.at_least_float32(logits).dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return {"prior_penalty": self.prior_penalty, "confidence_penalty": self.confidence_penalty}
 
 
-def class_prior_penalty(logits):
+def class_prior_penalty(logits: tf.Tensor) -> tf.Tensor:
     """sum_c pi_c log(pi_c / pbar_c) with pi_c = 1/c against one class taking all examples (DivideMix, section 3.2).
 
     pbar is the mean probability of each class over the global batch, its replicas' shares being of one size. A class
@@ -117,7 +120,7 @@ def class_prior_penalty(logits):
     return -tf.reduce_mean(tf.math.log(classes * tf.maximum(mean, _TINY))) / count
 
 
-def validation_loss(prior_penalty):
+def validation_loss(prior_penalty: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Makes the L_c of FaMUS's release: cross-entropy + prior_penalty * `class_prior_penalty`.
 
     Args:

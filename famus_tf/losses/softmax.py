@@ -1,17 +1,19 @@
 """Softmax cross-entropy of labels that are class ids or distributions, and its mean over the global batch."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
 
 
-def at_least_float32(tensor):
+def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
     """Casts half precisions up; sums and losses lose too much in them."""
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def cross_entropy(labels, logits):
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Softmax cross-entropy of each example.
 
     Args:
@@ -37,7 +39,7 @@ def cross_entropy(labels, logits):
     return tf.nn.softmax_cross_entropy_with_logits(labels=tf.cast(labels, logits.dtype), logits=logits)
 
 
-def as_distributions(labels, logits):
+def as_distributions(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Labels as `cross_entropy` takes them -> distributions [n, c] of the logits' type."""
     if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
         labels = labels[:, 0]
@@ -48,11 +50,11 @@ def as_distributions(labels, logits):
     )
 
 
-def mean_over_batch(losses):
+def mean_over_batch(losses: tf.Tensor) -> tf.Tensor:
     """This replica's share of the mean over the global batch: the replicas' shares sum to it; losses [n]."""
     return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
 
 
-def mean_cross_entropy(labels, logits):
+def mean_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """This replica's share of the mean of `cross_entropy` over the global batch: the replicas' shares sum to it."""
     return mean_over_batch(cross_entropy(labels, logits))

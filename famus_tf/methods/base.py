@@ -13,6 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import penalties
+from famus_tf.training.step import StepRecords
 
 if TYPE_CHECKING:
     from famus_tf.config.baselines import BaselinesConfig
@@ -35,6 +36,7 @@ class Setting:
         optimizer, meta_optimizer, sampler_optimizer: of w, theta and eta.
         metrics: list of Keras metrics of (labels, logits).
         record_meta_gradient: whether steps return the meta gradient.
+        forget_rate: tau of Co-teaching and JoCoR.
         method, optimization, baselines: the groups of flags.
     """
 
@@ -50,6 +52,7 @@ class Setting:
     sampler_optimizer: keras.optimizers.Optimizer
     metrics: list[Any]
     record_meta_gradient: bool
+    forget_rate: float
     method: MethodConfig
     optimization: OptimizationConfig
     baselines: BaselinesConfig
@@ -75,11 +78,11 @@ class Method(keras.Model):
     needs_meta_batches = False
     gated_layers = ()
 
-    def __init__(self, weight_decay=0.0, **kwargs):
+    def __init__(self, weight_decay: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.weight_decay = weight_decay
 
-    def step(self, data, with_meta=False):
+    def step(self, data: Any, with_meta: bool = False) -> StepRecords:
         """One step on one replica's share of the batches.
 
         Args:
@@ -92,16 +95,18 @@ class Method(keras.Model):
         raise NotImplementedError
 
     @property
-    def optimizers(self):
+    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
         """Dict name -> each optimizer that there is: "base", and "meta" and "sampler" where a subclass has them."""
         return {"base": self.optimizer}
 
-    def is_meta_step(self, step):
+    def is_meta_step(self, step: int) -> bool:
         """Whether the step of that number, counted from 0, is a meta step."""
         del step
         return False
 
-    def compile(self, optimizer="sgd", metrics=None, **kwargs):
+    def compile(
+        self, optimizer: str | keras.optimizers.Optimizer = "sgd", metrics: list[Any] | None = None, **kwargs: Any
+    ) -> None:
         """Takes the optimizer and builds its variables; call it in the strategy's scope.
 
         Args:
@@ -121,17 +126,17 @@ class Method(keras.Model):
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self.optimizer.build(self.trained_variables)
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Mean logits of the networks, [n, c]."""
         logits = [network(images, training=training) for network in self.networks]
         return logits[0] if len(logits) == 1 else sum(logits) / len(logits)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """Keras's hook for `fit`: one step, then the running means of this epoch."""
         self.step(data)
         return self.get_metrics_result()
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         logits = self(images, training=False)

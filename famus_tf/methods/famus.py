@@ -18,16 +18,21 @@ Virtual-Train serves Actual-Train too; L_cost; the gates' input is detached and 
 `meta_every`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, selectors
 from famus_tf.methods import meta_method
+from famus_tf.training.step import StepRecords
 
 
 class FaMUS(meta_method.MetaMethod):
@@ -35,6 +40,15 @@ class FaMUS(meta_method.MetaMethod):
 
     `fit` takes batches `((images, labels), (meta_images, meta_labels))`, each side with an optional third element
     `index` [n]. Labels are class ids [n] or distributions [n, c]. All batches must be whole: no smaller last one.
+
+    >>> import famus_tf, keras, numpy as np
+    >>> images, labels = np.zeros((8, 4, 4, 1), "float32"), np.arange(8) % 2
+    >>> x = keras.Input((4, 4, 1))
+    >>> method = famus_tf.FaMUS(keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(x))))
+    >>> method.compile(keras.optimizers.SGD(0.1))
+    >>> batches = tf.data.Dataset.from_tensors(((images, labels), (images, labels)))
+    >>> sorted(method.fit(batches, verbose=0).history)
+    ['loss', 'lowest_layer', 'meta_loss', 'selected_layers']
 
     Args:
       network: functional `keras.Model`, images [n, height, width, channels] -> logits [n, c]. It is trained in place:
@@ -66,19 +80,19 @@ class FaMUS(meta_method.MetaMethod):
 
     def __init__(
         self,
-        network,
-        meta_learner=None,
-        selector=None,
-        lambda_r=0.1,
-        lambda_g=None,
-        lambda_cost=0.5,
-        weight_decay=0.0,
-        schedule="three_stage",
-        meta_every=1,
-        meta_from=0,
-        validation_loss=softmax.mean_cross_entropy,
-        **kwargs,
-    ):
+        network: keras.Model,
+        meta_learner: learners.MetaLearner | None = None,
+        selector: selectors.Selector | None = None,
+        lambda_r: float = 0.1,
+        lambda_g: float | None = None,
+        lambda_cost: float = 0.5,
+        weight_decay: float = 0.0,
+        schedule: str = "three_stage",
+        meta_every: int = 1,
+        meta_from: int = 0,
+        validation_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = softmax.mean_cross_entropy,
+        **kwargs: Any,
+    ) -> None:
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
         meta_method.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
@@ -87,13 +101,13 @@ class FaMUS(meta_method.MetaMethod):
         self.lambda_g = (0.0 if isinstance(selector, selectors.AllLayers) else 0.1) if lambda_g is None else lambda_g
         self.schedule, self.validation_loss = schedule, validation_loss
 
-    def compile(self, optimizer="sgd", **kwargs):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """As `MetaMethod.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
-        super().compile(optimizer=optimizer, **kwargs)
+        super().compile(*args, **kwargs)
         if self.schedule == "one_loop":
             objectives.look_ahead_rate(self.optimizer)
 
-    def step(self, data, with_meta=True):
+    def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step on one replica's share of the batches.
 
         Args:

@@ -1,6 +1,7 @@
 """The Keras side of Algorithm 1 in `famus.py`: theta, eta, their optimizers, when a step is a meta step, records."""
 
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -89,7 +90,14 @@ class MetaMethod(base.Method):
         """The layers l = 1..L that a selector decides on, `meta.layers.GatedLayer`s from the input to the output."""
         return self._chain.layers
 
-    def compile(self, optimizer="sgd", meta_optimizer=None, sampler_optimizer=None, metrics=None, **kwargs):
+    def compile(  # type: ignore[override]  # its second argument is what it was before there was `base.Method`
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "sgd",
+        meta_optimizer: keras.optimizers.Optimizer | None = None,
+        sampler_optimizer: keras.optimizers.Optimizer | None = None,
+        metrics: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Takes the three optimizers and builds their variables; call it in the strategy's scope.
 
         Args:

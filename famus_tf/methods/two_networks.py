@@ -1,11 +1,18 @@
 """Two networks trained by one step on the same batch, each or both on the examples whose loss is small."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches
 from famus_tf.methods import base
+from famus_tf.training.step import StepRecords
 
 
 class TwoNetworks(base.Method):
@@ -21,23 +28,31 @@ class TwoNetworks(base.Method):
       weight_decay: L2 coefficient added to the gradient of every trained variable.
     """
 
-    def __init__(self, networks, forget_rate=None, weight_decay=0.0, **kwargs):
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        forget_rate: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        weight_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(weight_decay, **kwargs)
         self.pair = list(networks)
         self.forget_rate = forget_rate
         self._keep_means(["loss", "kept_share"])
 
     @property
-    def networks(self):
+    def networks(self) -> list[keras.Model]:
         """The two networks."""
         return list(self.pair)
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         """Trainable variables of the first network, then of the second."""
         return [variable for network in self.pair for variable in network.trainable_variables]
 
-    def objective(self, labels, first, second, rate):
+    def objective(
+        self, labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """What a step minimises.
 
         Args:
@@ -50,7 +65,7 @@ class TwoNetworks(base.Method):
         """
         raise NotImplementedError
 
-    def step(self, data, with_meta=False):
+    def step(self, data: Any, with_meta: bool = False) -> StepRecords:
         """One step on one replica's share of the batch.
 
         Args:
@@ -72,7 +87,7 @@ class TwoNetworks(base.Method):
         self.compute_metrics(None, labels, (first + second) / 2)
         return {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
 
-    def _rate(self):
+    def _rate(self) -> tf.Tensor:
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
         return tf.constant(0.0, tf.float64) if self.forget_rate is None else self.forget_rate(step)
 
@@ -88,10 +103,10 @@ class ForgetRate:
       steps_per_epoch: training steps in an epoch.
     """
 
-    def __init__(self, rate, ramp_epochs, steps_per_epoch):
+    def __init__(self, rate: float, ramp_epochs: int, steps_per_epoch: int) -> None:
         self.rate, self.ramp_epochs, self.steps_per_epoch = rate, ramp_epochs, steps_per_epoch
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The share left out, float64 scalar; `step` is the number of steps done, int64."""
         epoch = tf.cast(step // self.steps_per_epoch, tf.float64)
         if self.ramp_epochs == 1:
@@ -99,7 +114,7 @@ class ForgetRate:
         return self.rate * tf.minimum(epoch / (self.ramp_epochs - 1), 1.0)
 
 
-def small_loss_weights(losses, rate):
+def small_loss_weights(losses: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
     """Weights that leave the examples of largest loss out: those that are kept share the whole weight of the batch.
 
     The kept are the int((1 - rate) n) smallest of the global batch, at least one; of equal losses those that come
@@ -124,12 +139,12 @@ def small_loss_weights(losses, rate):
     return _own_rows(weight, tf.shape(losses)[0])
 
 
-def mean_of_kept(losses, weights):
+def mean_of_kept(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """This replica's share of the mean loss of the kept examples of the global batch; losses and weights [n]."""
     return softmax.mean_over_batch(losses * weights)
 
 
-def _own_rows(rows, size):
+def _own_rows(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """This replica's part of what `replicas.all_gather` has joined."""
     context = tf.distribute.get_replica_context()
     number = 0 if context is None or replicas.count() == 1 else context.replica_id_in_sync_group

@@ -1,6 +1,11 @@
 """The two ends that every network here has: normalised images at the bottom, a float32 classifier at the top."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 
 def normalised_images(input_shape, mean, std, reverse=False):
@@ -42,25 +47,25 @@ class CosineClassifier(keras.layers.Layer):
       scale: s; 30 in the paper's code, which multiplies in the loss.
     """
 
-    def __init__(self, units, scale=30.0, **kwargs):
+    def __init__(self, units: int, scale: float = 30.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.scale = units, scale
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the kernel [d, c]; its columns' lengths do not matter."""
         self.kernel = self.add_weight(
             name="kernel", shape=(input_shape[-1], self.units), initializer=keras.initializers.RandomUniform(-1.0, 1.0)
         )
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Features [n, d] -> logits [n, c] between -scale and scale."""
         return self.scale * keras.ops.matmul(_unit(inputs, -1), _unit(self.kernel, 0))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[n, c]."""
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return super().get_config() | {"units": self.units, "scale": self.scale}
 

@@ -63,7 +63,7 @@ class Run:
 
     def number(self, *keys: str) -> float | None:
         """The number at results[key][key]..., or None where there is none."""
-        value = self.results
+        value: object = self.results
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -80,6 +80,7 @@ def read_run(directory: pathlib.Path) -> Run:
         raise InputError(f"{path}: cannot read it ({error.strerror or error})") from None
     except ValueError as error:
         raise InputError(f"{path}: not what a run writes ({error})") from None
+    versions: dict | None
     try:
         versions = json.loads((directory / "versions.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -195,8 +196,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _provenance(group: Sequence[Run]) -> dict:
     """The flags, and each run's own figures with its command, commit, versions and machine."""
-    names = ("seed", "steps", "test_accuracy", "test_top5", "train_seconds_per_step", "example_weight")
-    names += ("train_seconds_per_meta_step", "split", "by_class_size")
+    names = [
+        *("seed", "steps", "test_accuracy", "test_top5", "train_seconds_per_step", "example_weight"),
+        *("train_seconds_per_meta_step", "split", "by_class_size"),
+    ]
     return {
         "flags": {name: value for name, value in group[0].flags.items() if name not in ("seed", "data_dir")},
         "runs": [

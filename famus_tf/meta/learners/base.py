@@ -8,6 +8,11 @@ Besides these three a learner says of itself:
   virtual_learning_rate   alpha of the virtual step, None for that of w
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -27,46 +32,48 @@ class MetaLearner(keras.layers.Layer):
     has_meta_step = True
     carries_theta = False
     starts_at_zero = False
-    virtual_learning_rate = None
+    virtual_learning_rate: float | None = None
 
-    def __init__(self, loss=None, **kwargs):
+    def __init__(self, loss: Callable[..., tf.Tensor] | dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_loss = keras.saving.deserialize_keras_object(loss) if isinstance(loss, dict) else loss
 
-    def losses(self, logits, labels, step=None):
+    def losses(self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The training loss of each example, [n]; `step` is the number of steps done, None for a time of no matter."""
         if self.training_loss is None:
             return softmax.cross_entropy(labels, logits)
         return self.training_loss(labels, logits, step)
 
-    def weighed_by(self, logits, labels, step=None):
+    def weighed_by(self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """What decides how far each example is trusted, [n]: its loss, unless the loss says otherwise."""
         other = getattr(self.training_loss, "weighed_by", None)
         return self.losses(logits, labels, step) if other is None else other(labels, logits, step)
 
-    def penalty(self, logits, labels):
+    def penalty(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor | float:
         """What the loss adds for the batch as a whole, this replica's share of it."""
         penalty = getattr(self.training_loss, "penalty", None)
         return 0.0 if penalty is None else penalty(labels, logits)
 
-    def plain_loss(self, logits, labels, step=None):
+    def plain_loss(self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of the batch where every example weighs the same, this replica's share."""
         return softmax.mean_over_batch(self.losses(logits, labels, step)) + self.penalty(logits, labels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         loss = self.training_loss
         return super().get_config() | {"loss": None if loss is None else keras.saving.serialize_keras_object(loss)}
 
-    def create_variables(self):
+    def create_variables(self) -> None:
         """Makes theta where it is kept between steps; otherwise nothing."""
         self.built = True
 
-    def compile(self, optimizer):
+    def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Takes the optimizer of theta (learning rate beta); call it inside the strategy's scope."""
         self.optimizer = optimizer
 
-    def example_weights(self, logits, labels, theta, step=None):
+    def example_weights(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         del labels, theta, step
         return tf.ones([tf.shape(logits)[0]])

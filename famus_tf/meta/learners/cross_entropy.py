@@ -1,5 +1,9 @@
 """Plain training."""
 
+from __future__ import annotations
+
+import tensorflow as tf
+
 from famus_tf.meta.learners import base
 
 
@@ -8,17 +12,19 @@ class CrossEntropy(base.MetaLearner):
 
     has_meta_step = False
 
-    def parameters(self, batch):
+    def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """Theta is empty."""
         del batch
         return []
 
-    def loss(self, logits, labels, theta, step=None):
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The examples' mean loss, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del theta
         return self.plain_loss(logits, labels, step)
 
-    def update(self, theta, gradient):
+    def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """Theta stays empty."""
         del gradient
         return theta

@@ -1,5 +1,7 @@
 """Learning to reweight: a weight of its own for each example of the batch."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from famus_tf.devices import replicas
@@ -17,23 +19,27 @@ class L2R(base.MetaLearner):
 
     starts_at_zero = True
 
-    def parameters(self, batch):
+    def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """Epsilon = 0, [n]; batch is (images, labels)."""
         images, _ = batch
         return [tf.zeros([tf.shape(images)[0]], self.compute_dtype)]
 
-    def loss(self, logits, labels, theta, step=None):
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """sum_i epsilon_i loss_i over this replica's examples; logits [n, c], labels [n] or [n, c]."""
         losses = self.losses(logits, labels, step)
         return tf.reduce_sum(tf.cast(theta[0], losses.dtype) * losses)
 
-    def update(self, theta, gradient):
+    def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """Weights that sum to 1 over the global batch; all 0 where no example's gradient points the right way."""
         del theta
         weights = tf.nn.relu(-gradient[0])
         return [tf.math.divide_no_nan(weights, replicas.all_reduce_sum(tf.reduce_sum(weights)))]
 
-    def example_weights(self, logits, labels, theta, step=None):
+    def example_weights(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         del logits, labels, step
         weights = softmax.at_least_float32(theta[0])

@@ -1,5 +1,9 @@
 """Meta label correction: a transition matrix."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from famus_tf import errors
@@ -30,7 +34,9 @@ class MLC(base.MetaLearner):
       InputError: another `reduction`.
     """
 
-    def __init__(self, num_classes, virtual_learning_rate=None, reduction="mean", **kwargs):
+    def __init__(
+        self, num_classes: int, virtual_learning_rate: float | None = None, reduction: str = "mean", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if self.training_loss is not None:
             raise errors.InputError("MLC with another loss: expected None, as its T belongs to the cross-entropy")
@@ -38,12 +44,14 @@ class MLC(base.MetaLearner):
             raise errors.InputError(f"MLC(reduction={reduction!r}): expected 'mean' or 'sum'")
         self.num_classes, self.virtual_learning_rate, self.reduction = num_classes, virtual_learning_rate, reduction
 
-    def parameters(self, batch):
+    def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """T = I, [c, c]."""
         del batch
         return [tf.eye(self.num_classes, dtype=self.compute_dtype)]
 
-    def loss(self, logits, labels, theta, step=None):
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Cross-entropy of logits . T, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del step
         logits = softmax.at_least_float32(logits)
@@ -52,14 +60,14 @@ class MLC(base.MetaLearner):
             return tf.reduce_sum(losses)
         return softmax.mean_over_batch(losses)
 
-    def update(self, theta, gradient):
+    def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """T' = max(T - beta gradient, 0), its columns normalised; the gradient is summed over the replicas."""
         matrix, gradient = theta[0], replicas.all_reduce_sum(gradient[0])
         beta = tf.cast(self.optimizer.learning_rate, matrix.dtype)
         matrix = tf.nn.relu(matrix - beta * tf.cast(gradient, matrix.dtype))
         return [tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=0, keepdims=True))]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return super().get_config() | {
             "num_classes": self.num_classes,

@@ -1,5 +1,9 @@
 """Meta-Weight-Net: a weight for each example, a function of its loss."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,6 +18,12 @@ class MWNet(base.MetaLearner):
     The loss that enters Psi is detached, as in the reference. Theta is passed around as tensors, so that the loss can
     be taken before and after the meta update within one step.
 
+    >>> learner = MWNet()
+    >>> learner.create_variables()
+    >>> weights = learner.weigh(tf.constant([0.1, 5.0]), learner.parameters(()))
+    >>> weights.shape, bool(tf.reduce_all(weights > 0))
+    (TensorShape([2]), True)
+
     Args:
       hidden: width of the hidden layer; 100 in the reference.
       normalize: True divides the weights by their sum over the global batch (the reference's script for noisy labels);
@@ -26,11 +36,13 @@ class MWNet(base.MetaLearner):
 
     carries_theta = True
 
-    def __init__(self, hidden=100, normalize=True, weight_decay=0.0, seed=0, **kwargs):
+    def __init__(
+        self, hidden: int = 100, normalize: bool = True, weight_decay: float = 0.0, seed: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden, self.normalize, self.weight_decay, self.seed = hidden, normalize, weight_decay, seed
 
-    def create_variables(self):
+    def create_variables(self) -> None:
         """Makes theta: the weights and biases of the two layers, uniform in +-1/sqrt(fan in) as in the reference."""
         shapes = [("weight1", (1, self.hidden), 1), ("bias1", (self.hidden,), 1)]
         shapes += [("weight2", (self.hidden, 1), self.hidden), ("bias2", (1,), self.hidden)]
@@ -44,17 +56,17 @@ class MWNet(base.MetaLearner):
         ]
         self.built = True
 
-    def compile(self, optimizer):
+    def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Takes the optimizer of theta and builds its variables."""
         super().compile(optimizer)
         optimizer.build(self._theta)
 
-    def parameters(self, batch):
+    def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """Theta as a list of tensors [1, h], [h], [h, 1], [1]."""
         del batch
         return [tf.convert_to_tensor(variable.value) for variable in self._theta]
 
-    def weigh(self, losses, theta):
+    def weigh(self, losses: tf.Tensor, theta: list[tf.Tensor]) -> tf.Tensor:
         """V_i in (0, 1) before any normalisation.
 
         Args:
@@ -68,7 +80,9 @@ class MWNet(base.MetaLearner):
         hidden = tf.nn.relu(tf.matmul(losses[:, tf.newaxis], weight1) + bias1)  # [n, h]
         return tf.sigmoid(tf.matmul(hidden, weight2) + bias2)[:, 0]
 
-    def loss(self, logits, labels, theta, step=None):
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
 
         Args:
@@ -87,14 +101,16 @@ class MWNet(base.MetaLearner):
         total = replicas.all_reduce_sum(tf.reduce_sum(values))
         return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total) + penalty
 
-    def update(self, theta, gradient):
+    def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """One optimizer step (Eq. 4); the optimizer sums the gradient over the replicas. Returns theta'."""
         decay = self.weight_decay / replicas.count()
         gradient = [tf.cast(g, t.dtype) + decay * t for g, t in zip(gradient, theta, strict=True)]
         self.optimizer.apply(gradient, self._theta)
-        return self.parameters(None)
+        return self.parameters(())
 
-    def example_weights(self, logits, labels, theta, step=None):
+    def example_weights(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         values = self.weigh(self.weighed_by(logits, labels, step), theta)
         if self.normalize:
@@ -102,7 +118,7 @@ class MWNet(base.MetaLearner):
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
         return softmax.at_least_float32(values)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return super().get_config() | {
             "hidden": self.hidden,

@@ -11,14 +11,29 @@ With tau = 0 these are two trainings on cross-entropy. Differences from the publ
 by its size once more, which Adam undoes and SGD does not; it begins with F(1), here with F(0); its optimizer is Adam.
 """
 
+from __future__ import annotations
+
+import tensorflow as tf
+
 from famus_tf.losses import softmax
-from famus_tf.methods import two_networks
+from famus_tf.methods import base, two_networks
 
 
 class CoTeaching(two_networks.TwoNetworks):
-    """Two networks that choose each other's examples; see `two_networks.TwoNetworks` for the arguments."""
+    """Two networks that choose each other's examples; see `two_networks.TwoNetworks` for the arguments.
 
-    def objective(self, labels, first, second, rate):
+    >>> import keras, tensorflow as tf
+    >>> networks = [keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]) for _ in range(2)]
+    >>> method = CoTeaching(networks, two_networks.ForgetRate(0.25, ramp_epochs=1, steps_per_epoch=1))
+    >>> method.compile(keras.optimizers.SGD(0.1))
+    >>> weights = method.step((tf.random.normal([4, 4]), tf.constant([0, 1, 0, 1])))["example_weight"]
+    >>> float(tf.reduce_sum(weights))  # three of four are kept by each, and share the weight of all
+    4.0
+    """
+
+    def objective(
+        self, labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The sum of both networks' mean losses over what the other one chose; the weight is the mean of the two."""
         losses = [softmax.cross_entropy(labels, logits) for logits in (first, second)]
         chosen_by_first, chosen_by_second = (two_networks.small_loss_weights(each, rate) for each in losses)
@@ -27,10 +42,10 @@ class CoTeaching(two_networks.TwoNetworks):
         return loss, (chosen_by_first + chosen_by_second) / 2
 
 
-def build(setting):
+def build(setting: base.Setting) -> CoTeaching:
     """Co-teaching from flags (`base.Setting`)."""
     flags = setting.baselines
-    rate = two_networks.ForgetRate(flags.forget_rate, flags.forget_epochs, setting.steps_per_epoch)
+    rate = two_networks.ForgetRate(setting.forget_rate, flags.forget_epochs, setting.steps_per_epoch)
     networks = [setting.make_network(number) for number in range(2)]
     method = CoTeaching(networks, rate, setting.optimization.weight_decay)
     method.compile(optimizer=setting.optimizer, metrics=setting.metrics)

@@ -7,10 +7,16 @@ p^k are the softmax probabilities; the gradient goes through both sides of both 
 c = 0 and tau = 0 these are two trainings on cross-entropy. Difference from the published code: its optimizer is Adam.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from famus_tf.losses import softmax
-from famus_tf.methods import two_networks
+from famus_tf.methods import base, two_networks
 
 
 class JoCoR(two_networks.TwoNetworks):
@@ -21,18 +27,27 @@ class JoCoR(two_networks.TwoNetworks):
       joint_weight: c, in [0, 1].
     """
 
-    def __init__(self, networks, forget_rate=None, weight_decay=0.0, joint_weight=0.9, **kwargs):
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        forget_rate: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        weight_decay: float = 0.0,
+        joint_weight: float = 0.9,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(networks, forget_rate, weight_decay, **kwargs)
         self.joint_weight = joint_weight
 
-    def objective(self, labels, first, second, rate):
+    def objective(
+        self, labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean of j over the chosen examples."""
         joint = joint_losses(labels, first, second, self.joint_weight)
         weights = two_networks.small_loss_weights(joint, rate)
         return two_networks.mean_of_kept(joint, weights), weights
 
 
-def joint_losses(labels, first, second, joint_weight):
+def joint_losses(labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, joint_weight: float) -> tf.Tensor:
     """j of each example, float [n].
 
     Args:
@@ -47,10 +62,10 @@ def joint_losses(labels, first, second, joint_weight):
     return (1.0 - joint_weight) * supervised + joint_weight * divergence
 
 
-def build(setting):
+def build(setting: base.Setting) -> JoCoR:
     """JoCoR from flags (`base.Setting`)."""
     flags = setting.baselines
-    rate = two_networks.ForgetRate(flags.forget_rate, flags.forget_epochs, setting.steps_per_epoch)
+    rate = two_networks.ForgetRate(setting.forget_rate, flags.forget_epochs, setting.steps_per_epoch)
     networks = [setting.make_network(number) for number in range(2)]
     method = JoCoR(networks, rate, setting.optimization.weight_decay, flags.joint_weight)
     method.compile(optimizer=setting.optimizer, metrics=setting.metrics)
