@@ -66,6 +66,12 @@ STUDIES = {
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
         "dtype_policy": _POLICIES,
+        # tau is the rate at which labels are redrawn, 0.6; 54% are wrong.
+        "two_networks": {
+            "cross-entropy": ["--method=cross_entropy"],
+            "Co-teaching": ["--method=co_teaching"],
+            "JoCoR": ["--method=jocor"],
+        },
         # Right labels, 128 images of the largest class, 6 of the smallest.
         "longtail": {
             name: ["--noise=none", "--noise_rate=0", "--imbalance=20", "--warmup_epochs=1", *flags]
