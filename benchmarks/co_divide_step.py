@@ -24,8 +24,8 @@ from benchmarks.record import Record
 from famus_tf import losses
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.devices import strategy as strategies
-from famus_tf.losses import semi_supervised as semi_supervised_losses
-from famus_tf.methods import co_divide, semi_supervised
+from famus_tf.losses import dividemix as semi_supervised_losses
+from famus_tf.methods import co_divide, mixmatch
 from famus_tf.reports import compare as table
 from famus_tf.training import step as steps
 
@@ -94,11 +94,11 @@ def _raw_batches(settings, n, m):
 
     def labelled(rows):
         half = tf.fill([len(rows)], tf.constant(0.9))
-        return semi_supervised.Labelled(views(rows), tf.constant(labels[rows]), half, tf.constant(index[rows]))
+        return mixmatch.Labelled(views(rows), tf.constant(labels[rows]), half, tf.constant(index[rows]))
 
     first, second, third = np.split(np.arange(2 * n + m) % len(labels), [n, 2 * n])
-    unlabelled = semi_supervised.Unlabelled(views(second), tf.constant(index[second]))
-    return semi_supervised.TrainingBatch(labelled(first), unlabelled, tf.constant(1.0)), labelled(third)
+    unlabelled = mixmatch.Unlabelled(views(second), tf.constant(index[second]))
+    return mixmatch.TrainingBatch(labelled(first), unlabelled, tf.constant(1.0)), labelled(third)
 
 
 def _trainer(settings, learner, selector):

@@ -16,7 +16,7 @@ from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.methods import base
 from famus_tf.networks import averaged
 from famus_tf.profiling import segment_times, stage_times
-from famus_tf.reports import diagnostics, summaries
+from famus_tf.reports import gates, summaries
 from famus_tf.training import best_epoch, history, loop, progress, runner, stopping
 
 
@@ -178,7 +178,7 @@ def make_callbacks(config, run, workdir):
         board = summaries.TensorBoard(
             folder, member.method, member.progress, *labels, config.run.summary_every, member.feed.evaluated
         )
-        callbacks += [board, diagnostics.Diagnostics(board, member.method, member.progress)]
+        callbacks += [board, gates.Diagnostics(board, member.method, member.progress)]
     return callbacks + run.supervised.make_callbacks(run, workdir)
 
 
@@ -200,7 +200,7 @@ def time_stages(config, run, workdir):
         seconds = stage_times.measure(member.method, data, strategy=run.strategy, prepare=prepare)
         done.stage_times.append({"step": done.step, "seconds": seconds})
         if clusters.is_chief(run.strategy):
-            diagnostics.write_stage_times(pathlib.Path(workdir, "tensorboard", member.name), done.step, seconds)
+            gates.write_stage_times(pathlib.Path(workdir, "tensorboard", member.name), done.step, seconds)
 
 
 def measure_costs(run):

@@ -12,10 +12,10 @@ import numpy as np
 from famus_tf import losses
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import build_data, build_optimizers
-from famus_tf.losses import semi_supervised, softmax
+from famus_tf.losses import dividemix, softmax
 from famus_tf.methods import co_divide
 from famus_tf.networks import averaged
-from famus_tf.reports import division_board
+from famus_tf.reports import splits
 from famus_tf.training import history, plan, stopping
 
 
@@ -167,11 +167,11 @@ class PseudoCleanSet(TrustedSet):
     def make_callbacks(self, run, workdir):
         """The splits."""
         folder, sets = pathlib.Path(workdir, "tensorboard"), run.members[0].feed.evaluated
-        return [division_board.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)]
+        return [splits.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)]
 
     def draw(self, run, workdir):
         """The last splits."""
-        division_board.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
+        splits.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
 
     def _plan_arguments(self, run, runners):
         optimization = self.config.optimization
@@ -196,7 +196,7 @@ class UnlabelledImages(PseudoCleanSet):
     @property
     def validation_loss(self):
         """L_c with the penalty on the mean prediction."""
-        return semi_supervised.validation_loss(self.config.co_divide.prior_penalty)
+        return dividemix.validation_loss(self.config.co_divide.prior_penalty)
 
     def make_metrics(self):
         """None: mixed targets have no class that would be right."""

@@ -11,7 +11,7 @@ from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data, build_run, checks
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
-from famus_tf.reports import diagnostics, summaries
+from famus_tf.reports import gates, summaries
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import interruption
 
@@ -81,7 +81,7 @@ def _write_results(config, run, workdir):
     summaries.draw_classes(workdir / "class_accuracy.png", summary, bundle)
     for member in run.members:
         picture = workdir / f"gates{member.name.replace('network', '_')}.png"
-        diagnostics.draw_selection(picture, member.progress.history, diagnostics.layer_names(member.method))
+        gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))
     run.supervised.draw(run, workdir)
     whole_files.write_json(workdir / "results.json", summary)
     print(summaries.describe(summary, workdir))

@@ -8,9 +8,9 @@ result is the loss of each example, [n]. They stand where a meta-learner takes a
 
 from famus_tf.losses.class_weights import ClassWeighted, effective_number_weights
 from famus_tf.losses.cross_entropy import CrossEntropy
+from famus_tf.losses.dividemix import SemiSupervised
 from famus_tf.losses.focal import Focal, SigmoidFocal
 from famus_tf.losses.ldam import LDAM
-from famus_tf.losses.semi_supervised import SemiSupervised
 
 __all__ = [
     "LDAM",

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.methods import mixture, semi_supervised
+from famus_tf.methods import clean_split, mixmatch
 from famus_tf.training import plan as plans
 
 
@@ -53,8 +53,8 @@ class Divisions(tf.train.experimental.PythonState):
 
     Attributes:
       epoch: the epoch for which they were made, counted from 0; -1 before the first.
-      splits: list of one `mixture.Split` for each network, by its own losses.
-      mixtures: list of their `mixture.Mixture`, None where the fit was degenerate.
+      splits: list of one `clean_split.Split` for each network, by its own losses.
+      mixtures: list of their `clean_split.Mixture`, None where the fit was degenerate.
       losses: float32 [networks, epochs, N]: min-max scaled losses of the last epochs, the newest last, NaN where not
         scanned.
       accuracy: of each network on the given labels of what was scanned.
@@ -87,12 +87,12 @@ class Divisions(tf.train.experimental.PythonState):
             self.epoch, self.history, self.accuracy = plain["epoch"], plain["history"], plain["accuracy"]
             self.losses = arrays["losses"]
             self.mixtures = [
-                None if one is None else mixture.Mixture(**{name: _tuples(value) for name, value in one.items()})
+                None if one is None else clean_split.Mixture(**{name: _tuples(value) for name, value in one.items()})
                 for one in plain["mixtures"]
             ]
             if self.epoch >= 0:
                 parts = zip(arrays["probability"], arrays["clean"], plain["fallbacks"], strict=True)
-                self.splits = [mixture.Split(*part) for part in parts]
+                self.splits = [clean_split.Split(*part) for part in parts]
 
 
 class CoDivide:
@@ -120,7 +120,7 @@ class CoDivide:
         self._seed, self._is_clean = seed, is_clean
         self.epochs = epochs
         count = len(self._examples(0))
-        mixture.lower_half(count, *self._least_split(), f"{count:,} training examples in an epoch")
+        clean_split.lower_half(count, *self._least_split(), f"{count:,} training examples in an epoch")
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
@@ -133,9 +133,9 @@ class CoDivide:
         kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -flags.loss_epochs :]
         mixtures, splits, seed = [], [], self._seed + epoch
         for losses in kept.mean(axis=1):
-            probability, fitted = mixture.clean_probability(losses, self._seed)
+            probability, fitted = clean_split.clean_probability(losses, self._seed)
             mixtures.append(fitted)
-            splits.append(mixture.split(losses, probability, flags.clean_threshold, *self._least_split(), seed))
+            splits.append(clean_split.split(losses, probability, flags.clean_threshold, *self._least_split(), seed))
         # All at once: a run that ends before keeps what it had.
         divisions.losses, divisions.mixtures, divisions.splits = kept, mixtures, splits
         divisions.accuracy = [accuracy for _, accuracy in scans]
@@ -146,11 +146,11 @@ class CoDivide:
         return [self._turn(number, epoch) for number in range(len(self._runners))]
 
     def describe_epoch(self):
-        """`split`: size and quality of the split of each network (`mixture.quality`) and its accuracy on the labels."""
+        """`split`: size and quality of the split of each network (`clean_split.quality`) and its accuracy on the labels."""
         divisions = self._divisions
         if divisions.epoch < 0:
             return {}
-        found = [mixture.quality(split, self._is_clean) for split in divisions.splits]
+        found = [clean_split.quality(split, self._is_clean) for split in divisions.splits]
         known = zip(found, divisions.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
@@ -256,12 +256,10 @@ class UnlabelledImages(CoDivide):
             unlabelled = feed.drawn(f"unlabelled {epoch}", split.noisy_index, n, first, steps, views=2)
             for step, (known, (images, _, index)) in enumerate(zip(labelled, unlabelled, strict=True), start=first):
                 passed = epoch - self._sizes.warmup_epochs + step / steps
-                ramp = tf.constant(semi_supervised.ramp(passed, self._flags.lambda_u_ramp_epochs), tf.float32)
-                batch = semi_supervised.TrainingBatch(
-                    semi_supervised.Labelled(*known), semi_supervised.Unlabelled(images, index), ramp
-                )
+                ramp = tf.constant(mixmatch.ramp(passed, self._flags.lambda_u_ramp_epochs), tf.float32)
+                batch = mixmatch.TrainingBatch(mixmatch.Labelled(*known), mixmatch.Unlabelled(images, index), ramp)
                 trusted = next(meta)
-                yield batch, None if trusted is None else semi_supervised.Labelled(*trusted)
+                yield batch, None if trusted is None else mixmatch.Labelled(*trusted)
 
         return plans.Turn(number, steps, batches)
 
@@ -292,15 +290,13 @@ def make_prepare(methods, number, flags, seed):
     options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
 
     def prepare(training_batch, meta_batch):
-        if not isinstance(training_batch, semi_supervised.TrainingBatch):
+        if not isinstance(training_batch, mixmatch.TrainingBatch):
             return training_batch, meta_batch
         step = tf.cast(methods[number].optimizer.iterations, tf.int64)
         seeds = tf.random.split(tf.stack([seed + number, step]), num=2, alg="philox")
-        mixed = semi_supervised.training_batch(
-            training_batch, own, other, lambda_u=flags.lambda_u, seed=seeds[0], **options
-        )
+        mixed = mixmatch.training_batch(training_batch, own, other, lambda_u=flags.lambda_u, seed=seeds[0], **options)
         if meta_batch is not None:
-            meta_batch = semi_supervised.meta_batch(meta_batch, own, seed=seeds[1], **options)
+            meta_batch = mixmatch.meta_batch(meta_batch, own, seed=seeds[1], **options)
         return mixed, meta_batch
 
     return prepare

@@ -12,7 +12,7 @@ from famus_tf.config import config
 from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import build_data, build_run, export
 from famus_tf.experiment import modes as experiment
-from famus_tf.methods import mixture
+from famus_tf.methods import clean_split
 from tests import co_divide_runs, small_networks
 
 
@@ -113,7 +113,7 @@ def test_the_quality_of_the_splits(finished, network, scanned):
         assert said["recall"] == pytest.approx(taken[is_clean].mean())
         scaled = (raw - raw.min()) / (raw.max() - raw.min())
         np.testing.assert_allclose(losses, [scaled], atol=1e-6)
-        np.testing.assert_allclose(mixture.clean_probability(scaled, seed=0)[0], p, atol=1e-3)
+        np.testing.assert_allclose(clean_split.clean_probability(scaled, seed=0)[0], p, atol=1e-3)
     assert (divisions.splits[0].clean != divisions.splits[1].clean).any()
 
 

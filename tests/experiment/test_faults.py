@@ -22,7 +22,7 @@ from famus_tf import main
 from famus_tf.data.batches import feed
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_run
-from famus_tf.reports import diagnostics
+from famus_tf.reports import gates
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import checkpoint_files
 from tests import co_divide_runs, small_networks
@@ -338,7 +338,7 @@ def test_a_full_disk_after_training(whole, network, small_disk, monkeypatch, cap
     with monkeypatch.context() as patch:
         if what == "results.json":
             co_divide_runs.without_pictures(patch)
-            patch.setattr(diagnostics, "draw_selection", lambda *parts: None)
+            patch.setattr(gates, "draw_selection", lambda *parts: None)
         patch.setattr(saved_model, "export", full_before_or_after)
         assert call(workdir, network) == 2
     said = one_line(capsys.readouterr().err)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config.co_divide import CoDivideConfig
-from famus_tf.methods import co_divide, mixture, semi_supervised
+from famus_tf.methods import clean_split, co_divide, mixmatch
 from famus_tf.training import plan as plans
 
 N = 60
@@ -168,10 +168,10 @@ def test_the_networks_train_on_each_others_split():
                 np.testing.assert_array_equal(asked.values, split.clean_probability)
         for step, (batch, meta) in enumerate(batches):
             known = (("labelled 3", step), "labels", "values", ("labelled 3", step))
-            assert batch.labelled == semi_supervised.Labelled(*known)
-            assert batch.unlabelled == semi_supervised.Unlabelled(*[("unlabelled 3", step)] * 2)
+            assert batch.labelled == mixmatch.Labelled(*known)
+            assert batch.unlabelled == mixmatch.Unlabelled(*[("unlabelled 3", step)] * 2)
             trusted = (("pseudo-clean 3", step), "labels", "values", ("pseudo-clean 3", step))
-            assert meta == semi_supervised.Labelled(*trusted)
+            assert meta == mixmatch.Labelled(*trusted)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -245,11 +245,11 @@ def test_the_mixture_is_fitted_to_the_mean_of_the_last_epochs_scaled_losses(last
         low, high = losses.min(1, keepdims=True), losses.max(1, keepdims=True)
         expected = ((losses - low) / (high - low))[-last:]
         np.testing.assert_allclose(parts.divisions.losses[number], expected, atol=1e-6)
-        probability, fitted = mixture.clean_probability(expected.mean(0), seed=3)
+        probability, fitted = clean_split.clean_probability(expected.mean(0), seed=3)
         np.testing.assert_allclose(parts.divisions.splits[number].clean_probability, probability, atol=1e-4)
         np.testing.assert_allclose(parts.divisions.mixtures[number].means, fitted.means, rtol=1e-5)
         for other in {1, 2, 3} - {last}:
-            other = mixture.clean_probability(((losses - low) / (high - low))[-other:].mean(0), seed=3)[1]
+            other = clean_split.clean_probability(((losses - low) / (high - low))[-other:].mean(0), seed=3)[1]
             assert abs(other.means[1] - fitted.means[1]) > 1e-3
 
 
@@ -383,19 +383,19 @@ def test_what_comes_before_a_step(number):
     flags = make_plan()[1].flags
     prepare = co_divide.make_prepare(methods, number, flags, seed=3)
     images, ids = tf.constant(rng.integers(0, 256, (4, 2, 6, 6, 2)), tf.uint8), tf.range(4, dtype=tf.int64)
-    labelled = semi_supervised.Labelled(images, tf.constant([0, 1, 2, 0]), tf.constant([0.9, 0.8, 0.7, 0.6]), ids)
-    batch = semi_supervised.TrainingBatch(labelled, semi_supervised.Unlabelled(images[::-1], ids), tf.constant(0.5))
+    labelled = mixmatch.Labelled(images, tf.constant([0, 1, 2, 0]), tf.constant([0.9, 0.8, 0.7, 0.6]), ids)
+    batch = mixmatch.TrainingBatch(labelled, mixmatch.Unlabelled(images[::-1], ids), tf.constant(0.5))
     own, other = (lambda x, k=k: networks[k](x, training=False) for k in (number, 1 - number))
     options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
     seeds = tf.random.split(tf.constant([3 + number, 5 + number], tf.int64), num=2, alg="philox")
     mixed, meta = prepare(batch, labelled)
     assert modes == [(True, True), (False, False), (True, True)]  # the last one for the meta batch
-    expected = semi_supervised.training_batch(batch, own, other, lambda_u=25.0, seed=seeds[0], **options)
-    swapped = semi_supervised.training_batch(batch, other, own, lambda_u=25.0, seed=seeds[0], **options)
+    expected = mixmatch.training_batch(batch, own, other, lambda_u=25.0, seed=seeds[0], **options)
+    swapped = mixmatch.training_batch(batch, other, own, lambda_u=25.0, seed=seeds[0], **options)
     for found, wanted in zip(tf.nest.flatten(mixed), tf.nest.flatten(expected), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
     assert np.abs(expected[1].targets - swapped[1].targets).max() > 1e-3
-    expected = semi_supervised.meta_batch(labelled, own, seed=seeds[1], **options)
+    expected = mixmatch.meta_batch(labelled, own, seed=seeds[1], **options)
     for found, wanted in zip(meta, expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
     again, none = prepare(batch, None)

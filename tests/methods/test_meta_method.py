@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import famus_tf
 from famus_tf import losses
-from famus_tf.losses import semi_supervised
+from famus_tf.losses import dividemix
 from famus_tf.meta import learners
 from tests import small_networks
 from tests.oracles import nested_tapes
@@ -20,7 +20,7 @@ _LABELLED = np.arange(ROWS) < ROWS // 2
 
 
 def _mixed(targets):
-    return semi_supervised.MixedLabels(tf.constant(targets), tf.constant(_LABELLED), tf.constant(LAMBDA_U))
+    return dividemix.MixedLabels(tf.constant(targets), tf.constant(_LABELLED), tf.constant(LAMBDA_U))
 
 
 def _targets(rows, seed=0):
@@ -139,7 +139,7 @@ def _make_trainer(selector, normalize=True, meta_penalty=META_PENALTY, schedule=
         selector=selector,
         lambda_g=0.0,
         schedule=schedule,
-        **({} if meta_penalty is None else {"validation_loss": semi_supervised.validation_loss(meta_penalty)}),
+        **({} if meta_penalty is None else {"validation_loss": dividemix.validation_loss(meta_penalty)}),
     )
     trainer.compile(keras.optimizers.SGD(ALPHA), meta_optimizer=keras.optimizers.SGD(BETA))
     trainer.record_meta_gradient = True

@@ -87,7 +87,7 @@ def test_half_precision_is_compared_with_plain_training_in_single(write_run, cap
 def test_a_directory_without_results_is_named(tmp_path, capsys):
     assert table.main([str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == (
-        f"table: error: {tmp_path / 'none' / 'results.json'}: cannot read it (No such file or directory)\n"
+        f"compare: error: {tmp_path / 'none' / 'results.json'}: cannot read it (No such file or directory)\n"
     )
 
 
@@ -97,5 +97,5 @@ def test_results_that_are_none_are_named(write_run, capsys, text):
     (directory / "results.json").write_text(text)
     assert table.main([str(directory)]) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith(f"table: error: {directory / 'results.json'}: ")
+    assert printed.startswith(f"compare: error: {directory / 'results.json'}: ")
     assert printed.count("\n") == 1

@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf.config import config
 from famus_tf.experiment import modes as experiment
 from famus_tf.profiling import stage_times
-from famus_tf.reports import diagnostics
+from famus_tf.reports import gates
 from famus_tf.training import progress
 
 FLAGS = {
@@ -134,7 +134,7 @@ def test_selection_figure_shows_the_shares_with_the_input_at_the_bottom():
         {"epoch": 4},  # no meta step
         {"epoch": 5, "gates": [0.5, 0.0, 1.0]},
     ]
-    axes = diagnostics.selection_figure(history, ["001_a", "002_b", "003_c"]).axes[0]
+    axes = gates.selection_figure(history, ["001_a", "002_b", "003_c"]).axes[0]
     (image,) = axes.get_images()
     np.testing.assert_array_equal(
         np.ma.filled(image.get_array(), -1), [[0.0, -1, 0.5], [0.25, -1, 0.0], [1.0, -1, 1.0]]
@@ -146,14 +146,14 @@ def test_selection_figure_shows_the_shares_with_the_input_at_the_bottom():
 
 def test_selection_figure_of_many_layers_names_some_of_them():
     names = [f"{n:03d}_layer" for n in range(1, 451)]
-    figure = diagnostics.selection_figure([{"epoch": 1, "gates": [0.0] * 450}], names)
+    figure = gates.selection_figure([{"epoch": 1, "gates": [0.0] * 450}], names)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[0] == names[0]
     assert 10 < len(labels) <= 32
-    assert diagnostics.pixels(figure).shape[2] == 4
+    assert gates.pixels(figure).shape[2] == 4
 
 
 def test_nothing_to_draw_without_gates(tmp_path):
-    assert diagnostics.selection_figure([{"epoch": 1}], ["001_a"]) is None
-    diagnostics.draw_selection(tmp_path / "gates.png", [{"epoch": 1}], ["001_a"])
+    assert gates.selection_figure([{"epoch": 1}], ["001_a"]) is None
+    gates.draw_selection(tmp_path / "gates.png", [{"epoch": 1}], ["001_a"])
     assert not (tmp_path / "gates.png").exists()

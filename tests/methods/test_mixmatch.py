@@ -6,7 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.methods import semi_supervised
+from famus_tf.methods import mixmatch
 
 _RNG = np.random.default_rng(0)
 _CLASSES = 5
@@ -30,26 +30,26 @@ def _distributions(n=6):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_sharpen(temperature):
     p = np.concatenate([_distributions(), np.eye(_CLASSES), [[0, 0.5, 0, 0.25, 0.25]]])
-    found = semi_supervised.sharpen(tf.constant(p), temperature)
+    found = mixmatch.sharpen(tf.constant(p), temperature)
     np.testing.assert_allclose(found, p if temperature == 1.0 else _sharpened(p, temperature), rtol=1e-9)
 
 
 def test_sharpen_at_a_small_temperature_is_the_largest():
     p = np.array([[0.3, 0.4, 0.3, 0.0], [0.35, 0.3, 0.35, 0.0]], np.float32)
-    found = semi_supervised.sharpen(tf.constant(p), 1e-3)
+    found = mixmatch.sharpen(tf.constant(p), 1e-3)
     np.testing.assert_allclose(found, [[0, 1, 0, 0], [0.5, 0, 0.5, 0]], atol=1e-6)
 
 
 def test_guess():
     p = [_distributions() for _ in range(4)]
-    found = semi_supervised.guess([tf.constant(x) for x in p], 0.5)
+    found = mixmatch.guess([tf.constant(x) for x in p], 0.5)
     np.testing.assert_allclose(found, _sharpened(sum(p) / 4, 0.5), rtol=1e-9)
 
 
 def test_refine():
     p, labels = [_distributions(), _distributions()], np.array([0, 1, 2, 3, 4, 0])
     believed = np.array([0.0, 1.0, 0.5, 0.9, 0.0, 1.0])
-    found = semi_supervised.refine(tf.constant(labels), tf.constant(believed), [tf.constant(x) for x in p], 0.5)
+    found = mixmatch.refine(tf.constant(labels), tf.constant(believed), [tf.constant(x) for x in p], 0.5)
     one_hot, mean = np.eye(_CLASSES)[labels], (p[0] + p[1]) / 2
     expected = _sharpened(believed[:, None] * one_hot + (1 - believed[:, None]) * mean, 0.5)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
@@ -63,7 +63,7 @@ def test_mix_coefficient_is_of_the_folded_beta_distribution(alpha):
 
     @tf.function
     def draw(seeds):
-        return tf.map_fn(lambda seed: semi_supervised.mix_coefficient(alpha, seed), seeds, tf.float32)
+        return tf.map_fn(lambda seed: mixmatch.mix_coefficient(alpha, seed), seeds, tf.float32)
 
     found = draw(seeds).numpy()
     assert found.min() >= 0.5 and found.max() <= 1.0
@@ -78,7 +78,7 @@ def test_mix_coefficient_is_of_the_folded_beta_distribution(alpha):
 
 
 def test_mix_coefficient_is_a_function_of_its_seed():
-    a, b, c = (float(semi_supervised.mix_coefficient(1.0, tf.constant(seed))) for seed in ([1, 2], [1, 2], [1, 3]))
+    a, b, c = (float(mixmatch.mix_coefficient(1.0, tf.constant(seed))) for seed in ([1, 2], [1, 2], [1, 3]))
     assert a == b != c
 
 
@@ -106,7 +106,7 @@ def test_mix_up(blocks, dtype):
     targets = np.eye(n, dtype=np.float32)
     seen = set()
     for seed in range(5):
-        mixed, weights = semi_supervised.mix_up(tf.constant(images), tf.constant(targets), 0.7, [seed, 3], blocks)
+        mixed, weights = mixmatch.mix_up(tf.constant(images), tf.constant(targets), 0.7, [seed, 3], blocks)
         assert mixed.dtype == weights.dtype == tf.float32
         coefficient, partners = _undo(weights.numpy())
         np.testing.assert_allclose(coefficient, 0.7, rtol=1e-6)
@@ -128,15 +128,15 @@ def _parts(n, m):
         return images
 
     def labelled(count):
-        return semi_supervised.Labelled(
+        return mixmatch.Labelled(
             views(count, 0),
             rng.integers(0, _CLASSES, count).astype(np.int32),
             rng.uniform(size=count).astype(np.float32),
             rng.integers(0, 1000, count),
         )
 
-    unlabelled = semi_supervised.Unlabelled(views(n, 2 * n), rng.integers(0, 1000, n))
-    batch = semi_supervised.TrainingBatch(labelled(n), unlabelled, np.float32(0.25))
+    unlabelled = mixmatch.Unlabelled(views(n, 2 * n), rng.integers(0, 1000, n))
+    batch = mixmatch.TrainingBatch(labelled(n), unlabelled, np.float32(0.25))
     return batch, labelled(m)
 
 
@@ -162,8 +162,8 @@ def _predicted(images, number):
 def _prepared(batch, meta, seed=(3, 4)):
     options = {"temperature": 0.5, "alpha": 4.0, "seed": tf.constant(seed)}
     return (
-        semi_supervised.training_batch(batch, _Linear(0), _Linear(1), lambda_u=30.0, **options),
-        semi_supervised.meta_batch(meta, _Linear(0), **options),
+        mixmatch.training_batch(batch, _Linear(0), _Linear(1), lambda_u=30.0, **options),
+        mixmatch.meta_batch(meta, _Linear(0), **options),
     )
 
 
@@ -221,11 +221,11 @@ def test_each_network_is_called_once_and_no_gradient_passes():
     own, other = _Linear(0), _Linear(1)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([own.weights, other.weights])
-        images, labels, _ = semi_supervised.training_batch(
+        images, labels, _ = mixmatch.training_batch(
             batch, own, other, temperature=0.5, alpha=4.0, lambda_u=30.0, seed=[1, 2]
         )
         assert (own.calls, other.calls) == (1, 1)
-        meta_images, targets, _ = semi_supervised.meta_batch(meta, own, temperature=0.5, alpha=4.0, seed=[1, 2])
+        meta_images, targets, _ = mixmatch.meta_batch(meta, own, temperature=0.5, alpha=4.0, seed=[1, 2])
         assert own.calls == 2
         total = sum(tf.reduce_sum(x) for x in (images, labels.targets, meta_images, targets))
     assert tape.gradient(total, [own.weights, other.weights]) == [None, None]
@@ -276,7 +276,7 @@ def test_mix_up_on_two_replicas_is_that_on_one(two_replicas, dtype):
 
     def mix(blocks, targets):
         images, targets = tf.concat(blocks, axis=0), tf.concat(targets, axis=0)
-        return semi_supervised.mix_up(images, targets, 0.6, [5, 6], 3)
+        return mixmatch.mix_up(images, targets, 0.6, [5, 6], 3)
 
     one = mix(blocks, targets)
     run = tf.function(lambda *data: two_replicas.run(mix, args=data), autograph=False)
@@ -292,11 +292,11 @@ def test_mix_up_of_a_part_handed_through(two_replicas):
     """Nothing was done to it before it is gathered, as for one block alone."""
     images, targets = _RNG.normal(size=(4, 2, 2, 1)).astype(np.float32), np.eye(4, dtype=np.float32)
     run = tf.function(
-        lambda *data: two_replicas.run(lambda x, y: semi_supervised.mix_up(x, y, 0.6, [5, 6], 1), args=data),
+        lambda *data: two_replicas.run(lambda x, y: mixmatch.mix_up(x, y, 0.6, [5, 6], 1), args=data),
         autograph=False,
     )
     two = run(_shared_out(two_replicas, images), _shared_out(two_replicas, targets))
-    one = semi_supervised.mix_up(images, targets, 0.6, [5, 6], 1)
+    one = mixmatch.mix_up(images, targets, 0.6, [5, 6], 1)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, _put_together(two_replicas, b, 1))
 
@@ -320,7 +320,7 @@ def test_batches_on_two_replicas_are_those_on_one(two_replicas):
     [(0, 16, 0.0), (4, 16, 0.25), (0.5, 16, 0.03125), (16, 16, 1.0), (40, 16, 1.0), (-3, 16, 0.0), (0, 0, 1.0)],
 )
 def test_ramp(epochs, length, expected):
-    found = semi_supervised.ramp(epochs, length)
+    found = mixmatch.ramp(epochs, length)
     assert type(found) is float and found == expected
 
 
@@ -328,20 +328,20 @@ def _unequal():
     batch, _ = _tensors(_parts(6, 8))
     batch = batch._replace(unlabelled=tf.nest.map_structure(lambda x: x[:4], batch.unlabelled))
     own = _Linear(0)
-    return semi_supervised.training_batch(batch, own, own, temperature=0.5, alpha=4.0, lambda_u=1.0, seed=[1, 2])
+    return mixmatch.training_batch(batch, own, own, temperature=0.5, alpha=4.0, lambda_u=1.0, seed=[1, 2])
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: semi_supervised.sharpen(tf.constant([[0.5, 0.5]]), 0.0), r"temperature of 0\.0 .* more than 0"),
-        (lambda: semi_supervised.mix_coefficient(0.0, [1, 2]), r"alpha of 0\.0: expected more than 0"),
+        (lambda: mixmatch.sharpen(tf.constant([[0.5, 0.5]]), 0.0), r"temperature of 0\.0 .* more than 0"),
+        (lambda: mixmatch.mix_coefficient(0.0, [1, 2]), r"alpha of 0\.0: expected more than 0"),
         (
-            lambda: semi_supervised.mix_up(tf.zeros([6, 2, 2, 1]), tf.eye(6), 0.5, [1, 2], 4),
+            lambda: mixmatch.mix_up(tf.zeros([6, 2, 2, 1]), tf.eye(6), 0.5, [1, 2], 4),
             "6 rows to mix in 4 blocks",
         ),
         (_unequal, "6 labelled and 4 unlabelled examples"),
-        (lambda: semi_supervised.ramp(1, -1), "a ramp of -1 epochs: expected 0 or more"),
+        (lambda: mixmatch.ramp(1, -1), "a ramp of -1 epochs: expected 0 or more"),
     ],
 )
 def test_mistakes(make, message):

@@ -18,8 +18,8 @@ def loss_figure(losses, split, mixture, is_clean, title):
 
     Args:
       losses: float [N], NaN for examples that were not scanned.
-      split: `mixture.Split` of them.
-      mixture: `mixture.Mixture` of them, or None where there is none.
+      split: `clean_split.Split` of them.
+      mixture: `clean_split.Mixture` of them, or None where there is none.
       is_clean: bool [N], true where the label is right; None where nobody knows.
       title: text above both.
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.reports import diagnostics, division_pictures, event_file, summaries
+from famus_tf.reports import event_file, gates, split_pictures, summaries
 
 
 class DivisionBoard(keras.callbacks.Callback):
@@ -43,7 +43,7 @@ class DivisionBoard(keras.callbacks.Callback):
                     if isinstance(value, (int, float)):
                         tf.summary.scalar(f"split/network{number}_{name}", value)
                 figure = figure_of(self._divisions, number - 1, self._is_clean, quality)
-                tf.summary.image(f"split/network{number}_losses", diagnostics.pixels(figure)[np.newaxis])
+                tf.summary.image(f"split/network{number}_losses", gates.pixels(figure)[np.newaxis])
         self._events.flush()
 
     def on_train_end(self, logs=None):
@@ -52,13 +52,13 @@ class DivisionBoard(keras.callbacks.Callback):
 
 
 def figure_of(divisions, number, is_clean, quality):
-    """The losses of one network, counted from 0, with the mixture (`division_pictures.loss_figure`)."""
+    """The losses of one network, counted from 0, with the mixture (`split_pictures.loss_figure`)."""
     title = f"network {number + 1}, epoch {divisions.epoch + 1}: "
     title += f"{quality['clean']:,} pseudo-clean, {quality['noisy']:,} not"
     if quality.get("auc") is not None:
         title += f", AUC {quality['auc']:.3f}"
     losses = divisions.losses[number].mean(axis=0)
-    return division_pictures.loss_figure(losses, divisions.splits[number], divisions.mixtures[number], is_clean, title)
+    return split_pictures.loss_figure(losses, divisions.splits[number], divisions.mixtures[number], is_clean, title)
 
 
 def draw(folder, divisions, is_clean, history):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.losses import semi_supervised
+from famus_tf.losses import dividemix
 from famus_tf.meta import learners
 
 _RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ _WEIGHT = 2.5
 
 
 def _mixed():
-    return semi_supervised.MixedLabels(tf.constant(_TARGETS), tf.constant(_LABELLED), tf.constant(_WEIGHT))
+    return dividemix.MixedLabels(tf.constant(_TARGETS), tf.constant(_LABELLED), tf.constant(_WEIGHT))
 
 
 def _softmax(z):
@@ -45,7 +45,7 @@ def _penalty(z):
 
 
 def test_mixed_rows():
-    loss = semi_supervised.SemiSupervised()
+    loss = dividemix.SemiSupervised()
     found = loss(_mixed(), tf.constant(_LOGITS), tf.constant(5, tf.int64))
     np.testing.assert_allclose(found, _mixed_loss(_LOGITS), rtol=1e-9)
     assert found.dtype == tf.float64
@@ -57,7 +57,7 @@ def test_mixed_rows():
 
 @pytest.mark.parametrize("confidence_penalty", [0.0, 0.7])
 def test_plain_labels(confidence_penalty):
-    loss = semi_supervised.SemiSupervised(confidence_penalty=confidence_penalty)
+    loss = dividemix.SemiSupervised(confidence_penalty=confidence_penalty)
     logits = tf.constant(_LOGITS)
     for labels, y in ((_LABELS, np.eye(4)[_LABELS]), (_TARGETS, _TARGETS)):
         expected = _plain_loss(_LOGITS, y, confidence_penalty)
@@ -70,49 +70,49 @@ def test_mean_over_rows_is_the_loss_of_dividemix():
     p = _softmax(_LOGITS)
     supervised = -np.mean(np.sum(_TARGETS[_LABELLED] * np.log(p[_LABELLED]), axis=1))
     unsupervised = np.mean((p[~_LABELLED] - _TARGETS[~_LABELLED]) ** 2)
-    found = tf.reduce_mean(semi_supervised.SemiSupervised()(_mixed(), tf.constant(_LOGITS)))
+    found = tf.reduce_mean(dividemix.SemiSupervised()(_mixed(), tf.constant(_LOGITS)))
     np.testing.assert_allclose(found, supervised + _WEIGHT * unsupervised, rtol=1e-9)
 
 
 def test_penalty():
     logits = tf.constant(_LOGITS)
-    np.testing.assert_allclose(semi_supervised.class_prior_penalty(logits), _penalty(_LOGITS), rtol=1e-9)
+    np.testing.assert_allclose(dividemix.class_prior_penalty(logits), _penalty(_LOGITS), rtol=1e-9)
     for weight in (0.0, 1.0, 3.0):
-        found = semi_supervised.SemiSupervised(prior_penalty=weight).penalty(_mixed(), logits)
+        found = dividemix.SemiSupervised(prior_penalty=weight).penalty(_mixed(), logits)
         np.testing.assert_allclose(found, weight * _penalty(_LOGITS), rtol=1e-9)
-    np.testing.assert_allclose(semi_supervised.class_prior_penalty(tf.eye(5) * 3.0), 0.0, atol=1e-6)
-    assert semi_supervised.class_prior_penalty(tf.cast(logits, tf.bfloat16)).dtype == tf.float32
+    np.testing.assert_allclose(dividemix.class_prior_penalty(tf.eye(5) * 3.0), 0.0, atol=1e-6)
+    assert dividemix.class_prior_penalty(tf.cast(logits, tf.bfloat16)).dtype == tf.float32
 
 
 def test_penalty_of_a_class_that_nothing_is_in():
     logits = tf.constant([[500.0, -500.0, 400.0], [300.0, -700.0, 450.0]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = semi_supervised.class_prior_penalty(logits)
+        value = dividemix.class_prior_penalty(logits)
     np.testing.assert_allclose(value, -(2 * np.log(1.5) + np.log(3e-30)) / 3, rtol=1e-5)
     assert np.isfinite(tape.gradient(value, logits).numpy()).all()
     rare = tf.constant([[60.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:
         tape.watch(rare)
-        value = semi_supervised.class_prior_penalty(rare)
+        value = dividemix.class_prior_penalty(rare)
     np.testing.assert_allclose(tape.gradient(value, rare), [[2 / 3, -1 / 3, -1 / 3]], rtol=1e-4)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_validation_loss(weight):
-    loss = semi_supervised.validation_loss(weight)
+    loss = dividemix.validation_loss(weight)
     for labels, y in ((_LABELS, np.eye(4)[_LABELS]), (_TARGETS, _TARGETS)):
         expected = _cross_entropy(y, _LOGITS).mean() + weight * _penalty(_LOGITS)
         np.testing.assert_allclose(loss(tf.constant(labels), tf.constant(_LOGITS)), expected, rtol=1e-9)
 
 
 GRADIENTS = {
-    "mixed": (lambda z: tf.reduce_sum(semi_supervised.SemiSupervised()(_mixed(), z)), lambda z: _mixed_loss(z).sum()),
+    "mixed": (lambda z: tf.reduce_sum(dividemix.SemiSupervised()(_mixed(), z)), lambda z: _mixed_loss(z).sum()),
     "plain": (
-        lambda z: tf.reduce_sum(semi_supervised.SemiSupervised(confidence_penalty=0.7)(tf.constant(_LABELS), z)),
+        lambda z: tf.reduce_sum(dividemix.SemiSupervised(confidence_penalty=0.7)(tf.constant(_LABELS), z)),
         lambda z: _plain_loss(z).sum(),
     ),
-    "penalty": (semi_supervised.class_prior_penalty, _penalty),
+    "penalty": (dividemix.class_prior_penalty, _penalty),
 }
 
 
@@ -133,13 +133,13 @@ def test_gradient(name):
 
 def test_penalty_on_two_replicas_is_that_on_one(two_replicas):
     """The shares sum to it, and so do the shares of its gradient; so do the validation loss's."""
-    loss = semi_supervised.validation_loss(0.5)
+    loss = dividemix.validation_loss(0.5)
 
     @tf.function(autograph=False)
     def both(logits, labels):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            value = semi_supervised.class_prior_penalty(logits)
+            value = dividemix.class_prior_penalty(logits)
         return value, tape.gradient(value, logits), loss(labels, logits)
 
     def share(context, values):
@@ -158,9 +158,9 @@ def test_penalty_on_two_replicas_is_that_on_one(two_replicas):
 
 
 def test_it_is_saved_and_made_again():
-    loss = semi_supervised.SemiSupervised(prior_penalty=0.3, confidence_penalty=0.7)
+    loss = dividemix.SemiSupervised(prior_penalty=0.3, confidence_penalty=0.7)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert type(again) is semi_supervised.SemiSupervised
+    assert type(again) is dividemix.SemiSupervised
     assert again.get_config() == {"prior_penalty": 0.3, "confidence_penalty": 0.7}
     learner = learners.MWNet(loss=loss, seed=3)
     again = learners.MWNet.from_config(learner.get_config())
@@ -172,9 +172,9 @@ def test_it_is_saved_and_made_again():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: semi_supervised.SemiSupervised(prior_penalty=-1), "prior_penalty=-1: expected 0 or more"),
-        (lambda: semi_supervised.SemiSupervised(confidence_penalty=-2), "confidence_penalty=-2: expected 0 or more"),
-        (lambda: semi_supervised.validation_loss(-1), "prior_penalty=-1: expected 0 or more"),
+        (lambda: dividemix.SemiSupervised(prior_penalty=-1), "prior_penalty=-1: expected 0 or more"),
+        (lambda: dividemix.SemiSupervised(confidence_penalty=-2), "confidence_penalty=-2: expected 0 or more"),
+        (lambda: dividemix.validation_loss(-1), "prior_penalty=-1: expected 0 or more"),
     ],
 )
 def test_mistakes(make, message):

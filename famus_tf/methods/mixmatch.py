@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import semi_supervised, softmax
+from famus_tf.losses import dividemix, softmax
 
 
 class Labelled(NamedTuple):
@@ -193,7 +193,7 @@ def training_batch(batch, own, other, *, temperature, alpha, lambda_u, seed):
     targets = tf.concat([refined, refined, guessed, guessed], axis=0)
     images, targets = mix_up(images, targets, mix_coefficient(alpha, seeds[0]), seeds[1], blocks=4)
     rows = tf.shape(images)[0]
-    labels = semi_supervised.MixedLabels(
+    labels = dividemix.MixedLabels(
         targets, tf.range(rows) < rows // 2, tf.cast(lambda_u, tf.float32) * tf.cast(batch.ramp, tf.float32)
     )
     index = tf.concat([labelled.index, labelled.index, unlabelled.index, unlabelled.index], axis=0)

@@ -20,7 +20,7 @@ _TINY = 1e-30
 
 
 class MixedLabels(NamedTuple):
-    """What a batch of `semi_supervised.training_batch` has in place of labels.
+    """What a batch of `mixmatch.training_batch` has in place of labels.
 
     Attributes:
       targets: float32 [n, c], distributions.

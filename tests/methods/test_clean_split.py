@@ -10,7 +10,7 @@ from sklearn import exceptions, metrics
 from sklearn import mixture as sklearn_mixture
 
 from famus_tf import errors
-from famus_tf.methods import mixture
+from famus_tf.methods import clean_split
 
 
 def _gaussian(x, mean, variance):
@@ -29,7 +29,7 @@ def _clusters(far=3.0, clean=300, noisy=200):
 @pytest.mark.parametrize("far", (3.0, 1.2))
 def test_posterior_of_the_fitted_mixture(far, seed):
     losses, is_clean = _clusters(far)
-    found, fitted = mixture.clean_probability(losses, seed)
+    found, fitted = clean_split.clean_probability(losses, seed)
     assert found.dtype == np.float32
     assert (fitted.low, fitted.high) == (losses.min(), losses.max())
     assert fitted.means[0] < fitted.means[1]
@@ -54,7 +54,7 @@ def test_settings_and_a_fit_that_does_not_converge(recwarn):
     rng = np.random.default_rng(0)
     slow = np.concatenate([rng.gamma(0.2, 0.05, 1000), rng.uniform(0, 1, 2000)])  # 15 iterations
     for losses in (slow, _clusters(1.2)[0]):
-        found, fitted = mixture.clean_probability(losses, seed=5)
+        found, fitted = clean_split.clean_probability(losses, seed=5)
         assert not recwarn.list  # silent, where scikit-learn is not
         scaled = ((losses - losses.min()) / np.ptp(losses))[:, np.newaxis]
         model = sklearn_mixture.GaussianMixture(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=5)
@@ -70,7 +70,7 @@ def test_settings_and_a_fit_that_does_not_converge(recwarn):
 
 def test_clusters_have_their_moments():
     losses, is_clean = _clusters()
-    _, fitted = mixture.clean_probability(losses, seed=0)
+    _, fitted = clean_split.clean_probability(losses, seed=0)
     scaled = (losses - losses.min()) / np.ptp(losses)
     for component, inside in enumerate((is_clean, ~is_clean)):
         assert fitted.weights[component] == pytest.approx(inside.mean(), rel=1e-3)
@@ -85,19 +85,19 @@ def test_clusters_have_their_moments():
 @pytest.mark.parametrize(("scale", "shift"), ((1e-6, 0.0), (1e6, 0.0), (1.0, 50.0), (0.2, -7.0)))
 def test_scale_and_shift_of_the_losses_do_not_matter(far, scale, shift):
     losses, _ = _clusters(far)
-    expected, _ = mixture.clean_probability(losses, seed=0)
-    found, fitted = mixture.clean_probability(scale * losses + shift, seed=0)
+    expected, _ = clean_split.clean_probability(losses, seed=0)
+    found, fitted = clean_split.clean_probability(scale * losses + shift, seed=0)
     assert fitted is not None
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_examples_not_scanned():
     losses, _ = _clusters()
-    expected, fitted = mixture.clean_probability(losses, seed=0)
+    expected, fitted = clean_split.clean_probability(losses, seed=0)
     rows = np.sort(np.random.default_rng(1).choice(700, len(losses), replace=False))
     padded = np.full(700, np.nan, np.float64)
     padded[rows] = losses
-    found, with_gaps = mixture.clean_probability(padded, seed=0)
+    found, with_gaps = clean_split.clean_probability(padded, seed=0)
     assert with_gaps == fitted
     np.testing.assert_array_equal(found[rows], expected)
     assert np.isnan(np.delete(found, rows)).all()
@@ -109,8 +109,8 @@ def test_infinite_losses_count_as_the_largest():
     rows = np.flatnonzero(losses > 3)[:20]
     endless[rows] = np.inf
     largest[rows] = endless[np.isfinite(endless)].max()
-    found, fitted = mixture.clean_probability(endless, seed=0)
-    expected, of_largest = mixture.clean_probability(largest, seed=0)
+    found, fitted = clean_split.clean_probability(endless, seed=0)
+    expected, of_largest = clean_split.clean_probability(largest, seed=0)
     assert fitted == of_largest
     np.testing.assert_array_equal(found, expected)
 
@@ -141,14 +141,14 @@ _OUTLIER = np.append(np.random.default_rng(0).gamma(1, 0.1, 99), 1e4)
 def test_losses_without_two_components(losses):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, fitted = mixture.clean_probability(losses, seed=0)
+        found, fitted = clean_split.clean_probability(losses, seed=0)
     assert fitted is None
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.where(np.isnan(losses), np.nan, 0.5))
 
 
 def test_two_outliers_are_a_component():
-    found, fitted = mixture.clean_probability(np.append(_OUTLIER, 1e4), seed=0)
+    found, fitted = clean_split.clean_probability(np.append(_OUTLIER, 1e4), seed=0)
     assert fitted.weights[1] == pytest.approx(2 / 101)
     np.testing.assert_array_equal(found > 0.5, np.arange(101) < 99)
 
@@ -170,9 +170,9 @@ def test_empty_components(monkeypatch, attribute, value):
         return self
 
     losses, _ = _clusters()
-    assert mixture.clean_probability(losses, seed=0)[1] is not None
+    assert clean_split.clean_probability(losses, seed=0)[1] is not None
     monkeypatch.setattr(sklearn_mixture.GaussianMixture, "fit", spoiled)
-    found, fitted = mixture.clean_probability(losses, seed=0)
+    found, fitted = clean_split.clean_probability(losses, seed=0)
     assert fitted is None
     np.testing.assert_array_equal(found, np.full(500, 0.5))
 
@@ -184,7 +184,7 @@ _PROBABILITY = np.array([0.9, 0.1, np.nan, 0.6, 0.7, 0.0, 0.61, 0.3], np.float32
 
 @pytest.mark.parametrize("threshold", (0.6, np.float64(0.6), np.float32(0.6)))
 def test_threshold_decides(threshold):
-    found = mixture.split(_LOSSES, _PROBABILITY, threshold, least_clean=3, least_noisy=4, seed=0)
+    found = clean_split.split(_LOSSES, _PROBABILITY, threshold, least_clean=3, least_noisy=4, seed=0)
     np.testing.assert_array_equal(found.clean, [1, 0, 0, 0, 1, 0, 1, 0])
     np.testing.assert_array_equal(found.clean_index, [0, 4, 6])
     np.testing.assert_array_equal(found.noisy_index, [1, 3, 5, 7])
@@ -205,7 +205,7 @@ def test_threshold_decides(threshold):
     ),
 )
 def test_half_with_the_lowest_losses(threshold, least_clean, least_noisy, reason):
-    found = mixture.split(_LOSSES, _PROBABILITY, threshold, least_clean, least_noisy, seed=0)
+    found = clean_split.split(_LOSSES, _PROBABILITY, threshold, least_clean, least_noisy, seed=0)
     np.testing.assert_array_equal(found.clean_index, [0, 3, 4, 6])
     np.testing.assert_array_equal(found.noisy_index, [1, 5, 7])
     np.testing.assert_array_equal(found.clean_probability, _PROBABILITY)
@@ -215,7 +215,7 @@ def test_half_with_the_lowest_losses(threshold, least_clean, least_noisy, reason
 @pytest.mark.parametrize(("least_clean", "least_noisy"), ((5, 0), (4, 4), (0, 8)))
 def test_impossible_sizes(least_clean, least_noisy):
     with pytest.raises(errors.InputError) as caught:
-        mixture.split(_LOSSES, _PROBABILITY, 0.6, least_clean, least_noisy, seed=0)
+        clean_split.split(_LOSSES, _PROBABILITY, 0.6, least_clean, least_noisy, seed=0)
     for part in ("7 scanned", "3 of them", f"{least_clean} clean", f"{least_noisy} others", "4 and 3"):
         assert part in str(caught.value)
 
@@ -223,14 +223,14 @@ def test_impossible_sizes(least_clean, least_noisy):
 def test_nothing_scanned_cannot_be_split():
     losses = np.full(5, np.nan)
     with pytest.raises(errors.InputError, match="0 scanned"):
-        mixture.split(losses, mixture.clean_probability(losses, 0)[0], 0.5, 1, 1, seed=0)
+        clean_split.split(losses, clean_split.clean_probability(losses, 0)[0], 0.5, 1, 1, seed=0)
 
 
 def test_constant_losses_give_a_random_half():
     losses = np.ones(1001)
     losses[:2] = 0.5, 2.0
     probability = np.full(1001, 0.5, np.float32)
-    halves = [mixture.split(losses, probability, 0.5, 10, 10, seed).clean for seed in (0, 0, 1)]
+    halves = [clean_split.split(losses, probability, 0.5, 10, 10, seed).clean for seed in (0, 0, 1)]
     assert [half.sum() for half in halves] == [501] * 3
     np.testing.assert_array_equal(halves[0], halves[1])
     for half in halves:
@@ -241,17 +241,17 @@ def test_constant_losses_give_a_random_half():
 
 @pytest.mark.parametrize("losses", (np.full(100, 0.7), _OUTLIER), ids=("constant", "outlier"))
 def test_from_losses_to_a_half(losses):
-    probability, _ = mixture.clean_probability(losses, seed=0)
-    found = mixture.split(losses, probability, 0.5, 20, 20, seed=0)
+    probability, _ = clean_split.clean_probability(losses, seed=0)
+    found = clean_split.split(losses, probability, 0.5, 20, 20, seed=0)
     assert len(found.clean_index) == len(found.noisy_index) == 50
     assert losses[found.clean].max() <= losses[~found.clean].min()
     assert found.fallback
 
 
 def test_quality_by_hand():
-    found = mixture.split(_LOSSES, _PROBABILITY, 0.6, 1, 1, seed=0)  # clean: 0, 4, 6
+    found = clean_split.split(_LOSSES, _PROBABILITY, 0.6, 1, 1, seed=0)  # clean: 0, 4, 6
     is_clean = np.array([True, False, True, True, False, False, True, True])  # scanned and right: 0, 3, 6, 7
-    quality = mixture.quality(found, is_clean)
+    quality = clean_split.quality(found, is_clean)
     # Of the 4 x 3 pairs, only (3, 4), (6, 4) and (7, 4) are in the wrong order: 0.6 < 0.7, 0.61 < 0.7, 0.3 < 0.7.
     expected = {"clean": 3, "noisy": 4, "fallback": "", "auc": 9 / 12, "precision": 2 / 3, "recall": 2 / 4}
     assert quality == pytest.approx(expected)
@@ -259,7 +259,7 @@ def test_quality_by_hand():
         "clean": int, "noisy": int, "fallback": str, "auc": float, "precision": float, "recall": float,
     }  # fmt: skip
     assert json.loads(json.dumps(quality)) == quality
-    assert mixture.quality(found, None) == {"clean": 3, "noisy": 4, "fallback": ""}
+    assert clean_split.quality(found, None) == {"clean": 3, "noisy": 4, "fallback": ""}
 
 
 @pytest.mark.parametrize(
@@ -271,10 +271,10 @@ def test_quality_by_hand():
     ),
 )
 def test_quality_that_is_not_defined(clean, is_clean, expected):
-    found = mixture.Split(np.array([0.4, 0.3, 0.2], np.float32), np.array(clean, bool), "why")
+    found = clean_split.Split(np.array([0.4, 0.3, 0.2], np.float32), np.array(clean, bool), "why")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert mixture.quality(found, np.array(is_clean)) == expected | {"fallback": "why"}
-    nothing = mixture.Split(np.full(3, np.nan, np.float32), np.zeros(3, bool), "")
+        assert clean_split.quality(found, np.array(is_clean)) == expected | {"fallback": "why"}
+    nothing = clean_split.Split(np.full(3, np.nan, np.float32), np.zeros(3, bool), "")
     empty = {"clean": 0, "noisy": 0, "fallback": "", "auc": None, "precision": None, "recall": None}
-    assert mixture.quality(nothing, np.array(is_clean)) == empty
+    assert clean_split.quality(nothing, np.array(is_clean)) == empty

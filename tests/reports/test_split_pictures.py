@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from famus_tf.methods import mixture
-from famus_tf.reports import division_pictures
+from famus_tf.methods import clean_split
+from famus_tf.reports import split_pictures
 
 
 def _losses():
@@ -55,12 +55,12 @@ GREEN, RED, BLUE = (colors.to_hex(f"tab:{name}") for name in ("green", "red", "b
 )
 def test_every_example_is_drawn(tmp_path, name, known):
     losses, is_clean = _case(name)
-    probability, fitted = mixture.clean_probability(losses, 0)
-    split = mixture.split(losses, probability, 0.5, 1, 1, 0)
+    probability, fitted = clean_split.clean_probability(losses, 0)
+    split = clean_split.split(losses, probability, 0.5, 1, 1, 0)
     scanned = split.scanned
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = division_pictures.loss_figure(losses, split, fitted, is_clean if known else None, "epoch 3")
+        figure = split_pictures.loss_figure(losses, split, fitted, is_clean if known else None, "epoch 3")
         figure.savefig(tmp_path / "picture.png", dpi=60)
     assert (tmp_path / "picture.png").stat().st_size > 5000
     assert figure.get_suptitle() == "epoch 3"
@@ -86,8 +86,8 @@ def test_every_example_is_drawn(tmp_path, name, known):
 def test_curves_have_the_scale_of_the_bars():
     losses, _ = _losses()
     losses[::4] = np.nan
-    probability, fitted = mixture.clean_probability(losses, 0)
-    figure = division_pictures.loss_figure(losses, mixture.split(losses, probability, 0.5, 1, 1, 0), fitted, None, "")
+    probability, fitted = clean_split.clean_probability(losses, 0)
+    figure = split_pictures.loss_figure(losses, clean_split.split(losses, probability, 0.5, 1, 1, 0), fitted, None, "")
     left = figure.axes[0]
     width = left.patches[0].get_width()
     points = left.lines[0].get_xdata()
@@ -106,8 +106,8 @@ def test_curves_have_the_scale_of_the_bars():
 
 def test_legend_has_the_sizes():
     losses, is_clean = _losses()
-    split = mixture.Split(np.linspace(0, 1, 1000, dtype=np.float32), np.arange(1000) >= 550, "because")
-    figure = division_pictures.loss_figure(losses, split, None, is_clean, "")
+    split = clean_split.Split(np.linspace(0, 1, 1000, dtype=np.float32), np.arange(1000) >= 550, "because")
+    figure = split_pictures.loss_figure(losses, split, None, is_clean, "")
     left, right = figure.axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["label right (600)", "label wrong (400)"]
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
@@ -120,9 +120,9 @@ def test_legend_has_the_sizes():
 
 def test_nothing_scanned(tmp_path):
     losses = np.full(5, np.nan)
-    split = mixture.Split(np.full(5, np.nan, np.float32), np.zeros(5, bool), "")
+    split = clean_split.Split(np.full(5, np.nan, np.float32), np.zeros(5, bool), "")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = division_pictures.loss_figure(losses, split, None, None, "")
+        figure = split_pictures.loss_figure(losses, split, None, None, "")
         figure.savefig(tmp_path / "picture.png")
     assert _heights(figure.axes[0]) == {(BLUE, False): 0}
