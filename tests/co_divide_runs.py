@@ -13,7 +13,7 @@ from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import co_divide
-from famus_tf.reports import splits, summaries
+from famus_tf.reports import pictures, splits
 from famus_tf.training import progress
 
 N = 160
@@ -50,7 +50,7 @@ def without_pictures(monkeypatch):
     monkeypatch.setattr(saved_model, "export", lambda *parts: None)
     monkeypatch.setattr(splits, "draw", lambda *parts: None)
     for name in ("draw", "draw_classes"):
-        monkeypatch.setattr(summaries, name, lambda *parts: None)
+        monkeypatch.setattr(pictures, name, lambda *parts: None)
 
 
 @contextlib.contextmanager

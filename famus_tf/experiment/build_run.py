@@ -16,7 +16,7 @@ from famus_tf.experiment import build_data, build_method, supervision
 from famus_tf.methods import base
 from famus_tf.networks import averaged
 from famus_tf.profiling import segment_times, stage_times
-from famus_tf.reports import gates, summaries
+from famus_tf.reports import gates, tensorboard
 from famus_tf.training import best_epoch, history, loop, progress, runner, stopping
 
 
@@ -175,7 +175,7 @@ def make_callbacks(config, run, workdir):
     labels = bundle.train_labels, bundle.train_true_labels
     for member in run.members:
         folder = pathlib.Path(workdir, "tensorboard", member.name)
-        board = summaries.TensorBoard(
+        board = tensorboard.TensorBoard(
             folder, member.method, member.progress, *labels, config.run.summary_every, member.feed.evaluated
         )
         callbacks += [board, gates.Diagnostics(board, member.method, member.progress)]

@@ -11,7 +11,8 @@ from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data, build_run, checks
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
-from famus_tf.reports import gates, summaries
+from famus_tf.reports import gates, pictures
+from famus_tf.reports import results as run_results
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import interruption
 
@@ -72,16 +73,16 @@ def _position(run):
 def _write_results(config, run, workdir):
     names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
     bundle, together = run.bundle, run.history.together
-    summary = summaries.results(together, bundle, **names)
-    each = [summaries.results(progress, bundle, **names) for progress in run.history.networks]
+    summary = run_results.results(together, bundle, **names)
+    each = [run_results.results(progress, bundle, **names) for progress in run.history.networks]
     if each:
         summary["networks"] = each
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
-    summaries.draw(workdir / "curves.png", summary, together, bundle)
-    summaries.draw_classes(workdir / "class_accuracy.png", summary, bundle)
+    pictures.draw(workdir / "curves.png", summary, together, bundle)
+    pictures.draw_classes(workdir / "class_accuracy.png", summary, bundle)
     for member in run.members:
         picture = workdir / f"gates{member.name.replace('network', '_')}.png"
         gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))
     run.supervised.draw(run, workdir)
     whole_files.write_json(workdir / "results.json", summary)
-    print(summaries.describe(summary, workdir))
+    print(run_results.describe(summary, workdir))

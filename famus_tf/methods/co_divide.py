@@ -146,7 +146,7 @@ class CoDivide:
         return [self._turn(number, epoch) for number in range(len(self._runners))]
 
     def describe_epoch(self):
-        """`split`: size and quality of the split of each network (`clean_split.quality`) and its accuracy on the labels."""
+        """`split`: size and quality of each network's split (`clean_split.quality`), and its accuracy on the labels."""
         divisions = self._divisions
         if divisions.epoch < 0:
             return {}

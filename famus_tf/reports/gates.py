@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.reports import event_file, summaries
+from famus_tf.reports import event_file, pictures
 
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
 
@@ -17,7 +17,7 @@ class Diagnostics(keras.callbacks.Callback):
     """Writes `meta/gradient_*` and the picture `gates/selection` for TensorBoard after every epoch.
 
     Args:
-      summaries: `summaries.TensorBoard`, whose event file is used; it stands before this in the list of callbacks.
+      summaries: `tensorboard.TensorBoard`, whose event file is used; it stands before this in the list of callbacks.
       method: a `methods.base.Method`.
       progress: its `progress.Progress`, whose `history` has the epochs done.
     """
@@ -95,7 +95,7 @@ def draw_selection(path, history, names):
     """Writes the picture of `selection_figure` as a PNG file, where there is anything to draw."""
     figure = selection_figure(history, names)
     if figure is not None:
-        summaries.save_figure(figure, path)
+        pictures.save_figure(figure, path)
 
 
 def pixels(figure):

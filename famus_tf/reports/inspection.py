@@ -11,7 +11,7 @@ from famus_tf import errors
 from famus_tf.data import bundle as bundles
 from famus_tf.data.images import image_files
 from famus_tf.files import plain_text, whole_files
-from famus_tf.reports import summaries
+from famus_tf.reports import pictures
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
 _CLASSES_SHOWN = 40
@@ -157,7 +157,7 @@ def draw_examples(path, bundle, seed, broken=()):
         axis.set_title(title, fontsize=8, color=color)
     legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
-    summaries.save_figure(figure, path, dpi=100)
+    pictures.save_figure(figure, path, dpi=100)
 
 
 def _counts(bundle):

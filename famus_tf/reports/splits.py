@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.reports import event_file, gates, split_pictures, summaries
+from famus_tf.reports import event_file, gates, pictures, split_pictures, tensorboard
 
 
 class DivisionBoard(keras.callbacks.Callback):
@@ -37,7 +37,7 @@ class DivisionBoard(keras.callbacks.Callback):
         entry = self._history[-1]
         with self._events.at(entry["step"]):
             if len(self._divisions.splits) > 1:
-                summaries.write_evaluations(entry, self._sets)
+                tensorboard.write_evaluations(entry, self._sets)
             for number, quality in enumerate(entry.get("split", ()), start=1):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):
@@ -66,4 +66,4 @@ def draw(folder, divisions, is_clean, history):
     quality = next((entry["split"] for entry in reversed(history) if "split" in entry), ())
     for number, one in enumerate(quality):
         path = pathlib.Path(folder, f"losses_{number + 1}.png")
-        summaries.save_figure(figure_of(divisions, number, is_clean, one), path)
+        pictures.save_figure(figure_of(divisions, number, is_clean, one), path)

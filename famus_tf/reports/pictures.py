@@ -1,0 +1,88 @@
+"""Pictures of a run: curves.png and class_accuracy.png."""
+
+import matplotlib.figure
+import numpy as np
+
+from famus_tf.files import whole_files
+from famus_tf.reports import results as run_results
+
+
+def save_figure(figure, path, dpi=110):
+    """Writes a matplotlib figure as PNG, whole or not at all; an InputError says that it cannot be written."""
+    with whole_files.written(path) as place:
+        figure.savefig(place, dpi=dpi)
+
+
+def draw(path, summary, progress, bundle):
+    """Draws a run: accuracy over the steps, and the example weights of right and of wrong labels.
+
+    Args:
+      path: PNG file to write.
+      summary: what `results` returned.
+      progress, bundle: as in `results`.
+    """
+    figure = matplotlib.figure.Figure(figsize=(10, 3.6), layout="constrained")
+    curve, weights = figure.subplots(1, 2)
+    steps = [epoch["step"] for epoch in progress.history]
+    for name in bundle.held_out:
+        if name != "meta":
+            values = [100 * epoch[f"{name}_accuracy"] for epoch in progress.history]
+            curve.plot(steps, values, color="tab:blue" if name == "test" else None, label=name)
+    if "accuracy" in progress.history[0]:
+        training = [100 * epoch["accuracy"] for epoch in progress.history]
+        curve.plot(steps, training, color="tab:gray", label="training, given labels")
+    elif "split" in progress.history[-1]:
+        scanned = [epoch for epoch in progress.history if "split" in epoch]
+        known = [100 * np.mean([one["given_label_accuracy"] for one in epoch["split"]]) for epoch in scanned]
+        curve.plot([epoch["step"] for epoch in scanned], known, color="tab:gray", label="training, given labels")
+    last, peak = summary["test_accuracy"]["last"], summary["test_accuracy"]["peak"]
+    curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
+    curve.legend(loc="lower right")
+    curve.grid(alpha=0.3)
+    parts = run_results.split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
+    top = max([float(values.max()) for values in parts.values() if len(values)], default=1.0) or 1.0
+    names = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
+    for name, values in parts.items():
+        label, color = names[name]
+        if len(values):
+            weights.hist(
+                values, bins=np.linspace(0, top, 40), alpha=0.6, color=color, label=f"{label} ({len(values):,} images)"
+            )
+    weights.set(xlabel="example weight (1: as in a plain mean)", ylabel="images", title="how far each label is trusted")
+    weights.legend()
+    weights.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def draw_classes(path, summary, bundle):
+    """Draws the test accuracy of each class over the number of its training images, and the means of the groups.
+
+    Args:
+      path: PNG file to write.
+      summary: what `results` returned.
+      bundle: as in `results`.
+    """
+    classes = [one for one in summary["classes"] if one["test_accuracy"] is not None]
+    counts = np.array([max(one["training_images"], 1) for one in classes])
+    accuracies = np.array([100 * one["test_accuracy"] for one in classes])
+    figure = matplotlib.figure.Figure(figsize=(7, 3.8), layout="constrained")
+    axis = figure.subplots()
+    axis.scatter(counts, accuracies, color="tab:blue", s=22, zorder=3, label="a class")
+    for name, low, high in (("many", 101, np.inf), ("medium", 20, 100), ("few", 0, 19)):
+        inside = (counts >= low) & (counts <= high)
+        if inside.any() and name in summary["by_class_size"]:
+            mean = 100 * summary["by_class_size"][name]
+            ends = counts[inside].min() / 1.08, counts[inside].max() * 1.08
+            axis.hlines(mean, *ends, color="tab:orange", linewidth=2.5, zorder=2)
+            axis.annotate(
+                f"{name}: {mean:.1f}", (ends[0], mean), (0, 4), textcoords="offset points", color="tab:orange"
+            )
+    if len(classes) <= 20:
+        for one, count, accuracy in zip(classes, counts, accuracies, strict=True):
+            axis.annotate(one["name"], (count, accuracy), (4, -9), textcoords="offset points", fontsize=7)
+    axis.set(xscale="log", xlabel="training images of the class, by the given labels", ylabel="test accuracy (%)")
+    axis.set_ylim(-3, 108)
+    axis.margins(x=0.12)
+    axis.set_title(f"{bundle.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
+    axis.grid(alpha=0.3)
+    save_figure(figure, path)
