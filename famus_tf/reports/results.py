@@ -125,7 +125,8 @@ def describe(summary, workdir):
             f"  {summary['selected_layers']:.1f} of {summary['layers']} layers selected, the lowest on average "
             f"{summary['mean_lowest_layer']:.1f}"
         )
-        if weight["clean"] is not None and weight["noisy"] is not None:
-            lines.append(f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}")
+    both = weight["clean"] is not None and weight["noisy"] is not None
+    if both and (summary["selected_layers"] is not None or weight["clean"] != weight["noisy"]):
+        lines.append(f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}")
     lines.append(f"  results, curves.png, SavedModel and TensorBoard logs in {workdir}")
     return "\n".join(lines)
