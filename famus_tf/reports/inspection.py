@@ -8,8 +8,8 @@ import matplotlib.figure
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle as bundles
 from famus_tf.data.images import image_files
+from famus_tf.data.source import UNKNOWN
 from famus_tf.files import plain_text, whole_files
 from famus_tf.reports import pictures
 
@@ -151,7 +151,7 @@ def draw_examples(path, bundle, seed, broken=()):
         title, color = given, "black"
         if bundle.train_true_labels is not None:
             true = bundle.train_true_labels[position]
-            note = "wrong" if true == bundles.UNKNOWN else f"true: {bundle.class_names[true]}"
+            note = "wrong" if true == UNKNOWN else f"true: {bundle.class_names[true]}"
             right = true == bundle.train_labels[position]
             title, color = (given, "tab:green") if right else (f"{given}\n({note})", "tab:red")
         axis.set_title(title, fontsize=8, color=color)
@@ -195,7 +195,7 @@ def _wrong_shares(bundle):
     true, given = bundle.train_true_labels, bundle.train_labels
     if true is None:
         return None, False
-    by_true_class = not np.any(true == bundles.UNKNOWN)
+    by_true_class = not np.any(true == UNKNOWN)
     classes = true if by_true_class else given
     totals = np.bincount(classes, minlength=bundle.num_classes)
     wrong = np.bincount(classes, weights=given != true, minlength=bundle.num_classes)

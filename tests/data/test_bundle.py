@@ -8,6 +8,7 @@ import pytest
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
 from famus_tf.data import bundle
+from famus_tf.data.source import UNKNOWN, Examples, Source, channel_statistics
 
 _COUNTS = (30, 12, 45, 20)
 
@@ -17,7 +18,7 @@ def _source(counts=_COUNTS):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
     images = np.zeros((len(labels), 2, 3, 3), np.uint8)
     images[:] = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
-    return bundle.Source(
+    return Source(
         name="toy",
         train_images=images,
         train_labels=labels,
@@ -41,7 +42,7 @@ def _make(source, **changes):
 def test_channel_statistics_against_numpy():
     images = np.random.default_rng(0).integers(0, 256, (5000, 3, 2, 3), np.uint8)
     images[..., 1] //= 3
-    mean, std = bundle.channel_statistics(images)
+    mean, std = channel_statistics(images)
     np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2), dtype=np.float64))
     np.testing.assert_allclose(std, images.std(axis=(0, 1, 2), dtype=np.float64))
 
@@ -212,7 +213,7 @@ def test_meta_set_is_drawn_from_labels_known_to_be_right(seed):
     np.testing.assert_array_equal(made.meta_images[:, 0, 0, 0], made.meta_index)
     given = source.train_labels[made.train_index]
     np.testing.assert_array_equal(made.train_labels, given)
-    np.testing.assert_array_equal(made.train_true_labels, np.where(clean[made.train_index], given, bundle.UNKNOWN))
+    np.testing.assert_array_equal(made.train_true_labels, np.where(clean[made.train_index], given, UNKNOWN))
     assert made.actual_noise_rate == pytest.approx(1 - clean[made.train_index].mean())
 
 
@@ -227,12 +228,12 @@ def test_too_few_labels_known_to_be_right():
         _make(source, noise_protocol="mw_net")
     # Labels that were wrong before remain so, whatever is added.
     noisy = _make(source, noise="symmetric", noise_rate=0.5)
-    assert np.all((noisy.train_true_labels == bundle.UNKNOWN) == ~clean[noisy.train_index])
+    assert np.all((noisy.train_true_labels == UNKNOWN) == ~clean[noisy.train_index])
 
 
 def test_pool_of_trusted_examples():
     source, pool = _source(), _source((9, 7, 8, 6))
-    trusted = bundle.Examples(pool.train_images, pool.train_labels)
+    trusted = Examples(pool.train_images, pool.train_labels)
     source = dataclasses.replace(source, meta=trusted, meta_is_pool=True)
     made = _make(source)
     assert len(made.train_labels) == sum(_COUNTS)
@@ -242,7 +243,7 @@ def test_pool_of_trusted_examples():
     np.testing.assert_array_equal(made.meta_images[:, 0, 0, 0], positions)
     with pytest.raises(errors.InputError, match=r"class 3 \(d\) of toy has 6 trusted images, expected at least the 7"):
         _make(source, meta_per_class=7)
-    empty = dataclasses.replace(source, meta=bundle.Examples(pool.train_images[:0], pool.train_labels[:0]))
+    empty = dataclasses.replace(source, meta=Examples(pool.train_images[:0], pool.train_labels[:0]))
     assert len(_make(empty, meta_per_class=0).meta_labels) == 0
     with pytest.raises(errors.InputError, match=r"toy: which labels are right is not known .* --meta_per_class=0"):
         _make(empty)

@@ -12,6 +12,7 @@ from famus_tf.data import bundle
 from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import in_memory
 from famus_tf.data.images import image_files
+from famus_tf.data.source import Examples, Source
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), np.uint8)
 _LABELS = (np.arange(700) % 5).astype(np.int32)
@@ -32,9 +33,9 @@ def _source(folder):
     files = image_files.ImageFiles(paths, image_files.Transform(8, 8, padding=1))
 
     def part(start, stop):
-        return bundle.Examples(files[np.arange(start, stop)], _LABELS[start:stop])
+        return Examples(files[np.arange(start, stop)], _LABELS[start:stop])
 
-    return bundle.Source(
+    return Source(
         name="toy",
         train_images=files[np.arange(600)],
         train_labels=_LABELS[:600],

@@ -15,6 +15,7 @@ from famus_tf import errors
 from famus_tf.data import bundle as bundles
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
+from famus_tf.data.source import Images
 from famus_tf.files import plain_text, whole_files
 
 # What reading and decoding can end with.
@@ -87,7 +88,7 @@ class BadImages:
             found |= {os.fsdecode(images.paths[position]): "there is no such file" for position in absent}
         self._add(found)
 
-    def positions(self, images: bundles.Images) -> np.ndarray:
+    def positions(self, images: Images) -> np.ndarray:
         """Where the known bad ones are among `images`, which are of the bundle, int64, rising."""
         if not isinstance(images, image_files.ImageFiles):
             return np.zeros(0, np.int64)
@@ -98,7 +99,7 @@ class BadImages:
 
     def batches(
         self,
-        images: bundles.Images,
+        images: Images,
         make: Callable[[int, np.ndarray], Iterable[Any]],
         read: Callable[[int], Iterable[np.ndarray]],
         first: int = 0,
@@ -125,7 +126,7 @@ class BadImages:
             yield batch
             number += 1
 
-    def _find(self, images: bundles.Images, batches: Iterable[np.ndarray]) -> bool:
+    def _find(self, images: Images, batches: Iterable[np.ndarray]) -> bool:
         """Whether an image that was not known as bad is so, among the next that are read."""
         if not isinstance(images, image_files.ImageFiles):
             return False

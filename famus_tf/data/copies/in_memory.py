@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.batches import pipeline
 from famus_tf.data.images import image_files
+from famus_tf.data.source import Examples, Source
 
 LARGEST_BYTES = 4 * 2**30
 _BATCH = 256
@@ -22,7 +22,7 @@ _LOOKED_AT = 4096
 Progress = Callable[[str, int], Callable[[int], None] | None]
 
 
-def load(source: bundle.Source, *, skip_bad: bool, progress: Progress | None = None) -> bundle.Source:
+def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) -> Source:
     """Replaces the image files of a source by arrays, where it says so and they are small enough.
 
     Images that are not square once their shorter side is scaled are cut in the middle. The padding of the random crop
@@ -41,8 +41,8 @@ def load(source: bundle.Source, *, skip_bad: bool, progress: Progress | None = N
         errors.InputError: a file cannot be read, unless such files are left out; or a part has no other.
     """
     parts = {
-        "training": bundle.Examples(source.train_images, source.train_labels),
-        "test": bundle.Examples(source.test_images, source.test_labels),
+        "training": Examples(source.train_images, source.train_labels),
+        "test": Examples(source.test_images, source.test_labels),
         "meta": source.meta,
         "validation": source.validation,
         **source.other_tests,
@@ -59,7 +59,7 @@ def load(source: bundle.Source, *, skip_bad: bool, progress: Progress | None = N
             raise errors.InputError(
                 f"none of the {len(readable):,} {name} images can be read, such as {path}: {reason}"
             )
-        parts[name], kept[name] = bundle.Examples(images, examples.labels[readable]), readable
+        parts[name], kept[name] = Examples(images, examples.labels[readable]), readable
         left_out |= broken
     is_clean = source.train_is_clean
     return dataclasses.replace(

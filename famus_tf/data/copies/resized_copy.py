@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.copies import in_memory
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files, parallel
+from famus_tf.data.source import Examples, Images, Source
 
 # At 95 the files are 1.4 times as large, and take a third more time to decode.
 JPEG_QUALITY = 90
@@ -48,7 +48,7 @@ def default_folder(data_dir: str, resize: int) -> str:
 
 
 def make(
-    source: bundle.Source,
+    source: Source,
     data_dir: str,
     folder: str = "",
     *,
@@ -107,7 +107,7 @@ def make(
     return Report(**counts, outside=outside, broken=broken)
 
 
-def take_up(source: bundle.Source, data_dir: str, folder: str = "") -> tuple[bundle.Source, str]:
+def take_up(source: Source, data_dir: str, folder: str = "") -> tuple[Source, str]:
     """Lets the source read a finished copy where there is one of its size; an image that is not in it stays as it is.
 
     Args:
@@ -135,7 +135,7 @@ def take_up(source: bundle.Source, data_dir: str, folder: str = "") -> tuple[bun
     if found["resize"] != resize:
         return source, f"{place}: of {found['resize']} pixels, so the original images are read, scaled to {resize}"
     swap = functools.partial(_swapped, data_dir=data_dir, folder=place)
-    changed = {name: bundle.Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
+    changed = {name: Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
     parts = {name: getattr(source, name) for name in ("meta", "validation")}
     return (
         dataclasses.replace(
@@ -143,19 +143,19 @@ def take_up(source: bundle.Source, data_dir: str, folder: str = "") -> tuple[bun
             train_images=swap(source.train_images),
             test_images=swap(source.test_images),
             other_tests=changed,
-            **{name: part and bundle.Examples(swap(part.images), part.labels) for name, part in parts.items()},
+            **{name: part and Examples(swap(part.images), part.labels) for name, part in parts.items()},
         ),
         f"{place}: its scaled images are read",
     )
 
 
-def _files(source: bundle.Source) -> list[image_files.ImageFiles]:
+def _files(source: Source) -> list[image_files.ImageFiles]:
     held_out = [part.images for part in (source.meta, source.validation, *source.other_tests.values()) if part]
     images = [source.train_images, source.test_images, *held_out]
     return [part for part in images if isinstance(part, image_files.ImageFiles)]
 
 
-def _resize(source: bundle.Source) -> int | None:
+def _resize(source: Source) -> int | None:
     """The one size of the shorter side, or None where there are no files."""
     sizes = {part.transform.resize for part in _files(source)}
     if len(sizes) > 1:
@@ -177,7 +177,7 @@ def _relative(path: bytes, prefix: bytes) -> bytes | None:
     return below if path.startswith(prefix) and b".." not in below.split(b"/") else None
 
 
-def _names(source: bundle.Source, data_dir: str) -> tuple[list[str], int]:
+def _names(source: Source, data_dir: str) -> tuple[list[str], int]:
     """The images below `data_dir`, each once, and how many lie elsewhere."""
     prefix, names, outside = os.fsencode(os.path.join(data_dir, "")), {}, 0
     for images in _files(source):
@@ -233,7 +233,7 @@ def _manifest(folder: str) -> dict | None:
         return found
 
 
-def _swapped(images: bundle.Images, *, data_dir: str, folder: str) -> bundle.Images:
+def _swapped(images: Images, *, data_dir: str, folder: str) -> Images:
     if not isinstance(images, image_files.ImageFiles):
         return images
     prefix, start = (os.fsencode(os.path.join(place, "")) for place in (data_dir, folder))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from famus_tf.data import bundle
 from famus_tf.data.sets import cifar, clothing1m, cnwl, digits, fashion_mnist, own_images, webvision
+from famus_tf.data.source import Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -27,7 +27,7 @@ OF_FILES = {
 }
 
 
-def load_source(data: DataConfig) -> bundle.Source:
+def load_source(data: DataConfig) -> Source:
     """Loads a data set by its name.
 
     Args:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import archives, pickles, prepared
 from famus_tf.data.labels import noise
+from famus_tf.data.source import Source
 
 _CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # fmt: off
@@ -101,7 +101,7 @@ _CIFAR100 = _Variant(
 _Split = tuple[np.ndarray, np.ndarray]
 
 
-def load_cifar10(data_dir: str | None = None) -> bundle.Source:
+def load_cifar10(data_dir: str | None = None) -> Source:
     """Loads CIFAR-10 from the first place that has it.
 
     These are: the folder `data_dir`, or in it the folder or the tar archive of the Python or the binary form;
@@ -122,12 +122,12 @@ def load_cifar10(data_dir: str | None = None) -> bundle.Source:
     return _load(_CIFAR10, data_dir)
 
 
-def load_cifar100(data_dir: str | None = None) -> bundle.Source:
+def load_cifar100(data_dir: str | None = None) -> Source:
     """Loads CIFAR-100 with its fine labels; see `load_cifar10`."""
     return _load(_CIFAR100, data_dir)
 
 
-def _load(variant: _Variant, data_dir: str | None) -> bundle.Source:
+def _load(variant: _Variant, data_dir: str | None) -> Source:
     splits = _find(variant, data_dir) or prepared.read(variant.name, data_dir)
     if splits is None:
         python, binary = variant.folders
@@ -146,7 +146,7 @@ def _load(variant: _Variant, data_dir: str | None) -> bundle.Source:
                 f"{variant.name}: the {what} labels range from {labels.min()} to {labels.max()}, expected 0 to "
                 f"{len(variant.class_names) - 1}"
             )
-    return bundle.Source(
+    return Source(
         name=variant.name,
         train_images=train_images,
         train_labels=train_labels,

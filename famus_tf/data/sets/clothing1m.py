@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
 from famus_tf.data.sets import own_images
+from famus_tf.data.source import Examples, Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -47,7 +47,7 @@ _EXPECTED = (
 _Part = tuple[list[str], np.ndarray]
 
 
-def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> Source:
     """Loads Clothing1M from the files of its release, or from class folders.
 
     The release trains on 1,000,000 images with noisy labels and has 47,570 images with trusted labels to learn from
@@ -78,10 +78,10 @@ def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     size = options.image_size or _CROP
     transform = image_files.Transform(options.resize or max(size, round(size * _RESIZE / _CROP)), size)
     made = {
-        part: bundle.Examples(image_files.ImageFiles(np.array(paths), transform), labels)
+        part: Examples(image_files.ImageFiles(np.array(paths), transform), labels)
         for part, (paths, labels) in parts.items()
     }
-    return bundle.Source(
+    return Source(
         name="clothing1m",
         train_images=made["train"].images,
         train_labels=made["train"].labels,

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
 from famus_tf.data.sets import own_images
+from famus_tf.data.source import Examples, Images, Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -43,12 +43,12 @@ _OWN_IMAGE = re.compile(r"n\d{8}")
 class _Part:
     """Images, labels and the files' names; None where those are not known."""
 
-    images: bundle.Images
+    images: Images
     labels: np.ndarray
     names: list[str] | None
 
 
-def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> Source:
     """Loads one of the noisy training sets, and the clean validation set to test on.
 
     Images of any size are scaled to 32 pixels, as in FaMUS. The published sets have 50,000 training images or a few
@@ -84,7 +84,7 @@ def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     trees = ("validation_s32", "validation", "validation_all", "all_validation")
     test = _load(data_dir, _VALIDATION, trees, "image/class/fine_label", transform, options)
     clean = _are_clean(data_dir, train, options.clean_by)
-    return bundle.Source(
+    return Source(
         name="cnwl",
         train_images=train.images,
         train_labels=train.labels,
@@ -98,7 +98,7 @@ def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
         classes=noise.Classes(_CLASSES),
         labels_are_true=False,
         train_is_clean=clean,
-        meta=bundle.Examples(train.images[:0], train.labels[:0]) if clean is None else None,
+        meta=Examples(train.images[:0], train.labels[:0]) if clean is None else None,
         meta_is_pool=clean is None,
         in_memory=size <= _LARGEST_IN_MEMORY,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sklearn import datasets
 
-from famus_tf.data import bundle
+from famus_tf.data.source import Source, channel_statistics
 
 _NUM_CLASSES = 10
 _TEST_PER_CLASS = 40
 _SPLIT_SEED = 1797
 
 
-def load(data_dir: str | None = None) -> bundle.Source:
+def load(data_dir: str | None = None) -> Source:
     """Loads the digits with a fixed, class-balanced test set of 400 images.
 
     The set has no official split. The test images are chosen once and for all, whatever the seed of the run, so that
@@ -36,8 +36,8 @@ def load(data_dir: str | None = None) -> bundle.Source:
     in_test = np.zeros(len(labels), bool)
     for c in range(_NUM_CLASSES):
         in_test[rng.permutation(np.flatnonzero(labels == c))[:_TEST_PER_CLASS]] = True
-    mean, std = bundle.channel_statistics(images[~in_test])
-    return bundle.Source(
+    mean, std = channel_statistics(images[~in_test])
+    return Source(
         name="digits",
         train_images=images[~in_test],
         train_labels=labels[~in_test],

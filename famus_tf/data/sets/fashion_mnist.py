@@ -7,9 +7,9 @@ import os
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import idx, prepared
 from famus_tf.data.labels import noise
+from famus_tf.data.source import Source, channel_statistics
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASS_NAMES = (
@@ -36,7 +36,7 @@ _FILES = (
 )
 
 
-def load(data_dir: str | None = None) -> bundle.Source:
+def load(data_dir: str | None = None) -> Source:
     """Loads Fashion-MNIST from the first place that has it.
 
     The places, in order: the four IDX files, gzipped or not, in `data_dir`, or in `fashion-mnist` or `fashion_mnist`
@@ -66,8 +66,8 @@ def load(data_dir: str | None = None) -> bundle.Source:
             "`python -c \"import tensorflow_datasets as tfds; tfds.load('fashion_mnist')\"`"
         )
     (train_images, train_labels), (test_images, test_labels) = splits
-    mean, std = bundle.channel_statistics(train_images)
-    return bundle.Source(
+    mean, std = channel_statistics(train_images)
+    return Source(
         name="fashion_mnist",
         train_images=train_images,
         train_labels=train_labels,

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
+from famus_tf.data.source import Examples
 
 _LAYOUTS = (
     "val/<wnid>/*.JPEG; or val/ILSVRC2012_val_*.JPEG, with the devkit's ILSVRC2012_validation_ground_truth.txt and "
@@ -30,7 +30,7 @@ _Found = tuple[list[str], np.ndarray]
 
 def load(
     folder: str, wnids: Sequence[str], transform: image_files.Transform, *, check_present: bool = True
-) -> bundle.Examples:
+) -> Examples:
     """Loads the images of some classes, of which the folder may hold more.
 
     Four layouts are looked for, in this order: class folders named by WordNet id; `imagenet_val.txt`, as of ELR; class
@@ -59,7 +59,7 @@ def load(
     )
     paths, labels = found or _side_by_side(folder, wnids)
     listing.require_every_class(labels, wnids, folder)
-    return bundle.Examples(image_files.ImageFiles(np.array(paths), transform), labels)
+    return Examples(image_files.ImageFiles(np.array(paths), transform), labels)
 
 
 def sorted_wnids() -> tuple[str, ...] | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
+from famus_tf.data.source import Examples, Source, channel_statistics
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -29,7 +29,7 @@ _CROP, _RESIZE = 224, 256
 _Examples = tuple[list[str], list[str]]
 
 
-def load_folder(data_dir: str | None, options: DataConfig) -> bundle.Source:
+def load_folder(data_dir: str | None, options: DataConfig) -> Source:
     """Images in class folders.
 
     Either `train/`, `test/`, perhaps `val/`, and, if there are trusted labels, `meta/`, each with one folder for each
@@ -61,7 +61,7 @@ def load_folder(data_dir: str | None, options: DataConfig) -> bundle.Source:
     return _make("folder", splits, options)
 
 
-def load_list(data_dir: str | None, options: DataConfig) -> bundle.Source:
+def load_list(data_dir: str | None, options: DataConfig) -> Source:
     """Images named in list files, one path and label in a line.
 
     Args:
@@ -129,16 +129,16 @@ def _split(examples: _Examples) -> tuple[_Examples, _Examples]:
     return tuple((paths[part].tolist(), names[part].tolist()) for part in (~in_test, in_test))
 
 
-def _make(name: str, splits: dict[str, _Examples], options: DataConfig) -> bundle.Source:
+def _make(name: str, splits: dict[str, _Examples], options: DataConfig) -> Source:
     """`splits`: "train", "test" and perhaps "val" and "meta"."""
     paths, labels = splits.pop("train")
     to_id, class_names = _class_ids(labels)
     sample, shapes = _probe(paths)
     transform = _transform(shapes, options)
     images = image_files.ImageFiles(np.array(paths), transform)
-    mean, std = bundle.channel_statistics(image_files.as_array(images, sample))
+    mean, std = channel_statistics(image_files.as_array(images, sample))
     held_out = {split: _with_ids(examples, to_id, split, transform) for split, examples in splits.items()}
-    return bundle.Source(
+    return Source(
         name=name,
         train_images=images,
         train_labels=np.array([to_id[label] for label in labels], np.int32),
@@ -169,9 +169,7 @@ def _class_ids(labels: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     return {label: number for number, label in enumerate(distinct)}, tuple(distinct)
 
 
-def _with_ids(
-    examples: _Examples, to_id: dict[str, int], what: str, transform: image_files.Transform
-) -> bundle.Examples:
+def _with_ids(examples: _Examples, to_id: dict[str, int], what: str, transform: image_files.Transform) -> Examples:
     paths, labels = examples
     for path, label in zip(paths, labels, strict=True):
         if label not in to_id:
@@ -179,7 +177,7 @@ def _with_ids(
                 f"{path}: class {label!r} of the {what} set is not among the training set's classes"
             )
     ids = np.array([to_id[label] for label in labels], np.int32)
-    return bundle.Examples(image_files.ImageFiles(np.array(paths), transform), ids)
+    return Examples(image_files.ImageFiles(np.array(paths), transform), ids)
 
 
 def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:

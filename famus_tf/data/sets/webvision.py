@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data import bundle
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
 from famus_tf.data.sets import ilsvrc12
+from famus_tf.data.source import Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -34,7 +34,7 @@ _STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
 _Found = tuple[list[str], np.ndarray]
 
 
-def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
+def load(data_dir: str | None, options: DataConfig) -> Source:
     """Loads the first classes of WebVision 1.0, the training images of its Google part.
 
     The classes are those of `info/synsets.txt`, in its order. Where there is no such file, they are the first class
@@ -73,7 +73,7 @@ def load(data_dir: str | None, options: DataConfig) -> bundle.Source:
     other_tests = {}
     if options.ilsvrc_dir:
         other_tests["ilsvrc12"] = ilsvrc12.load(options.ilsvrc_dir, wnids, transform, check_present=check)
-    return bundle.Source(
+    return Source(
         name="webvision",
         train_images=_files(train_paths, transform),
         train_labels=train_labels,
