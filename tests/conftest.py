@@ -6,11 +6,49 @@ a tensor while it is imported.
 """
 
 import os
+import pathlib
 import sys
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+HERE = pathlib.Path(__file__).parent
+# What `-m quick` runs, folders and files: every room, but no whole run and nothing that takes seconds to trace.
+QUICK = (
+    "config",
+    "data/test_bundle.py",
+    "data/test_digits.py",
+    "data/test_listing.py",
+    "data/test_long_tail.py",
+    "data/test_mw_net_protocol.py",
+    "data/test_noise.py",
+    "data/test_noise_file.py",
+    "data/test_pickles.py",
+    "data/test_sampling.py",
+    "devices/test_allocator.py",
+    "losses",
+    "meta/test_gumbel.py",
+    "meta/test_layers.py",
+    "meta/test_learners.py",
+    "meta/test_objectives.py",
+    "meta/test_sampler.py",
+    "methods/test_clean_split.py",
+    "methods/test_co_divide.py",
+    "methods/test_two_networks.py",
+    "reports/test_compare.py",
+    "runs",
+    "test_layout.py",
+    "training/test_epoch_statistics.py",
+    "training/test_learning_rates.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what is quick."""
+    for item in items:
+        path = item.path.relative_to(HERE).as_posix()
+        if any(path == place or path.startswith(f"{place}/") for place in QUICK):
+            item.add_marker("quick")
 
 
 def pytest_collection_finish():
