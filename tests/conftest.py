@@ -61,6 +61,14 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
+def notes():
+    """Prints what the package notes, as the program does."""
+    from famus_tf.experiment import notes
+
+    notes.show()
+
+
+@pytest.fixture(autouse=True)
 def seeded():
     """Seeds Python, NumPy and TensorFlow before every test that runs in a process with TensorFlow."""
     if "tensorflow" in sys.modules:

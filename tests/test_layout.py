@@ -85,6 +85,28 @@ def test_flags_only_in_main_and_command_line(path):
         assert "FLAGS" not in path.read_text()
 
 
+@pytest.mark.parametrize("path", [path for path in MODULES if "famus_tf" in path.parts], ids=module_name)
+def test_who_prints(path):
+    """Only what is the user's program: the rest returns facts, or notes them by `logging`."""
+    if room_of(module_name(path)) in ("experiment", "main") or module_name(path) == "famus_tf.reports.compare":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", f"{module_name(path)} prints in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_who_draws(path):
+    room = room_of(module_name(path))
+    if room not in (None, "reports"):
+        assert not any(name.startswith("matplotlib") for name in imported(path))
+
+
+def test_a_baseline_is_a_short_file():
+    for path in (ROOT / "famus_tf" / "methods" / "baselines").glob("*.py"):
+        assert path.read_text().count("\n") <= 150, path
+
+
 def test_config_needs_only_the_standard_library():
     for path in (ROOT / "famus_tf" / "config").glob("*.py"):
         if path.name != "command_line.py":

@@ -7,8 +7,11 @@ when all are there it sends them off.
 
 import asyncio
 import contextlib
+import logging
 
 from famus_tf import errors
+
+_LOG = logging.getLogger(__name__)
 
 _AGAIN = 0.3  # seconds between two trials to reach the chief
 _NAME, _GO = "famus_tf", "go"
@@ -43,7 +46,7 @@ class _Chief:
     async def meet(self, patience):
         """Returns when all others are there."""
         address = self._workers[0]
-        print(f"waits for {len(self._workers)} workers: {', '.join(self._workers)}", flush=True)
+        _LOG.info(f"waits for {len(self._workers)} workers: {', '.join(self._workers)}")
         try:
             server = await asyncio.start_server(self._welcome, port=int(address.rpartition(":")[2]))
         except OSError as error:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from famus_tf.devices import strategy as strategies
+from famus_tf.experiment import notes
 from famus_tf.experiment.evaluate import evaluate
 from famus_tf.experiment.export import export
 from famus_tf.experiment.inspect import inspect
@@ -21,6 +22,7 @@ def run(config):
     Raises:
       InputError: the data, the run directory or the devices are not what the configuration needs.
     """
+    notes.show()
     with strategies.lost_workers_explained(config.run.strategy):
         MODES[config.run.mode](config)
 

@@ -1,12 +1,15 @@
 """What `--dtype_policy=auto` stands for: mixed_bfloat16 where it is measured to be faster on the device at hand."""
 
 import gc
+import logging
 import time
 
 import numpy as np
 import tensorflow as tf
 
 from famus_tf.losses import softmax
+
+_LOG = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 _ROUNDS = 5
@@ -15,7 +18,7 @@ _WORTHWHILE = 0.95
 
 
 def choose(build, images, labels):
-    """Times a forward and a backward pass of a network in both policies, in turns, and prints what it found.
+    """Times a forward and a backward pass of a network in both policies, in turns, and notes what it found.
 
     Args:
       build: function of a policy's name -> the network.
@@ -38,10 +41,9 @@ def choose(build, images, labels):
     passes.clear()
     gc.collect()  # a network and its layers hold each other; two of them need not outlive the choice
     chosen = "mixed_bfloat16" if found["mixed_bfloat16"] < _WORTHWHILE * found["float32"] else "float32"
-    print(
+    _LOG.info(
         f"--dtype_policy=auto: {chosen}; forward and backward for {len(labels)} images take "
-        f"{found['float32']:.4f} s in float32, {found['mixed_bfloat16']:.4f} s in mixed_bfloat16",
-        flush=True,
+        f"{found['float32']:.4f} s in float32, {found['mixed_bfloat16']:.4f} s in mixed_bfloat16"
     )
     return chosen
 

@@ -1,5 +1,6 @@
 """A look at the data before a run: counts, noise and imbalance as text, examples with their labels as a picture."""
 
+import logging
 import os
 import pathlib
 
@@ -12,6 +13,8 @@ from famus_tf.data.images import image_files
 from famus_tf.data.source import UNKNOWN
 from famus_tf.files import plain_text, whole_files
 from famus_tf.reports import pictures
+
+_LOG = logging.getLogger(__name__)
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
 _CLASSES_SHOWN = 40
@@ -67,7 +70,7 @@ def scan_files(bundle):
     held_out = {name: examples.images for name, examples in bundle.held_out.items()}
     for name, images in {"training": bundle.train_images, **held_out}.items():
         if isinstance(images, image_files.ImageFiles) and len(images):
-            print(f"{name} images:", flush=True)
+            _LOG.info(f"{name} images:")
             sizes, broken = image_files.scan(images, keras.utils.Progbar(len(images), unit_name="image").update)
             ranges = [[int(least), float(median), int(largest)] for least, median, largest in _ranges(sizes)]
             found[name] = {"files": len(images), "height": ranges[0], "width": ranges[1], "broken": broken}

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import platform
 
@@ -11,6 +12,8 @@ from famus_tf import errors
 from famus_tf.config import text as flag_text
 from famus_tf.files import whole_files
 from famus_tf.runs import provenance
+
+_LOG = logging.getLogger(__name__)
 
 _LOCK = "lock"
 # What systems say whose file systems have no locks.
@@ -65,7 +68,7 @@ def _lock(workdir):
             os.close(descriptor)
             if error.errno not in _NO_LOCKS:
                 raise
-            print(f"{workdir}: the file system has no locks; see to it that no other run is there", flush=True)
+            _LOG.info(f"{workdir}: the file system has no locks; see to it that no other run is there")
             return None
         # Whoever held it before may have taken the file away between the two calls.
         with contextlib.suppress(FileNotFoundError):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import pathlib
 
 import numpy as np
@@ -12,6 +13,8 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.files import whole_files
 from famus_tf.training import checkpoint_files, epoch_statistics
+
+_LOG = logging.getLogger(__name__)
 
 _KEPT_DURATIONS = 2000
 
@@ -151,7 +154,7 @@ class Checkpoints:
     def restore(self):
         """Restores the newest checkpoint that is whole, if there is one; returns whether there was.
 
-        Prints in one line which newer ones are damaged, and how many steps are done again.
+        Notes in one line which newer ones are damaged, and how many steps are done again.
 
         Raises:
           InputError: there are checkpoints, and none is whole; or it is of other networks.
@@ -167,10 +170,9 @@ class Checkpoints:
             raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
         if self._damaged and clusters.is_chief(self._strategy):
             lost = max(self._damaged).step - found.step
-            print(
+            _LOG.info(
                 f"{self._directory}: not whole and left as it is: {checkpoint_files.describe(self._damaged)}; goes on "
-                f"from {found.name}, {lost:,} steps are done again",
-                flush=True,
+                f"from {found.name}, {lost:,} steps are done again"
             )
         self._saved, self._last = self._state(), found
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +18,8 @@ from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.source import Images
 from famus_tf.files import plain_text, whole_files
+
+_LOG = logging.getLogger(__name__)
 
 # What reading and decoding can end with.
 _ERRORS = (
@@ -152,7 +155,7 @@ class BadImages:
         if found:
             path, reason = next(iter(found.items()))
             said = plain_text.escaped(f"{path}: {reason}")
-            print(f"{len(self.reasons):,} image files are skipped so far; the last: {said}", flush=True)
+            _LOG.info(f"{len(self.reasons):,} image files are skipped so far; the last: {said}")
         if self._list_file and (self.reasons or self._list_file.exists()):
             self._write()
         if len(self.reasons) > _LARGEST_SHARE * self._total:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from famus_tf.data.source import Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
+
+_LOG = logging.getLogger(__name__)
 
 _TRAIN_LIST = os.path.join("info", "train_filelist_google.txt")
 _VAL_LIST = os.path.join("info", "val_filelist.txt")
@@ -151,7 +154,7 @@ def _by_class(data_dir: str, name: str, wnids: list[str]) -> _Found:
 
 def _tell(images: int, classes: int) -> None:
     note = f"; published work has {_MINI_IMAGES:,}" if classes == _MINI and images != _MINI_IMAGES else ""
-    print(f"webvision: {images:,} training images in the first {classes} classes{note}", flush=True)
+    _LOG.info(f"webvision: {images:,} training images in the first {classes} classes{note}")
 
 
 def _transform(options: DataConfig) -> image_files.Transform:

@@ -1,0 +1,20 @@
+"""What the rest of the package notes, by `logging`, while it is at work: printed where the program is the user's."""
+
+import logging
+
+_LOGGER = logging.getLogger("famus_tf")
+
+
+class _Printed(logging.Handler):
+    """Prints each note; `sys.stdout` may be another one each time."""
+
+    def emit(self, record):
+        print(self.format(record), flush=True)
+
+
+def show():
+    """Prints all notes from now on; a second call changes nothing."""
+    if not any(isinstance(handler, _Printed) for handler in _LOGGER.handlers):
+        _LOGGER.addHandler(_Printed())
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False  # absl's handler would repeat them on the standard error
