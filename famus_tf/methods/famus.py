@@ -123,6 +123,8 @@ class FaMUS(meta_method.MetaMethod):
         if not with_meta:
             return self._plain_step(images, labels) | {"index": index}
         stages = self._one_loop if self.schedule == "one_loop" else self._three_stages
+        if self.meta_learner.starts_at_zero:
+            stages = self._from_zero
         return stages(images, labels, *meta_batch[:2]) | {"index": index}
 
     def _three_stages(self, images, labels, meta_images, meta_labels):
@@ -135,31 +137,46 @@ class FaMUS(meta_method.MetaMethod):
         self.mark("Virtual-Train forward", [forward.logits])
         theta = learner.parameters((images, labels))
         w = meta_gradient.weights_at(self.segments)
-        if learner.starts_at_zero:
-            # g = 0, so w_hat = w; the samplers look at the gradient of the last Actual-Train in its place.
-            w_hat, seen, g_last = w.__getitem__, self._remembered_pool(), 0.0
-        else:
-            _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
-            g = replicas.all_reduce_sum(forward.backward(dz))
-            self.mark("Virtual-Train backward", g)
-            w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
-            seen = self._pool(g)
-            g_last = seen[-1]
+        _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
+        g = replicas.all_reduce_sum(forward.backward(dz))
+        self.mark("Virtual-Train backward", g)
+        w_hat = functools.partial(objectives.virtual_weights, w, g, alpha)
+        seen = self._pool(g)
 
         # theta' = theta - beta grad (L_c + lambda_g L_g), over the layers with r_l = 1 (Eq. 9, 11).
         gates = self._gates(seen, self.optimizer.iterations)
-        meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, g_last, alpha, training_loss, theta)
+        meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, seen[-1], alpha, training_loss, theta)
         theta_new = learner.update(theta, meta.theta_gradient)
-        if self.selector.learned and not learner.starts_at_zero:
+        if self.selector.learned:
             self._update_sampler(gates, alpha, self._agreement(gates, meta, g))
         self.mark("meta update", theta_new)
 
         # Actual-Train (Eq. 5): the same forward pass, weighted by theta'.
-        loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta_new), forward.logits)
-        gradients = forward.backward(dz)
-        self.mark("Actual-Train backward", gradients)
+        loss, gradients = self._actual_train(forward, training_loss, theta_new)
         self._apply(gradients)
-        if self.selector.learned and learner.starts_at_zero:
+        return self._records(labels, forward.logits, theta_new, loss, gates, meta)
+
+    def _from_zero(self, images, labels, meta_images, meta_labels):
+        """Algorithm 1 where L_tra vanishes at the theta that a step starts from (L2R): g = 0, so w_hat = w.
+
+        The samplers look at the gradient of the last Actual-Train in the place of g.
+        """
+        learner, alpha = self.meta_learner, self._virtual_learning_rate()
+        training_loss = self._training_loss(labels)
+
+        forward = meta_gradient.RecordedForward(self.segments, images)
+        self.mark("Virtual-Train forward", [forward.logits])
+        theta = learner.parameters((images, labels))
+        w = meta_gradient.weights_at(self.segments).__getitem__
+
+        gates = self._gates(self._remembered_pool(), self.optimizer.iterations)
+        meta = self._meta_train(forward, w, meta_images, meta_labels, gates, 0.0, alpha, training_loss, theta)
+        theta_new = learner.update(theta, meta.theta_gradient)
+        self.mark("meta update", theta_new)
+
+        loss, gradients = self._actual_train(forward, training_loss, theta_new)
+        self._apply(gradients)
+        if self.selector.learned:
             self._remember_pool(replicas.all_reduce_sum(self._pool(gradients)))
             self._update_sampler(gates, alpha, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         return self._records(labels, forward.logits, theta_new, loss, gates, meta)
@@ -177,9 +194,7 @@ class FaMUS(meta_method.MetaMethod):
         forward = meta_gradient.RecordedForward(self.segments, images)
         self.mark("Actual-Train forward", [forward.logits])
         theta = learner.parameters((images, labels))
-        loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
-        gradients = forward.backward(dz)
-        self.mark("Actual-Train backward", gradients)
+        loss, gradients = self._actual_train(forward, training_loss, theta)
         self._apply(gradients)
         seen = replicas.all_reduce_sum(self._pool(gradients))
 
@@ -190,6 +205,13 @@ class FaMUS(meta_method.MetaMethod):
             self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         self.mark("meta update", theta_new)
         return self._records(labels, forward.logits, theta, loss, gates, meta)
+
+    def _actual_train(self, forward, training_loss, theta):
+        """This replica's shares of L_tra and of its gradient by w."""
+        loss, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
+        gradients = forward.backward(dz)
+        self.mark("Actual-Train backward", gradients)
+        return loss, gradients
 
     def _plain_step(self, images, labels):
         """Training without a meta step, theta as it is: nothing that a plain Keras training step would not do."""
