@@ -18,7 +18,7 @@ class LDAM(base.Loss):
     """Cross-entropy of logits of which the given class's is lower by a margin that is large for small classes.
 
     m_c = max_margin (n_min / n_c)^(1/4) (Eq. 12, 13); loss = CE(scale (cos - m_y)). The logits are scale cos already,
-    as `networks.CosineClassifier` gives them, so scale m_y is taken off. With any other network `scale=1` sets the
+    as `famus_tf.CosineClassifier` gives them, so scale m_y is taken off. With any other network `scale=1` sets the
     margin in the units of its logits.
 
     >>> loss = LDAM(counts=[16, 1])
