@@ -1,4 +1,4 @@
-"""Trains a study's methods over several seeds and prints their table, which is the README's.
+"""Trains a study's methods over several seeds and prints their table, which is that of docs/results.md.
 
     python -m benchmarks.accuracy digits
     python -m benchmarks.accuracy fashion_mnist --study=lambda_cost --seeds=0,1 --parallel=2 --markdown

@@ -1,4 +1,4 @@
-"""The training runs behind the README's tables: for each data set and study, a name and the flags of each row.
+"""The runs behind the tables of docs/results.md: for each data set and study, a name and the flags of each row.
 
 The first part of a name's flags is the data set's flag file, flags/<data set>.cfg, with what COMMON adds to it.
 """

@@ -17,7 +17,7 @@ import tensorflow as tf
 from famus_tf.config import command_line
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
-from famus_tf.experiment import build_data, build_run
+from famus_tf.experiment import build_data, build_run, notes
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -87,6 +87,7 @@ def main(argv=None):
     if arguments.replicas > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.replicas)
+    notes.show()
     keras.config.set_floatx("float64")
     config = command_line.read_config(["workers_run.py", *arguments.flags])
     strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)

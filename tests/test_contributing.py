@@ -104,8 +104,8 @@ LINES = [
     ),
     (
         "config/method.py",
-        "METHODS = (",
-        'METHODS = ("agreement", "one_weight", ',
+        "METHODS = {",
+        'METHODS = {"agreement": Kind(networks=2), "one_weight": Kind(needs_meta_set=True), ',
     ),
     (
         "losses/__init__.py",

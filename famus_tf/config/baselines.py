@@ -12,7 +12,8 @@ class BaselinesConfig(fields.FlagGroup):
     forget_rate: float | None = fields.flag(
         None,
         "tau of co_teaching and jocor: the share of each batch that is left out, its largest losses; about the share "
-        "of wrong labels. auto: --noise_rate.",
+        "of wrong labels. auto: --noise_rate, of jocor with --noise=asymmetric the half of it, as in their codes, "
+        "though fewer labels may be wrong (noise that keeps the true label, classes without noise).",
         bounds=fields.BELOW_ONE_OR_AUTO,
     )
     forget_epochs: int = fields.flag(

@@ -5,15 +5,13 @@ the devices is answered where these are known.
 """
 
 from famus_tf.config import text as flag_text
+from famus_tf.config.method import METHODS
 from famus_tf.errors import InputError
 
 # Names known to modules that load NumPy or TensorFlow; a test holds them equal.
 PRETRAINED_NETWORKS = ("resnet50", "inception_resnet_v2")
 PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
 NOISE_FILES = (".json", ".npy", ".pt")
-
-META_LEARNERS = ("mw_net", "l2r", "mlc")
-TWO_NETWORKS = ("co_teaching", "jocor")
 
 
 def check(config) -> None:
@@ -173,7 +171,7 @@ def _pseudo_clean(config) -> None:
 
 
 def _meta_set(config) -> None:
-    needed = config.method.method in META_LEARNERS and config.co_divide.meta_set == "clean"
+    needed = METHODS[config.method.method].needs_meta_set and config.co_divide.meta_set == "clean"
     if config.data.meta_per_class == 0 and needed:
         raise InputError(
             f"--meta_per_class=0 with --method={config.method.method}: expected 1 or more, or "
@@ -182,9 +180,9 @@ def _meta_set(config) -> None:
 
 
 def _two_networks(config) -> None:
-    """What goes with Co-teaching and JoCoR."""
+    """What goes with two networks in one step."""
     method = config.method.method
-    if method not in TWO_NETWORKS:
+    if METHODS[method].networks == 1:
         return
     if config.run.network.endswith(".keras"):
         raise InputError(
@@ -194,11 +192,20 @@ def _two_networks(config) -> None:
     for name, found, expected in (
         ("loss", config.loss.loss, "cross_entropy"),
         ("drw_epoch", config.loss.drw_epoch, 0),
+        ("meta_from_epoch", config.method.meta_from_epoch, 0),
+        ("layer_cost", config.method.layer_cost, "counted"),
+        ("log_meta_gradient", config.run.log_meta_gradient, False),
+        ("log_stage_times", config.run.log_stage_times, False),
     ):
         if found != expected:
-            raise InputError(f"--{name}={found} with --method={method}: expected {expected}")
-    rate = config.data.noise_rate
-    if config.baselines.forget_rate is None and not 0 < rate < 1:
+            found, expected = flag_text.shown(found), flag_text.shown(expected)
+            raise InputError(f"--{name}={found} with --method={method}, which has no meta step: expected {expected}")
+
+
+def _forget_rate(config) -> None:
+    """A share to leave out is given, or follows from the noise."""
+    method, rate = config.method.method, config.data.noise_rate
+    if METHODS[method].forgets and config.baselines.forget_rate is None and not 0 < rate < 1:
         raise InputError(
             f"--forget_rate=auto with --method={method} and --noise_rate={rate!r}: expected the share of labels that "
             "are wrong"
@@ -217,4 +224,5 @@ _RULES = (
     _pseudo_clean,
     _meta_set,
     _two_networks,
+    _forget_rate,
 )

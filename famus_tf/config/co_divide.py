@@ -56,8 +56,8 @@ class CoDivideConfig(fields.FlagGroup):
     )
     export_network: str = fields.flag(
         "pair",
-        "Of co_divide: what is exported: pair (the mean of both networks' logits), or better (the one network that is "
-        "better on the validation set, without one on the test set).",
+        "Of two networks, what is exported: pair (the mean of their logits), or better (the one that is better on the "
+        "validation set, without one on the test set).",
         ("pair", "better"),
     )
 

@@ -55,9 +55,11 @@ class Config:
 
     @property
     def forget_rate(self) -> float:
-        """tau of Co-teaching and JoCoR; where it is auto, the noise rate."""
-        found = self.baselines.forget_rate
-        return self.data.noise_rate if found is None else found
+        """tau of Co-teaching and JoCoR; where it is auto, as their codes take it from the noise rate."""
+        if self.baselines.forget_rate is not None:
+            return self.baselines.forget_rate
+        halved = self.method.method == "jocor" and self.data.noise == "asymmetric"
+        return self.data.noise_rate / (2 if halved else 1)
 
     def flag_lines(self) -> tuple[str, ...]:
         """The lines of a flag file that reproduces this configuration, without `mode` and `workdir`."""

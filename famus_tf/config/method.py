@@ -4,20 +4,43 @@ import dataclasses
 
 from famus_tf.config import fields
 
-# The names of `famus_tf.methods.BY_NAME`; a test holds them equal.
-METHODS = ("cross_entropy", "mw_net", "l2r", "mlc", "co_teaching", "jocor")
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the rules between flags need to know of a method.
+
+    Attributes:
+      needs_meta_set: whether it learns from a meta set.
+      networks: how many networks one step trains.
+      forgets: whether it leaves a share of each batch out, `forget_rate`.
+    """
+
+    needs_meta_set: bool = False
+    networks: int = 1
+    forgets: bool = False
+
+
+# By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
+METHODS = {
+    "cross_entropy": Kind(),
+    "mw_net": Kind(needs_meta_set=True),
+    "l2r": Kind(needs_meta_set=True),
+    "mlc": Kind(needs_meta_set=True),
+    "co_teaching": Kind(networks=2, forgets=True),
+    "jocor": Kind(networks=2, forgets=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig(fields.FlagGroup):
-    """The meta-learner and which layers carry its gradient."""
+    """How a network is trained, and of the meta-learners which layers carry the gradient."""
 
     method: str = fields.flag(
         "mw_net",
         "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
         "(weights of its own for each batch) or mlc (a transition matrix on the logits); or two networks that leave "
         "large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
-        METHODS,
+        tuple(METHODS),
     )
     selector: str = fields.flag(
         "sampler",

@@ -61,7 +61,7 @@ def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
       strategy: a `tf.distribute.Strategy`.
       seed: of the batches.
       eval_batch_size: images per batch in evaluation.
-      bad: `data.bad_images.BadImages`, where image files that cannot be read are known.
+      bad: `bad_images.BadImages`, where image files that cannot be read are known.
 
     Returns:
       `feed.Feed`.

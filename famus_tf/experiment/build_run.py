@@ -26,10 +26,12 @@ class Member:
 
     Attributes:
       name: its folder in TensorBoard; empty where it is the only one.
+      suffix: of its pictures' names; empty where it is the only one.
       metrics: the Keras metrics that it was compiled with.
     """
 
     name: str
+    suffix: str
     method: base.Method
     progress: progress.Progress
     feed: feed.Feed
@@ -49,7 +51,7 @@ class Run:
 
     strategy: tf.distribute.Strategy
     bundle: bundles.Bundle
-    supervised: supervision.TrustedSet
+    supervised: supervision.GivenLabels
     members: list[Member]
     network: keras.Model
     history: history.OfOneMethod | history.OfTurns
@@ -104,7 +106,10 @@ def assemble(config, bundle, strategy, workdir):
         strategy=strategy,
         bundle=bundle,
         supervised=supervised,
-        members=[Member(*parts) for parts in zip(supervised.names, methods, done, feeds, metrics, strict=True)],
+        members=[
+            Member(*names, *parts)
+            for names, *parts in zip(supervised.names, methods, done, feeds, metrics, strict=True)
+        ],
         network=network,
         history=supervised.make_history(done),
         checkpoints=checkpoints,
@@ -144,21 +149,22 @@ def make_runners(run_flags, run):
 
 
 def _make_evaluate(run):
-    """Function () -> list of logs on all sets: of each network, and of all of them together."""
+    """Function () -> list of logs on all sets: of each network and of all of them together, or of the only one."""
     counts = np.bincount(run.bundle.train_labels, minlength=run.bundle.num_classes)
     parts = run.networks
 
     def predict(images):
-        each = [network(images, training=False) for network in parts]
-        return [*each, averaged.mean(each)]
+        return averaged.each_and_mean([network(images, training=False) for network in parts])
 
     evaluator, sets = evaluation.make_evaluator(run.strategy, predict), run.members[0].feed
     stop = stopping.Stop(run.strategy)
 
     def evaluate():
-        found = [{} for _ in range(len(parts) + 1)]
+        found = None
         for name in sets.evaluated:
-            for entry, one in zip(found, evaluator(stop.during(sets.evaluation(name))), strict=True):
+            logs = evaluator(stop.during(sets.evaluation(name)))
+            found = found or [{} for _ in logs]
+            for entry, one in zip(found, logs, strict=True):
                 entry |= {f"{name}_{key}": float(one[key]) for key in ("accuracy", "top5", "loss")}
                 if name == "test":
                     by_size = evaluation.by_class_size(one["class_accuracy"], counts)
@@ -186,14 +192,13 @@ def time_stages(config, run, workdir):
     """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
     if not config.run.log_stage_times:
         return
-    runners = make_runners(config.run, run)
     for number, member in enumerate(run.members):
         done = member.progress
         timed = {entry["step"] for entry in done.stage_times}
         due = not timed or (run.is_done and done.step not in timed)
         if not due or not member.method.needs_meta_batches:
             continue
-        data = run.supervised.batches_to_time(run, runners, number)
+        data = run.supervised.batches_to_time(run, make_runners(config.run, run), number)
         if data is None:
             continue
         prepare = run.supervised.make_prepare(run, number)

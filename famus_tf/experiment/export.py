@@ -58,7 +58,7 @@ def network_to_export(which, run):
     best = best_epoch.best_epoch(run.history.epochs)
     name = "test_accuracy" if best is None else "validation_accuracy"
     epoch = -1 if best is None else run.history.epochs.index(best)
-    accuracies = [progress.history[epoch][name] for progress in run.history.networks]
+    accuracies = [progress.history[epoch][name] for progress in run.history.of_networks]
     better = int(np.argmax(accuracies))
     sentence = f"exported: network {better + 1}, with the better {name.replace('_', ' ')} of {accuracies[better]:.2%}"
     if best is None:

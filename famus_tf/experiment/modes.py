@@ -1,4 +1,4 @@
-"""The composition root: builds strategy, data, networks, methods and reports from a configuration, and runs them."""
+"""What `--mode` may be, and the function of each."""
 
 import tensorflow as tf
 

@@ -1,6 +1,6 @@
 """Which labels a run trusts, and what follows from it: the loss, the plan of epochs, what is saved and shown besides.
 
-One class for each answer; `of` chooses, and nothing else in this package asks.
+One class for each answer; `of` chooses, and nothing else asks.
 """
 
 import functools
@@ -22,13 +22,15 @@ from famus_tf.training import history, plan, stopping
 def of(config, bundle):
     """The supervision that the flags ask for, one of the classes of this module, for a `data.bundle.Bundle`."""
     flags = config.co_divide
-    if flags.mixes:
-        return UnlabelledImages(config, bundle)
-    return {"clean": TrustedSet, "pseudo_clean": PseudoCleanSet}[flags.meta_set](config, bundle)
+    if flags.meta_set == "clean":
+        return GivenLabels(config, bundle)
+    if flags.algorithm == "single":
+        return OwnPseudoCleanSet(config, bundle)
+    return (UnlabelledImages if flags.semi_supervised else PeersPseudoCleanSets)(config, bundle)
 
 
-class TrustedSet:
-    """All training labels as they are given; where there is a meta set, its labels are trusted.
+class GivenLabels:
+    """Training on all labels as they are given; where a method has a meta set, its labels are trusted.
 
     Args:
       config: `config.Config`.
@@ -36,13 +38,14 @@ class TrustedSet:
 
     Attributes:
       seeds: one for each method of the run: of its weights, its meta-learner, its sampler and its batches.
-      names: one for each method, of its folder in TensorBoard; of a single one empty.
+      names: one pair for each method, its folder in TensorBoard and the end of its pictures' names; empty of a single
+        one.
       kept: what is saved with the run besides, a trackable object of TensorFlow; None for nothing.
     """
 
     def __init__(self, config, bundle):
         self.config, self.bundle = config, bundle
-        self.seeds, self.names = [config.run.seed], [""]
+        self.seeds, self.names = [config.run.seed], [("", "")]
         self.kept = None
 
     def make_loss(self):
@@ -138,26 +141,19 @@ class TrustedSet:
         """Draws what is to be seen besides."""
 
 
-class PseudoCleanSet(TrustedSet):
-    """The meta set is what losses say is labelled right: by the network's own, or of two by the other one's."""
+class OwnPseudoCleanSet(GivenLabels):
+    """The meta set is what the network's own losses say is labelled right."""
 
     def __init__(self, config, bundle):
         super().__init__(config, bundle)
-        if config.co_divide.algorithm == "co_divide":
-            self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
-            self.names = ["network1", "network2"]
         self.kept = co_divide.Divisions(len(self.seeds), len(bundle.train_labels))
-
-    def make_history(self, progress):
-        """As of one method, or of two in turns."""
-        return history.OfTurns(progress, self.kept) if len(progress) > 1 else super().make_history(progress)
 
     def check(self, run):
         """Nothing: the plan says what it needs."""
 
     def make_plan(self, run, runners):
         """Algorithm 2's epochs on the given labels."""
-        return co_divide.GivenLabels(*self._plan_arguments(run, runners), **self._plan_options())
+        return co_divide.GivenLabelsPlan(*self._plan_arguments(run, runners), **self._plan_options())
 
     def batches_to_time(self, run, runners, number):
         """A batch of the pseudo-clean set takes as long as any."""
@@ -166,12 +162,15 @@ class PseudoCleanSet(TrustedSet):
 
     def make_callbacks(self, run, workdir):
         """The splits."""
-        folder, sets = pathlib.Path(workdir, "tensorboard"), run.members[0].feed.evaluated
-        return [splits.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)]
+        return [self._division_board(run, workdir, sets=())]
 
     def draw(self, run, workdir):
         """The last splits."""
         splits.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
+
+    def _division_board(self, run, workdir, sets):
+        folder = pathlib.Path(workdir, "tensorboard")
+        return splits.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)
 
     def _plan_arguments(self, run, runners):
         optimization = self.config.optimization
@@ -185,7 +184,25 @@ class PseudoCleanSet(TrustedSet):
         return {"seed": self.config.run.seed, "epochs": self.epochs, "is_clean": self.bundle.is_clean}
 
 
-class UnlabelledImages(PseudoCleanSet):
+class PeersPseudoCleanSets(OwnPseudoCleanSet):
+    """The simple form of Algorithm 2: two networks in turns, each with what the other one's losses say is right."""
+
+    def __init__(self, config, bundle):
+        super().__init__(config, bundle)
+        self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
+        self.names = [("network1", "_1"), ("network2", "_2")]
+        self.kept = co_divide.Divisions(len(self.seeds), len(bundle.train_labels))
+
+    def make_history(self, progress):
+        """Each network has its own, and both have one in common."""
+        return history.OfTurns(progress, self.kept)
+
+    def make_callbacks(self, run, workdir):
+        """The splits, and the evaluation of both networks together."""
+        return [self._division_board(run, workdir, run.members[0].feed.evaluated)]
+
+
+class UnlabelledImages(PeersPseudoCleanSets):
     """Algorithm 2 in full: what is not pseudo-clean is trained on without its label."""
 
     def make_loss(self):
@@ -233,7 +250,7 @@ class UnlabelledImages(PseudoCleanSet):
         """Algorithm 2's epochs with unlabelled images."""
         rate = build_optimizers.rate_of_epoch(self.config.optimization)
         options = self._plan_options() | {"learning_rate": rate}
-        return co_divide.UnlabelledImages(*self._plan_arguments(run, runners), **options)
+        return co_divide.UnlabelledPlan(*self._plan_arguments(run, runners), **options)
 
     def batches_to_time(self, run, runners, number):
         """Of the last epoch's split; None before the first."""

@@ -74,14 +74,14 @@ def _write_results(config, run, workdir):
     names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
     bundle, together = run.bundle, run.history.together
     summary = run_results.results(together, bundle, **names)
-    each = [run_results.results(progress, bundle, **names) for progress in run.history.networks]
+    each = [run_results.results(progress, bundle, **names) for progress in run.history.of_networks]
     if each:
         summary["networks"] = each
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
     pictures.draw(workdir / "curves.png", summary, together, bundle)
     pictures.draw_classes(workdir / "class_accuracy.png", summary, bundle)
     for member in run.members:
-        picture = workdir / f"gates{member.name.replace('network', '_')}.png"
+        picture = workdir / f"gates{member.suffix}.png"
         gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))
     run.supervised.draw(run, workdir)
     whole_files.write_json(workdir / "results.json", summary)

@@ -82,12 +82,12 @@ class Method(keras.Model):
         super().__init__(**kwargs)
         self.weight_decay = weight_decay
 
-    def step(self, data: Any, with_meta: bool = False) -> StepRecords:
+    def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step on one replica's share of the batches.
 
         Args:
           data: `(images, labels[, index])`; with a meta step a pair of that and the same of the meta set.
-          with_meta: whether it is a meta step; see `is_meta_step`.
+          with_meta: False for a step without a meta update; see `is_meta_step`.
 
         Returns:
           `training.step.StepRecords`.

@@ -15,7 +15,7 @@ images with their given labels, and takes the pseudo-clean set for the meta set 
 paper's supplement); with one network that is its own split.
 
 A method is opaque here: `networks`, `step`, `is_meta_step`, `optimizer`. Splits are index sets: no image is copied.
-Differences from the paper: README, "Differences from the paper".
+Differences from the paper: docs/differences.md.
 """
 
 import dataclasses
@@ -186,7 +186,7 @@ class CoDivide:
             yield next(meta)
 
 
-class GivenLabels(CoDivide):
+class GivenLabelsPlan(CoDivide):
     """The simple form: Algorithm 1 on all images and their given labels, the other split's pseudo-clean set trusted."""
 
     def __init__(self, runners, *args, **kwargs):
@@ -210,7 +210,7 @@ class GivenLabels(CoDivide):
         return plans.Turn(number, per_epoch, batches)
 
 
-class UnlabelledImages(CoDivide):
+class UnlabelledPlan(CoDivide):
     """Algorithm 2 in full: pseudo-noisy images are unlabelled ones.
 
     Args:
@@ -274,7 +274,7 @@ def make_prepare(methods, number, flags, seed):
       seed: of MixUp.
 
     Returns:
-      Function of a training and a meta batch as `UnlabelledImages` makes them -> those that the method's step takes;
+      Function of a training and a meta batch as `UnlabelledPlan` makes them -> those that the method's step takes;
       batches of the warm-up stay as they are. To be called in a replica's context (`training.step.compile_step`).
     """
     (trained,), (peer,) = methods[number].networks, methods[1 - number].networks

@@ -12,7 +12,7 @@ Symbols, as in the paper:
 What it reduces to: with `AllLayers()` and lambda_g = 0 this is the meta-learner itself (MW-Net, L2R, MLC); with
 `CrossEntropy()` it is plain training.
 
-Where it goes beyond the paper or differs from it (README, "Differences from the paper"): the meta gradient is taken as
+Where it goes beyond the paper or differs from it (docs/differences.md): the meta gradient is taken as
 one Jacobian-vector product at the logits (`meta/meta_gradient.py`), exact to rounding; the forward pass of
 Virtual-Train serves Actual-Train too; L_cost; the gates' input is detached and standardised; the one-loop schedule and
 `meta_every`.

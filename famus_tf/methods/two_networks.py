@@ -65,7 +65,7 @@ class TwoNetworks(base.Method):
         """
         raise NotImplementedError
 
-    def step(self, data: Any, with_meta: bool = False) -> StepRecords:
+    def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step on one replica's share of the batch.
 
         Args:
@@ -134,14 +134,17 @@ def small_loss_weights(losses: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
     kept = tf.maximum(kept, 1)
     largest_last = tf.where(tf.math.is_nan(everyone), tf.constant(float("inf"), everyone.dtype), everyone)
     order = tf.argsort(largest_last, stable=True)
-    is_kept = tf.scatter_nd(order[:kept, tf.newaxis], tf.ones([kept], losses.dtype), [count])
+    # Of the batch's shape, not of what is kept, which XLA could not know.
+    first = tf.cast(tf.range(count) < kept, losses.dtype)
+    is_kept = tf.scatter_nd(order[:, tf.newaxis], first, [count])
     weight = is_kept * tf.cast(count, losses.dtype) / tf.cast(kept, losses.dtype)
     return _own_rows(weight, tf.shape(losses)[0])
 
 
 def mean_of_kept(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """This replica's share of the mean loss of the kept examples of the global batch; losses and weights [n]."""
-    return softmax.mean_over_batch(losses * weights)
+    # A product of 0 and an infinite loss would be no number.
+    return softmax.mean_over_batch(tf.where(weights > 0, losses, tf.zeros_like(losses)) * weights)
 
 
 def _own_rows(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -25,6 +25,11 @@ def as_one(networks):
     return networks[0] if len(networks) == 1 else Averaged(networks)
 
 
+def each_and_mean(logits):
+    """A list of logits [n, c], and behind them their mean; the only one as it is, alone."""
+    return logits if len(logits) == 1 else [*logits, mean(logits)]
+
+
 def mean(logits):
     """Mean of a list of logits [n, c]; the only one as it is."""
     return logits[0] if len(logits) == 1 else sum(logits) / len(logits)

@@ -24,7 +24,6 @@ _METHODS = {
     "co_teaching": "Co-teaching",
     "jocor": "JoCoR",
 }
-_WITHOUT_SELECTOR = ("cross_entropy", "co_teaching", "jocor")
 _SELECTORS = {"all": ", all layers", "sampler": " + FaMUS", "random": ", random layers", "block": ", fixed block"}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
@@ -226,7 +225,7 @@ def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 def _label(run: Run) -> str:
     method, selector = (run.flags.get(name, run.results.get(name)) or "" for name in ("method", "selector"))
-    if method in _WITHOUT_SELECTOR:
+    if method == "cross_entropy" or run.results.get("selector", "") is None:  # it has no gates
         selector = ""
     return _METHODS.get(method, method) + _SELECTORS.get(selector, f" {selector}".rstrip()) or _NOT_AVAILABLE
 

@@ -36,8 +36,7 @@ class DivisionBoard(keras.callbacks.Callback):
         """Scalars and pictures of the epoch."""
         entry = self._history[-1]
         with self._events.at(entry["step"]):
-            if len(self._divisions.splits) > 1:
-                tensorboard.write_evaluations(entry, self._sets)
+            tensorboard.write_evaluations(entry, self._sets)
             for number, quality in enumerate(entry.get("split", ()), start=1):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):

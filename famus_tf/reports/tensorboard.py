@@ -56,7 +56,10 @@ class TensorBoard(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Test results, example weights and gates of the epoch."""
         with self.events.at(self._progress.step):
-            write_evaluations(self._progress.history[-1], self._sets)
+            epoch = self._progress.history[-1]
+            write_evaluations(epoch, self._sets)
+            for number, logs in enumerate(epoch.get("networks", ()), start=1):
+                write_evaluations(logs, self._sets, f"network{number}_")
             weights = run_results.split_example_weights(
                 self._progress.example_weight, self._given_labels, self._true_labels
             )
@@ -77,14 +80,15 @@ class TensorBoard(keras.callbacks.Callback):
             tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
 
 
-def write_evaluations(epoch, sets):
+def write_evaluations(epoch, sets, prefix=""):
     """Writes what an epoch's history says of its evaluations as scalars `<set>/<what>` of the present writer.
 
     Args:
       epoch: dict of a history.
       sets: names of the sets that are evaluated.
+      prefix: of <what>.
     """
     for name, value in epoch.items():
         for evaluated in sets:
             if name.startswith(f"{evaluated}_") and isinstance(value, float):
-                tf.summary.scalar(f"{evaluated}/{name.removeprefix(f'{evaluated}_')}", value)
+                tf.summary.scalar(f"{evaluated}/{prefix}{name.removeprefix(f'{evaluated}_')}", value)

@@ -20,7 +20,7 @@ def best_epoch(history):
     """The entry of the epoch with the highest `validation_accuracy`, the first of equals; None without validation.
 
     Args:
-      history: `training.Progress.history`.
+      history: `progress.Progress.history`.
     """
     judged = [epoch for epoch in history if "validation_accuracy" in epoch]
     return max(judged, key=lambda epoch: epoch["validation_accuracy"], default=None)

@@ -33,20 +33,23 @@ class OfOneMethod:
     @property
     def together(self):
         """What results are made of."""
-        return self._progress
+        return self._with_history([_without_networks(epoch) for epoch in self.epochs])
 
     @property
-    def networks(self):
+    def of_networks(self):
         """The same of each network, a list; empty where there is one."""
-        count = len(self.epochs[-1].get("networks", ())) if self.epochs else 0
-        return [self._of_network(number) for number in range(count)]
+        each = zip(*(epoch.get("networks", ()) for epoch in self.epochs), strict=True)
+        return [
+            self._with_history([_without_networks(epoch) | own for epoch, own in zip(self.epochs, logs, strict=True)])
+            for logs in each
+        ]
 
     def end_epoch(self, runners, evaluated, besides):
         """Adds an epoch.
 
         Args:
           runners: list of the one `runner.Runner`.
-          evaluated: list of dicts of logs: of each network, and of all of them together.
+          evaluated: list of dicts of logs: of each network and of all of them together, or of the only one.
           besides: dict, what the plan says of the epoch.
 
         Returns:
@@ -60,10 +63,9 @@ class OfOneMethod:
             best_epoch.drop_class_accuracies(logs)
         return self.epochs[-1]
 
-    def _of_network(self, number):
+    def _with_history(self, epochs):
         part = copy.copy(self._progress)
-        common = [{key: value for key, value in epoch.items() if key != "networks"} for epoch in self.epochs]
-        part.history = [rest | epoch["networks"][number] for rest, epoch in zip(common, self.epochs, strict=True)]
+        part.history = epochs
         return part
 
 
@@ -94,7 +96,7 @@ class OfTurns:
         return Joint(self._progress, self.epochs)
 
     @property
-    def networks(self):
+    def of_networks(self):
         """The progress of each."""
         return list(self._progress)
 
@@ -157,3 +159,7 @@ class Joint:
 def _mean(values):
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _without_networks(epoch):
+    return {key: value for key, value in epoch.items() if key != "networks"}

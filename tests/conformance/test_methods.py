@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import methods, networks
-from famus_tf.config import checks, config
+from famus_tf.config import config
 from famus_tf.config.method import METHODS
 from famus_tf.experiment import build_data, build_method, modes, supervision
 from famus_tf.training import progress
@@ -100,7 +100,6 @@ def _assert_close(found, expected, rtol=1e-5, atol=2e-6):
 
 def test_each_has_its_line_here_and_in_the_flags():
     assert set(NEUTRAL) == set(methods.BY_NAME) == set(METHODS)
-    assert {"cross_entropy", *checks.META_LEARNERS, *checks.TWO_NETWORKS} == set(METHODS)
 
 
 def test_records_are_those_that_the_loop_knows(name):
@@ -109,7 +108,9 @@ def test_records_are_those_that_the_loop_knows(name):
         assert {"index", "example_weight", "loss"} <= set(records) <= set(steps.StepRecords.__annotations__)
         assert records["index"].shape == records["example_weight"].shape == (16,)
         assert records["example_weight"].dtype == np.float32 and np.shape(records["loss"]) == ()
-    assert method.needs_meta_batches == any(method.is_meta_step(number) for number in range(10))
+    kind = METHODS[name]
+    assert method.needs_meta_batches == any(method.is_meta_step(number) for number in range(10)) == kind.needs_meta_set
+    assert len(method.networks) == kind.networks
 
 
 def test_eager_is_graph(name):

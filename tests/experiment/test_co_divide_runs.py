@@ -187,11 +187,11 @@ def test_the_better_network(finished, network, parts):
     assert chosen is parts.networks[better]
     assert f"network {better + 1}, with the better test accuracy of {accuracies[better]:.2%}; there is no valid" in said
     joint = parts.history.epochs
-    kept = [json.dumps(history) for history in (joint, *(done.history for done in parts.history.networks))]
+    kept = [json.dumps(history) for history in (joint, *(done.history for done in parts.history.of_networks))]
     try:
         for k, epoch in enumerate(joint):
             epoch["validation_accuracy"] = 0.9 if k == 1 else 0.5
-            for number, done in enumerate(parts.history.networks):
+            for number, done in enumerate(parts.history.of_networks):
                 done.history[k]["validation_accuracy"] = 0.7 + 0.1 * ((number == better) == (k != 1))
         chosen, said = export.network_to_export(settings.co_divide.export_network, parts)
         joint.clear()
@@ -199,7 +199,7 @@ def test_the_better_network(finished, network, parts):
             export.network_to_export(settings.co_divide.export_network, parts)
     finally:
         joint[:] = json.loads(kept[0])
-        for done, text in zip(parts.history.networks, kept[1:], strict=True):
+        for done, text in zip(parts.history.of_networks, kept[1:], strict=True):
             done.history[:] = json.loads(text)
     assert chosen is parts.networks[1 - better]
     assert said == f"exported: network {2 - better}, with the better validation accuracy of 80.00%\n"

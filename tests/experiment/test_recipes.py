@@ -1,4 +1,4 @@
-"""The README's recipes for further data sets: its own lines are run, on small trees in the layouts that they name."""
+"""The recipes of docs/data.md: their own lines are run, on small trees in the layouts that they name."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def _recipe(name):
     """The indented lines below a set's name, as a script."""
-    text = (ROOT / "README.md").read_text().partition("## Further data sets, by list or folder\n")[2]
+    text = (ROOT / "docs" / "data.md").read_text().partition("## Further data sets, by list or folder\n")[2]
     text = text.partition("\n## ")[0].partition(f"**{name}**")[2].partition("\n**")[0]
     return "\n".join(line for line in text.splitlines() if line.startswith("    "))
 

@@ -85,7 +85,7 @@ def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lam
     )
     if parts.flags.mixes:
         options.setdefault("learning_rate", lambda epoch: 0.1)
-    form = co_divide.UnlabelledImages if parts.flags.mixes else co_divide.GivenLabels
+    form = co_divide.UnlabelledPlan if parts.flags.mixes else co_divide.GivenLabelsPlan
     plan = form(
         parts.runners, parts.feeds, parts.scan, parts.divisions, parts.flags, parts.sizes, seed=3, epochs=6, **options
     )

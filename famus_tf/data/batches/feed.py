@@ -17,11 +17,11 @@ class Feed:
     Args:
       bundle: `data.bundle.Bundle`.
       strategy: a `tf.distribute.Strategy`.
-      bad: `data.bad_images.BadImages`.
+      bad: `bad_images.BadImages`.
       batch_size, meta_batch_size, eval_batch_size: examples of a global batch; the last one is made smaller where the
         set is, and larger where the replicas' shares would not be equal.
       seed: the seed of the run.
-      drawn: `data.sampling.Sampling`, of the training examples.
+      drawn: `sampling.Sampling`, of the training examples.
 
     Attributes:
       num_examples: N, the number of training examples.

@@ -8,7 +8,10 @@
 F rises to tau, the share of wrong labels, in the first T_k epochs. Both losses are taken before either network moves.
 
 With tau = 0 these are two trainings on cross-entropy. Differences from the published code: it divides the mean over A_k
-by its size once more, which Adam undoes and SGD does not; it begins with F(1), here with F(0); its optimizer is Adam.
+by its size once more, which Adam undoes and SGD does not; it begins with F(1), here with F(0). Its optimizers are two
+Adams whose beta1 falls to 0.1 when the rate does, here one SGD over both networks. It has neither augmentation nor
+normalisation nor weight decay; here they are what the flags say. Its exponent c of the ramp is 1. At least one example
+is kept.
 """
 
 from __future__ import annotations
