@@ -50,6 +50,7 @@ ELSEWHERE = {
     r"python .*flags/webvision\.cfg.*": "tests/experiment/test_webvision_run.py::test_training_and_inspection",
     r"TF_CONFIG=.*": "tests/experiment/test_multi_worker.py::start_pair",
     r"python -m benchmarks\.workers_run .*": "benchmarks/workers.py::_start",
+    r"python -m famus_tf\.compare .*": "tests/test_package.py::test_it_trains_and_compares",
 }
 PINNED = "requirements.txt", "pyproject.toml"
 DIGITS = "--flagfile=flags/debug.cfg", "--workdir=runs/digits", "--train_limit=200"
@@ -154,7 +155,9 @@ def _arguments(line):
         size = "28" if "fashion" in line else ""
         words += [f"--network=tiny{size}.keras", "--log_meta_gradient"]
         words += ["--data_dir=fashion"] if size else []
-        words += ["--workdir=runs/trial"] if "--mode" not in line and "digits.cfg" not in line else []
+        # Flags such as --seed cannot be changed in a run that has begun.
+        begins_as_the_finished_run = _written_out(line).endswith("digits.cfg")
+        words += ["--workdir=runs/trial"] if "--mode" not in line and not begins_as_the_finished_run else []
     return words
 
 
