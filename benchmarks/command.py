@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 from benchmarks import settings
+from famus_tf.config import command_line
 from famus_tf.errors import InputError
 
 
@@ -40,6 +41,6 @@ def run(made, argv, function):
                 raise InputError(f"--{name}={path}: expected a file in a folder that exists")
         function(arguments)
     except InputError as error:
-        print(f"{made.prog}: error: {error}", file=sys.stderr)
+        print(f"{made.prog}: error: {command_line.with_flags(str(error))}", file=sys.stderr)
         return 2
     return 0

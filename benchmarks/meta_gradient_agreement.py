@@ -183,7 +183,7 @@ def main(argv=None):
         if arguments.json:
             record.write(arguments.json, results=results)
     except (InputError, OSError) as error:
-        print(f"meta_gradient_agreement: error: {error}", file=sys.stderr)
+        print(f"meta_gradient_agreement: error: {command_line.with_flags(str(error))}", file=sys.stderr)
         return 2
     head = ["step", "selection", "layers", "cosine", "cosine of means", "relative variance"]
     names = ("cosine", "cosine_of_means", "relative_variance")

@@ -15,6 +15,7 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import record
 from famus_tf import networks
+from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.reports import compare as table
 
@@ -111,7 +112,7 @@ def main(argv=None):
             kept.write(arguments.json, results=results)
     except (InputError, OSError) as error:
         reason = f"--json={arguments.json}: {error.strerror}" if isinstance(error, OSError) else error
-        print(f"benchmarks.segments: error: {reason}", file=sys.stderr)
+        print(f"benchmarks.segments: error: {command_line.with_flags(str(reason))}", file=sys.stderr)
         return 2
     return 0
 

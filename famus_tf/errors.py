@@ -8,7 +8,8 @@ class InputError(ValueError):
     """Something given by the user cannot be used: a flag, a file, a data set, a network.
 
     The message is one sentence that names what was found and what is expected. `famus_tf.main` prints it without a
-    traceback and exits with status 2.
+    traceback and exits with status 2. An option stands in it as "option `epochs`=5", of which
+    `config.command_line.with_flags` makes the flag.
     """
 
 

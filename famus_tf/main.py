@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruption.handled():
             _run(command_line.read_config(argv))
     except InputError as error:
-        print(f"famus_tf: error: {plain_text.escaped(str(error))}", file=sys.stderr)
+        said = plain_text.escaped(command_line.with_flags(str(error)))
+        print(f"famus_tf: error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         said = str(stopped) or "interrupted; the same command goes on from the last checkpoint"

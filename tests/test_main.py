@@ -76,6 +76,11 @@ def test_runs_the_experiment(experiment, monkeypatch):
     ("error", "status", "said"),
     [
         (InputError("data/x: not a folder"), 2, "famus_tf: error: data/x: not a folder\n"),
+        (
+            InputError("option `data_dir`=a`b=\n\x1b`: expected a folder, or another option `dataset`"),
+            2,
+            "famus_tf: error: --data_dir=a`b=\\n\\x1b`: expected a folder, or another --dataset\n",
+        ),
         (KeyboardInterrupt(), 130, "famus_tf: interrupted; "),
     ],
 )

@@ -18,6 +18,9 @@ from famus_tf.errors import InputError
 
 # Any of these beside a flags.cfg says that the file was written there by a run.
 _SIGNS_OF_A_RUN = ("checkpoints", "results.json", "versions.json")
+# As the rest of the package names an option: it may be called from a program that has no flags. The word before the
+# backticks tells it from a name that another library quotes, and the value outside of them may hold anything.
+_OPTION = re.compile(r"\boption `(\w+)`")
 
 
 def read_config(argv: Sequence[str] | None = None) -> config.Config:
@@ -98,6 +101,15 @@ def default_workdir(argv: Sequence[str], otherwise: str) -> str:
     if files and files[0].name == "flags.cfg" and any((files[0].parent / name).exists() for name in _SIGNS_OF_A_RUN):
         return str(files[0].parent)
     return str(pathlib.Path("runs", files[0].stem if files else otherwise))
+
+
+def with_flags(text: str) -> str:
+    """A sentence of the package in the words of the command line: "option `epochs`=5" becomes "--epochs=5".
+
+    All else stays: other names in backticks, values, and what is a flag already.
+    """
+    names = {field.name for _, field in config.flag_fields()}
+    return _OPTION.sub(lambda found: f"--{found[1]}" if found[1] in names else found[0], text)
 
 
 def _in_one_line(error: flags.Error) -> str:

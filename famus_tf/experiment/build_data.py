@@ -6,6 +6,7 @@ import sys
 
 import keras
 
+from famus_tf.config import command_line
 from famus_tf.data import bundle as bundles
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
@@ -28,7 +29,7 @@ def make_bundle(data, seed, decode=True):
     """
     source, said = resized_copy.take_up(by_name.load_source(data), data.data_dir, data.prepared_dir)
     if said:
-        print(said, flush=True)
+        print(command_line.with_flags(said), flush=True)
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     bundle = bundles.make_bundle(source, data, seed)

@@ -2,6 +2,8 @@
 
 import logging
 
+from famus_tf.config import command_line
+
 _LOGGER = logging.getLogger("famus_tf")
 
 
@@ -9,7 +11,7 @@ class _Printed(logging.Handler):
     """Prints each note; `sys.stdout` may be another one each time."""
 
     def emit(self, record):
-        print(self.format(record), flush=True)
+        print(command_line.with_flags(self.format(record)), flush=True)
 
 
 def show():

@@ -126,6 +126,33 @@ def test_a_mistake_is_one_sentence(argument, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("option `resize`=30 with option `image_size`=32: expected", "--resize=30 with --image_size=32: expected"),
+        (
+            "no option `noise_key` with x: give another option `workdir`",
+            "no --noise_key with x: give another --workdir",
+        ),
+        ("option `data_dir`=: expected a folder", "--data_dir=: expected a folder"),
+        # Values are as the user gave them.
+        ("option `data_dir`=a`b=c/`seed`\n: expected", "--data_dir=a`b=c/`seed`\n: expected"),
+        ("option `network`=x=`: expected", "--network=x=`: expected"),
+        # What is no option of ours: other names, what another library quotes, flags that are flags already.
+        ("option `colour`=red, option seed and `epochs`", "option `colour`=red, option seed and `epochs`"),
+        ("x.keras: not readable (`loss` and adoption `seed`)", "x.keras: not readable (`loss` and adoption `seed`)"),
+        ("--noise=`seed`: expected one of none, file", "--noise=`seed`: expected one of none, file"),
+    ],
+)
+def test_options_as_flags(text, shown):
+    assert command_line.with_flags(text) == shown
+
+
+def test_every_flag_is_an_option():
+    for _, field in config.flag_fields():
+        assert command_line.with_flags(f"option `{field.name}`=x") == f"--{field.name}=x"
+
+
 def test_help_has_every_flag():
     text = command_line.help_text()
     for _, field in config.flag_fields():
