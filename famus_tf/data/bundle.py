@@ -186,8 +186,8 @@ def _own_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, 
         return source.meta, first + np.arange(len(source.meta.labels), dtype=np.int64)
     if per_class and not len(source.meta.labels):
         raise errors.InputError(
-            f"{source.name}: which labels are right is not known in this form of it, expected --meta_per_class=0 with "
-            "--method=cross_entropy"
+            f"{source.name}: which labels are right is not known in this form of it, expected "
+            "option `meta_per_class`=0 with option `method`=cross_entropy"
         )
     _check_meta(source.meta.labels, per_class, source, "trusted")
     chosen = balance.draw(source.meta.labels, per_class, streams.generator(seed, "meta set"))
@@ -200,7 +200,8 @@ def _published_labels(
     """Meta positions, rising, and the label of every training image by its position."""
     if source.train_is_clean is not None:
         raise errors.InputError(
-            f"--noise_protocol=mw_net with {source.name}, whose labels are noisy as they come: expected independent"
+            f"option `noise_protocol`=mw_net with {source.name}, whose labels are noisy as they come: expected "
+            "independent"
         )
     meta, train, noisy = mw_net_protocol.split_and_corrupt(
         source.train_labels,

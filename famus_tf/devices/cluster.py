@@ -56,8 +56,8 @@ def find_cluster(environment):
     if all(name in environment for name in _SLURM):
         return _cluster_of_slurm(environment)
     raise errors.InputError(
-        f"--strategy=multi_worker: found neither TF_CONFIG nor the variables of a task that srun has started; expected "
-        f"TF_CONFIG in each worker's environment, {_FORM}, with the worker's own index"
+        f"option `strategy`=multi_worker: found neither TF_CONFIG nor the variables of a task that srun has started; "
+        f"expected TF_CONFIG in each worker's environment, {_FORM}, with the worker's own index"
     )
 
 

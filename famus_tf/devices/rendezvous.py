@@ -125,4 +125,4 @@ async def _ask(workers, position):
 
 
 def _refused(mistake):
-    return errors.InputError(f"--strategy=multi_worker: {mistake}")
+    return errors.InputError(f"option `strategy`=multi_worker: {mistake}")

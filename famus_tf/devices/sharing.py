@@ -139,12 +139,14 @@ def check_workers_agree(strategy, flag_lines, step):
       InputError: the workers' flags or steps are not the same.
     """
     if len(set(values_of_workers(strategy, zlib.crc32("\n".join(flag_lines).encode())))) > 1:
-        raise errors.InputError("--strategy=multi_worker: found workers with other flags; expected the same for all")
+        raise errors.InputError(
+            "option `strategy`=multi_worker: found workers with other flags; expected the same for all"
+        )
     steps = values_of_workers(strategy, step)
     if len(set(steps)) > 1:
         raise errors.InputError(
-            f"--workdir: the workers find the checkpoints of steps {', '.join(map(str, steps))} there; expected a "
-            "folder that all of them share"
+            f"option `workdir`: the workers find the checkpoints of steps {', '.join(map(str, steps))} there; expected "
+            "a folder that all of them share"
         )
 
 

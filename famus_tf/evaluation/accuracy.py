@@ -145,7 +145,7 @@ def load_exported(path):
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise errors.InputError(
-            f"{path}: no SavedModel to evaluate; --mode=train or --mode=export makes one"
+            f"{path}: no SavedModel to evaluate; option `mode`=train or option `mode`=export makes one"
         ) from error
     signature = getattr(loaded, "signatures", {}).get("serving_default")
     if signature is None or "logits" not in signature.structured_outputs:

@@ -1,4 +1,4 @@
-"""Ways of training, one file each; `BY_NAME` has those of `--method`.
+"""Ways of training, one file each; `BY_NAME` has those of option `method`.
 
 What is in `BY_NAME` is a function of `base.Setting` and of the flags of its own -> a compiled `base.Method`.
 """

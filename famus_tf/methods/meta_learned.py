@@ -1,4 +1,4 @@
-"""The four meta-learners with FaMUS around them, as `--method` names them: from flags to a compiled method."""
+"""The four meta-learners with FaMUS around them, as option `method` names them: from flags to a compiled method."""
 
 from famus_tf.meta import learners, selectors
 from famus_tf.methods import famus

@@ -43,7 +43,9 @@ def build(name, input_shape, num_classes, mean, std, dtype_policy="float32", hea
     if name.endswith(keras_file.SUFFIX):
         return keras_file.load(name, input_shape, num_classes, head)
     if name not in BUILDERS:
-        raise errors.InputError(f"--network={name}: expected one of {', '.join(BUILDERS)}, or a path ending in .keras")
+        raise errors.InputError(
+            f"option `network`={name}: expected one of {', '.join(BUILDERS)}, or a path ending in .keras"
+        )
     with _policy(dtype_policy):
         # Only what is asked for: a builder of one's own may know of no heads.
         options = {"head": head} if head != "linear" else {}

@@ -59,8 +59,8 @@ def build(name, input_shape, num_classes, mean, std, head="linear", pretrained="
     application = APPLICATIONS[name]
     if min(input_shape[:2]) < application.smallest:
         raise errors.InputError(
-            f"--network={name}: takes images of at least {application.smallest}x{application.smallest} pixels, found "
-            f"{input_shape[0]}x{input_shape[1]}"
+            f"option `network`={name}: takes images of at least {application.smallest}x{application.smallest} pixels, "
+            f"found {input_shape[0]}x{input_shape[1]}"
         )
     if pretrained == "none":
         images, x = ends.normalised_images(input_shape, mean, std)
@@ -68,7 +68,7 @@ def build(name, input_shape, num_classes, mean, std, head="linear", pretrained="
     else:
         if input_shape[-1] != 3:
             raise errors.InputError(
-                f"--pretrained={pretrained}: the weights are for images of 3 channels, found {input_shape[-1]}"
+                f"option `pretrained`={pretrained}: the weights are for images of 3 channels, found {input_shape[-1]}"
             )
         images, x = ends.normalised_images(input_shape, application.mean, application.std, application.reversed)
         body = _with_weights(name, application, x, pretrained)
@@ -79,19 +79,19 @@ def build(name, input_shape, num_classes, mean, std, head="linear", pretrained="
 
 
 def _with_weights(name, application, x, pretrained):
-    flag = f"--pretrained={pretrained}"
+    option = f"option `pretrained`={pretrained}"
     if pretrained != "imagenet" and not pathlib.Path(pretrained).is_file():
-        raise errors.InputError(f"{flag}: no such file; expected none, imagenet or the path of a file of weights")
+        raise errors.InputError(f"{option}: no such file; expected none, imagenet or the path of a file of weights")
     try:
         return application.make(include_top=False, weights=pretrained, input_tensor=x, pooling="avg")
     except Exception as error:  # of several libraries' own kinds: sockets, HDF5, Keras
         reason = str(error).strip().split("\n")[0][:200]
         if pretrained == "imagenet":
             raise errors.InputError(
-                f"{flag}: Keras could not fetch the weights of {name} ({reason}); expected a network, the file in "
-                "Keras's cache (~/.keras/models), or its path as --pretrained"
+                f"{option}: Keras could not fetch the weights of {name} ({reason}); expected a network, the file in "
+                "Keras's cache (~/.keras/models), or its path as option `pretrained`"
             ) from error
         raise errors.InputError(
-            f"{flag}: not the weights of keras.applications' {name} without its last layer ({reason}); expected what "
+            f"{option}: not the weights of keras.applications' {name} without its last layer ({reason}); expected what "
             "its save_weights writes"
         ) from error

@@ -33,15 +33,15 @@ def load(path, input_shape, num_classes, head="linear"):
       InputError: no such file, not readable as a Keras model, not functional, several inputs or outputs, or other
         images, classes or classifier than these.
     """
-    flag = f"--network={path}"
-    network = _read(path, flag)
-    _check_single(network, flag)
-    _check_input(network, flag, input_shape)
-    _check_output(network, flag, num_classes)
+    option = f"option `network`={path}"
+    network = _read(path, option)
+    _check_single(network, option)
+    _check_input(network, option, input_shape)
+    _check_output(network, option, num_classes)
     if head == "cosine" and not isinstance(network.outputs[0]._keras_history.operation, ends.CosineClassifier):
         raise errors.InputError(
-            f"{flag} with --loss=ldam: ends in layer {network.outputs[0]._keras_history.operation.name!r}; expected a "
-            "famus_tf.CosineClassifier"
+            f"{option} with option `loss`=ldam: ends in layer {network.outputs[0]._keras_history.operation.name!r}; "
+            "expected a famus_tf.CosineClassifier"
         )
     if network.outputs[0].dtype in ("float32", "float64"):
         return network
@@ -49,58 +49,58 @@ def load(path, input_shape, num_classes, head="linear"):
     return keras.Model(network.inputs[0], logits, name=network.name)
 
 
-def _read(path, flag):
+def _read(path, option):
     if not pathlib.Path(path).is_file():
-        raise errors.InputError(f"{flag}: no such file; expected one that keras.Model.save wrote")
+        raise errors.InputError(f"{option}: no such file; expected one that keras.Model.save wrote")
     if not zipfile.is_zipfile(path):
-        raise errors.InputError(f"{flag}: not a Keras file; expected one that keras.Model.save wrote")
+        raise errors.InputError(f"{option}: not a Keras file; expected one that keras.Model.save wrote")
     expected = "one that keras.Model.save wrote"
     # Keras reads the weights here and there, which checks no sums; HDF5 takes what it is given on trust.
-    with errors.reading(flag, expected), zipfile.ZipFile(path) as archive:
+    with errors.reading(option, expected), zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > max(_MOST_UNPACKED, _MOST_TIMES * os.path.getsize(path)):
-            raise errors.InputError(f"{flag}: unpacks to {unpacked:,} bytes; refused: expected {expected}")
+            raise errors.InputError(f"{option}: unpacks to {unpacked:,} bytes; refused: expected {expected}")
         damaged = archive.testzip()
         if damaged:
-            raise errors.InputError(f"{flag}: its part {damaged} is damaged; expected {expected}")
+            raise errors.InputError(f"{option}: its part {damaged} is damaged; expected {expected}")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         # A layer of the user's own whose class is not registered, a Lambda, a file of another Keras version; what is
         # damaged can end in almost anything.
         reason = str(error).strip().split("\n")[0]
-        raise errors.InputError(f"{flag}: Keras cannot load it ({reason})") from error
+        raise errors.InputError(f"{option}: Keras cannot load it ({reason})") from error
 
 
-def _check_single(network, flag):
+def _check_single(network, option):
     inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if not inputs or not outputs:
         raise errors.InputError(
-            f"{flag}: holds a {type(network).__name__} without a graph of layers; expected a functional keras.Model or "
-            "a built keras.Sequential"
+            f"{option}: holds a {type(network).__name__} without a graph of layers; expected a functional keras.Model "
+            "or a built keras.Sequential"
         )
     if len(inputs) != 1 or len(outputs) != 1:
         raise errors.InputError(
-            f"{flag}: has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each, images -> logits"
+            f"{option}: has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each, images -> logits"
         )
 
 
-def _check_input(network, flag, input_shape):
+def _check_input(network, option, input_shape):
     takes = tuple(network.inputs[0].shape[1:])
     fits = len(takes) == len(input_shape) and all(
         size is None or size == given for size, given in zip(takes, input_shape, strict=True)
     )
     if not fits:
-        raise errors.InputError(f"{flag}: takes images of shape {takes}; the data set has {tuple(input_shape)}")
+        raise errors.InputError(f"{option}: takes images of shape {takes}; the data set has {tuple(input_shape)}")
 
 
-def _check_output(network, flag, num_classes):
+def _check_output(network, option, num_classes):
     gives = tuple(network.outputs[0].shape[1:])
     if gives != (num_classes,):
         raise errors.InputError(
-            f"{flag}: gives outputs of shape {gives}; expected ({num_classes},), one for each class"
+            f"{option}: gives outputs of shape {gives}; expected ({num_classes},), one for each class"
         )
     last = network.outputs[0]._keras_history.operation
     softmax = isinstance(last, keras.layers.Softmax)
     if softmax or getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
-        raise errors.InputError(f"{flag}: ends in layer {last.name!r}, which gives probabilities; expected logits")
+        raise errors.InputError(f"{option}: ends in layer {last.name!r}, which gives probabilities; expected logits")

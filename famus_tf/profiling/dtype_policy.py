@@ -1,4 +1,4 @@
-"""What `--dtype_policy=auto` stands for: mixed_bfloat16 where it is measured to be faster on the device at hand."""
+"""What option `dtype_policy`=auto stands for: mixed_bfloat16 where it measures as faster on the device at hand."""
 
 import gc
 import logging
@@ -42,7 +42,7 @@ def choose(build, images, labels):
     gc.collect()  # a network and its layers hold each other; two of them need not outlive the choice
     chosen = "mixed_bfloat16" if found["mixed_bfloat16"] < _WORTHWHILE * found["float32"] else "float32"
     _LOG.info(
-        f"--dtype_policy=auto: {chosen}; forward and backward for {len(labels)} images take "
+        f"option `dtype_policy`=auto: {chosen}; forward and backward for {len(labels)} images take "
         f"{found['float32']:.4f} s in float32, {found['mixed_bfloat16']:.4f} s in mixed_bfloat16"
     )
     return chosen

@@ -126,7 +126,9 @@ def write(workdir, bundle, seed, files=None):
         whole_files.write_json(workdir / "inspection.json", summary)
         draw_examples(workdir / "examples.png", bundle, seed, broken)
     except OSError as error:
-        raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
+        raise errors.InputError(
+            f"option `workdir`={workdir}: cannot write there ({error.strerror or error})"
+        ) from error
     return workdir / "examples.png"
 
 

@@ -38,7 +38,9 @@ def held(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(workdir)
     except OSError as error:
-        raise errors.InputError(f"--workdir={workdir}: cannot write there ({error.strerror or error})") from error
+        raise errors.InputError(
+            f"option `workdir`={workdir}: cannot write there ({error.strerror or error})"
+        ) from error
     try:
         yield
     finally:
@@ -125,7 +127,7 @@ def check_same_flags(workdir, config, *, must_exist):
         )
     difference = config.first_difference(saved)
     if difference:
-        raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another --workdir")
+        raise errors.InputError(f"{workdir}: made with other flags; {difference}; expected another option `workdir`")
     return True
 
 

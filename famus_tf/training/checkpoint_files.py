@@ -69,7 +69,9 @@ def newest_whole(folder):
         if fault is None:
             return one, damaged
         damaged[one] = fault
-    advice = "expected one that is whole; nothing was changed: put one back, or give another --workdir to start anew"
+    advice = (
+        "expected one that is whole; nothing was changed: put one back, or give another option `workdir` to start anew"
+    )
     if damaged:
         raise errors.InputError(f"{folder}: no checkpoint is whole, {describe(damaged)}; {advice}")
     if (folder / _STATE).exists():

@@ -80,7 +80,7 @@ def test_the_first_bad_image_is_named(made):
     with pytest.raises(errors.InputError) as caught:
         _batches(made, bad_images.BadImages(made, skip=False))
     said = str(caught.value)
-    assert said.startswith(f"{_path(made, 17)}: ") and "--on_bad_image=skip" in said and "\n" not in said
+    assert said.startswith(f"{_path(made, 17)}: ") and "option `on_bad_image`=skip" in said and "\n" not in said
 
 
 def test_skipped_images_are_stood_in_for_and_listed(made, tmp_path, capsys):

@@ -224,7 +224,7 @@ def test_too_few_labels_known_to_be_right():
         errors.InputError, match=rf"\(b\) of toy has {few} rightly labelled training images, expected at"
     ):
         _make(source, meta_per_class=few + 1)
-    with pytest.raises(errors.InputError, match="--noise_protocol=mw_net with toy, whose labels are noisy"):
+    with pytest.raises(errors.InputError, match="option `noise_protocol`=mw_net with toy, whose labels are noisy"):
         _make(source, noise_protocol="mw_net")
     # Labels that were wrong before remain so, whatever is added.
     noisy = _make(source, noise="symmetric", noise_rate=0.5)
@@ -245,5 +245,5 @@ def test_pool_of_trusted_examples():
         _make(source, meta_per_class=7)
     empty = dataclasses.replace(source, meta=Examples(pool.train_images[:0], pool.train_labels[:0]))
     assert len(_make(empty, meta_per_class=0).meta_labels) == 0
-    with pytest.raises(errors.InputError, match=r"toy: which labels are right is not known .* --meta_per_class=0"):
+    with pytest.raises(errors.InputError, match=r"toy: which labels are right is not known .* `meta_per_class`=0"):
         _make(empty)

@@ -174,7 +174,7 @@ def test_missing_image(prefix, tmp_path):
 
 
 def test_other_layouts(tmp_path):
-    expected = r"noisy_label_kv\.txt, clean_label_kv\.txt, .* and images/0/00/\*\.jpg .*--dataset=folder"
+    expected = r"noisy_label_kv\.txt, clean_label_kv\.txt, .* and images/0/00/\*\.jpg .*option `dataset`=folder"
     for place in (None, str(tmp_path / "nowhere")):
         with pytest.raises(errors.InputError, match=f"expected a folder of Clothing1M with {expected}"):
             clothing1m.load(place, DataConfig())

@@ -149,7 +149,9 @@ def test_other_endings_and_the_larger_images(tmp_path):
         assert (transform.size, transform.resize, transform.padding) == (side, side, side // 8) and source.in_memory
     assert not _load(tmp_path, image_size=128).in_memory
     assert _load(tmp_path, image_size=64, resize=72).test_images.transform.resize == 72
-    with pytest.raises(errors.InputError, match="--resize=30 with --image_size=32: expected at least that"):
+    with pytest.raises(
+        errors.InputError, match="option `resize`=30 with option `image_size`=32: expected at least that"
+    ):
         _load(tmp_path, resize=30)
 
 
@@ -286,11 +288,11 @@ def test_records(folder, side, tmp_path):
     made = bundle.make_bundle(source, DataConfig(meta_per_class=0), seed=0)
     assert made.train_true_labels is None and made.meta_images.shape == (0, 32, 32, 3)
     with pytest.raises(
-        errors.InputError, match=r"cnwl: which labels are right is not known .* --meta_per_class=0 with"
+        errors.InputError, match=r"cnwl: which labels are right is not known .* option `meta_per_class`=0 with"
     ):
         bundle.make_bundle(source, DataConfig(meta_per_class=1), seed=0)
     with pytest.raises(
-        errors.InputError, match="--clean_by=annotation: expected files of images, TFRecords do not name"
+        errors.InputError, match="option `clean_by`=annotation: expected files of images, TFRecords do not name"
     ):
         _load(tmp_path, clean_by="annotation")
 

@@ -113,7 +113,7 @@ def test_the_sorted_classes():
     [
         (
             lambda root: None,
-            r"--ilsvrc_dir=.*: not a folder, expected one with val/<wnid>/\*\.JPEG; or val/ILSVRC2012_v",
+            r"option `ilsvrc_dir`=.*: not a folder, expected one with val/<wnid>/\*\.JPEG; or val/ILSVRC2012_v",
         ),
         (
             lambda root: _touch(root, "val/a/b.JPEG"),

@@ -126,7 +126,7 @@ def test_a_broken_file_is_named(folder, tmp_path):
     source, paths = _with_broken(folder, tmp_path, [301])
     with pytest.raises(errors.InputError) as caught:
         in_memory.load(source, skip_bad=False)
-    assert str(caught.value).startswith(f"{paths[0]}: ") and "--on_bad_image=skip" in str(caught.value)
+    assert str(caught.value).startswith(f"{paths[0]}: ") and "option `on_bad_image`=skip" in str(caught.value)
     source, _ = _with_broken(folder, tmp_path, list(range(600)))
     with pytest.raises(errors.InputError, match="none of the 600 training images can be read"):
         in_memory.load(source, skip_bad=True)

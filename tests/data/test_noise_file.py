@@ -51,10 +51,10 @@ def test_cifar_n_in_another_order(human):
 
 def test_keys(human):
     with pytest.raises(
-        errors.InputError, match=r"no --noise_key with .*human\.pt: expected one of worse_label, aggre_label"
+        errors.InputError, match=r"no option `noise_key` with .*human\.pt: expected one of worse_label, aggre_label"
     ):
         noise_file.read(human, "", _TRUE, 4)
-    with pytest.raises(errors.InputError, match="--noise_key=worst with"):
+    with pytest.raises(errors.InputError, match="option `noise_key`=worst with"):
         noise_file.read(human, "worst", _TRUE, 4)
 
 

@@ -131,7 +131,7 @@ def test_another_size_is_not_taken_up(data):
     assert same is other and said.endswith("elsewhere: of 40 pixels, so the original images are read, scaled to 50")
     with pytest.raises(errors.InputError, match="holds images of 40 pixels, expected 50"):
         resized_copy.make(other, str(data), str(data.with_name("elsewhere")))
-    with pytest.raises(errors.InputError, match="--prepared_dir=nowhere: expected a folder that"):
+    with pytest.raises(errors.InputError, match="option `prepared_dir`=nowhere: expected a folder that"):
         resized_copy.take_up(other, str(data), "nowhere")
 
 
@@ -176,12 +176,12 @@ def test_arrays_and_places_that_cannot_be_written(data, tmp_path):
     arrays = image_files.as_array(source.train_images, np.arange(4))
     with pytest.raises(errors.InputError, match="has no image files to prepare"):
         resized_copy.make(dataclasses.replace(source, train_images=arrays, test_images=arrays), str(data))
-    with pytest.raises(errors.InputError, match="expected --data_dir"):
+    with pytest.raises(errors.InputError, match="expected option `data_dir`"):
         resized_copy.make(source, "")
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.InputError, match="file: cannot write there"):
         resized_copy.make(source, str(data), str(tmp_path / "file"))
     (tmp_path / "my data_short40").mkdir()
     (tmp_path / "my data_short40" / "prepared.json").write_text("[]")
-    with pytest.raises(errors.InputError, match=r"prepared\.json: not readable .*expected it as --mode=prepare"):
+    with pytest.raises(errors.InputError, match=r"prepared\.json: not readable .*expected it as option `mode`=prepare"):
         resized_copy.take_up(source, str(data))

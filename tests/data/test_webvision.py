@@ -185,7 +185,11 @@ def test_missing_image(name, tmp_path):
             b"n02012849 crane\ntench\nn01443537\n",
             r"synsets\.txt, line 2: found 'tench', expected a WordN",
         ),
-        ("synsets.txt", b"n02012849 crane\n", r"synsets\.txt: has 1 classes, expected the 3 of --webvision_classes"),
+        (
+            "synsets.txt",
+            b"n02012849 crane\n",
+            r"synsets\.txt: has 1 classes, expected the 3 of option `webvision_classes`",
+        ),
     ],
 )
 def test_broken_files(file, content, message, tmp_path):
@@ -196,7 +200,7 @@ def test_broken_files(file, content, message, tmp_path):
 
 def test_other_layouts(tmp_path):
     with pytest.raises(
-        errors.InputError, match=r"--data_dir=: expected a folder of WebVision 1\.0: info/train_filelist"
+        errors.InputError, match=r"option `data_dir`=: expected a folder of WebVision 1\.0: info/train_filelist"
     ):
         webvision.load(None, _OPTIONS)
     with pytest.raises(
@@ -206,5 +210,5 @@ def test_other_layouts(tmp_path):
     _touch(tmp_path, *(f"train/{wnid}/0.jpg" for wnid in _WNIDS))
     with pytest.raises(errors.InputError, match="the validation images were not found, expected info/train_filelist_g"):
         webvision.load(str(tmp_path), _OPTIONS)
-    with pytest.raises(errors.InputError, match="has 4 classes, expected the 50 of --webvision_classes or more"):
+    with pytest.raises(errors.InputError, match="has 4 classes, expected the 50 of option `webvision_classes` or more"):
         webvision.load(str(tmp_path), DataConfig())

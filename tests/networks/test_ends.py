@@ -51,6 +51,6 @@ def test_every_network_can_have_it(name, tmp_path):
             tmp_path / "b.keras"
         )
         with pytest.raises(
-            errors.InputError, match=r"with --loss=ldam: ends in layer 'end'; expected a famus_tf\.Cosine"
+            errors.InputError, match=r"with option `loss`=ldam: ends in layer 'end'; expected a famus_tf\.Cosine"
         ):
             networks.build(str(tmp_path / "b.keras"), (size, size, 3), 5, [0.0] * 3, [1.0] * 3, head="cosine")

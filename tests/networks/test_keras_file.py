@@ -91,7 +91,7 @@ def test_a_wrong_network_is_one_sentence(tmp_path, name):
     network.save(path)
     with pytest.raises(errors.InputError, match=said) as caught:
         build(path)
-    assert str(caught.value).startswith(f"--network={path}: ")
+    assert str(caught.value).startswith(f"option `network`={path}: ")
     assert "\n" not in str(caught.value)
 
 

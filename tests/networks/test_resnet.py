@@ -27,7 +27,9 @@ def test_size_and_output():
 
 
 def test_small_images():
-    with pytest.raises(errors.InputError, match=r"--network=resnet50: takes images of at least 32x32 .* found 28x28"):
+    with pytest.raises(
+        errors.InputError, match=r"option `network`=resnet50: takes images of at least 32x32 .* found 28x28"
+    ):
         networks.build("resnet50", (28, 28, 1), 10, [0.0], [1.0])
 
 

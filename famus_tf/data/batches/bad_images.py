@@ -144,7 +144,7 @@ class BadImages:
         if new and not self._skip:
             path, reason = next(iter(new.items()))
             raise errors.InputError(
-                f"{path}: {reason}; expected every image of the set to be readable, or --on_bad_image=skip"
+                f"{path}: {reason}; expected every image of the set to be readable, or option `on_bad_image`=skip"
             )
         self._positions[id(images)] = np.union1d(self.positions(images), positions[_among(broken, looked_at)])
         self._add(new)

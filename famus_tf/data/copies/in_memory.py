@@ -106,7 +106,7 @@ def _decode(
             if not skip_bad:
                 path, reason = next(iter(found.items()))
                 raise errors.InputError(
-                    f"{path}: {reason}; expected every image of the set to be readable, or --on_bad_image=skip"
+                    f"{path}: {reason}; expected every image of the set to be readable, or option `on_bad_image`=skip"
                 ) from None
             broken |= found
             readable[looked_at] = [os.fsdecode(path) not in found for path in images.paths[looked_at]]

@@ -76,13 +76,15 @@ def make(
     if resize is None:
         raise errors.InputError(f"{source.name} has no image files to prepare; expected a data set that has")
     if not data_dir:
-        raise errors.InputError("--mode=prepare: expected --data_dir, the folder whose images are to be copied")
+        raise errors.InputError(
+            "option `mode`=prepare: expected option `data_dir`, the folder whose images are to be copied"
+        )
     folder = folder or default_folder(data_dir, resize)
     _check_apart(data_dir, folder)
     found = _manifest(folder)
     if found is not None and found["resize"] != resize:
         raise errors.InputError(
-            f"{folder}: holds images of {found['resize']} pixels, expected {resize}; give another --prepared_dir"
+            f"{folder}: holds images of {found['resize']} pixels, expected {resize}; give another option `prepared_dir`"
         )
     names, outside = _names(source, data_dir)
     try:
@@ -98,7 +100,7 @@ def make(
             some = "; ".join(f"{path}: {reason}" for path, reason in list(broken.items())[:_NAMED])
             raise errors.InputError(
                 f"{len(broken):,} of {len(names):,} images cannot be read, all others are done: {some}; mend them, or "
-                "leave them out with --on_bad_image=skip"
+                "leave them out with option `on_bad_image`=skip"
             )
         _write(folder, _MANIFEST, json.dumps({"resize": resize, "quality": JPEG_QUALITY, "files": len(names)}).encode())
     except OSError as error:
@@ -127,11 +129,13 @@ def take_up(source: Source, data_dir: str, folder: str = "") -> tuple[Source, st
     place = folder or default_folder(data_dir, resize)
     if not os.path.isdir(place):
         if folder:
-            raise errors.InputError(f"--prepared_dir={folder}: expected a folder that --mode=prepare has written")
+            raise errors.InputError(
+                f"option `prepared_dir`={folder}: expected a folder that option `mode`=prepare has written"
+            )
         return source, ""
     found = _manifest(place)
     if found is None:
-        return source, f"{place}: not finished, so the original images are read; --mode=prepare goes on with it"
+        return source, f"{place}: not finished, so the original images are read; option `mode`=prepare goes on with it"
     if found["resize"] != resize:
         return source, f"{place}: of {found['resize']} pixels, so the original images are read, scaled to {resize}"
     swap = functools.partial(_swapped, data_dir=data_dir, folder=place)
@@ -167,7 +171,8 @@ def _check_apart(data_dir: str, folder: str) -> None:
     original, copy = (os.path.join(os.path.realpath(place), "") for place in (data_dir, folder))
     if original.startswith(copy) or copy.startswith(original):
         raise errors.InputError(
-            f"--prepared_dir={folder}: is part of {data_dir} or holds it, expected a folder apart from the original"
+            f"option `prepared_dir`={folder}: is part of {data_dir} or holds it, expected a folder apart from the "
+            "original"
         )
 
 
@@ -226,7 +231,7 @@ def _manifest(folder: str) -> dict | None:
     path = os.path.join(folder, _MANIFEST)
     if not os.path.lexists(path):
         return None
-    with errors.reading(path, "it as --mode=prepare has written it"):
+    with errors.reading(path, "it as option `mode`=prepare has written it"):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
         found["resize"] = int(found["resize"])

@@ -232,7 +232,7 @@ def require_images(path: str, numbers: list[int], paths: list[str]) -> None:
     """
     for position in missing(paths):
         raise errors.InputError(
-            f"{path}, line {numbers[position]}: there is no image {paths[position]}; see --data_dir"
+            f"{path}, line {numbers[position]}: there is no image {paths[position]}; see option `data_dir`"
         )
 
 

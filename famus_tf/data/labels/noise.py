@@ -107,14 +107,14 @@ def transition_matrix(
         mistakes = classes.asymmetric if groups is None else _next_in_group(groups)
         if mistakes is None:
             raise errors.InputError(
-                "--noise=asymmetric: this data set has no customary map of mistakes and no superclasses; expected "
-                "cifar10 or cifar100, or another --noise"
+                "option `noise`=asymmetric: this data set has no customary map of mistakes and no superclasses; "
+                "expected cifar10 or cifar100, or another option `noise`"
             )
         return (1 - rate) * identity + rate * identity[list(mistakes)]
     if kind != "hierarchical":
         raise errors.InputError(f"there is no label noise {kind!r}, expected one of {', '.join(KINDS)}")
     if groups is None:
-        raise errors.InputError("--noise=hierarchical: this data set has no superclasses; expected cifar100")
+        raise errors.InputError("option `noise`=hierarchical: this data set has no superclasses; expected cifar100")
     same = (groups[:, np.newaxis] == groups[np.newaxis, :]) & ~identity.astype(bool)
     return (1 - rate) * identity + rate * same / same.sum(1, keepdims=True)
 
@@ -164,7 +164,7 @@ def _checked(labels: np.ndarray, rate: float, num_classes: int) -> np.ndarray:
 def _flip_matrix(rate: float, count: int, targets: int, rng: np.random.Generator | np.random.RandomState) -> np.ndarray:
     if count <= targets:
         raise errors.InputError(
-            f"--noise=flip{'2' * (targets == 2)} with {count} classes: expected {targets + 1} or more"
+            f"option `noise`=flip{'2' * (targets == 2)} with {count} classes: expected {targets + 1} or more"
         )
     matrix = (1 - rate) * np.eye(count)
     for c in range(count):

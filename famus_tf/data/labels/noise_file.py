@@ -35,7 +35,7 @@ def read(path: str, key: str, true_labels: np.ndarray, num_classes: int) -> np.n
         errors.InputError: the file is missing, broken, or does not fit the data set.
     """
     if not os.path.isfile(path):
-        raise errors.InputError(f"--noise_file={path}: there is no such file, expected .json, .npy or .pt")
+        raise errors.InputError(f"option `noise_file`={path}: there is no such file, expected .json, .npy or .pt")
     kind = os.path.splitext(path)[1]
     labels = _read_torch(path, key, true_labels) if kind == ".pt" else _read_list(path, kind)
     if labels.shape != true_labels.shape or labels.dtype.kind not in "iu":
@@ -74,13 +74,13 @@ def _read_torch(path: str, key: str, true_labels: np.ndarray) -> np.ndarray:
     if not key and len(choices) == 1:
         key = choices[0]
     if key not in choices:
-        given = f"--noise_key={key}" if key else "no --noise_key"
+        given = f"option `noise_key`={key}" if key else "no option `noise_key`"
         raise errors.InputError(
             f"{given} with {path}: expected one of {', '.join(choices) or 'its labels'}, of {len(true_labels)} images"
         )
     if _TRUE in texts and not np.array_equal(found.get(_TRUE), true_labels):
         raise errors.InputError(
             f"{path}: its {_TRUE} differ from the data set's true labels, so the images stand in another order; "
-            "expected the files of the Python form in --data_dir"
+            "expected the files of the Python form in option `data_dir`"
         )
     return found[key]

@@ -133,9 +133,9 @@ def _load(variant: _Variant, data_dir: str | None) -> Source:
         python, binary = variant.folders
         where = f"{data_dir}, Keras's cache" if data_dir else "Keras's cache"
         raise errors.InputError(
-            f"{variant.name} was not found in {where} nor prepared by TensorFlow Datasets: expected in --data_dir "
-            f"{python}/ with {', '.join((*variant.train, *variant.test))}, or {binary}/ with the same names and .bin, "
-            f"or one of {', '.join(variant.archives)}"
+            f"{variant.name} was not found in {where} nor prepared by TensorFlow Datasets: expected in "
+            f"option `data_dir` {python}/ with {', '.join((*variant.train, *variant.test))}, or {binary}/ with the "
+            f"same names and .bin, or one of {', '.join(variant.archives)}"
         )
     (train_images, train_labels), (test_images, test_labels) = splits
     for what, labels in (("training", train_labels), ("test", test_labels)):

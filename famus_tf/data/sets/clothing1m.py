@@ -41,7 +41,7 @@ _PREFIX = "images/"
 _EXPECTED = (
     f"{', '.join(_ANNOTATIONS)} there or in annotations/, and images/0/00/*.jpg to images/9/99/*.jpg (or 0/ to 9/ "
     f"without images/); or {', '.join(f'{folder}/' for folder in _FOLDERS)} with folders q0000 to q0013 (for other "
-    "folders of images: --dataset=folder)"
+    "folders of images: option `dataset`=folder)"
 )
 
 _Part = tuple[list[str], np.ndarray]
@@ -68,7 +68,7 @@ def load(data_dir: str | None, options: DataConfig) -> Source:
         errors.InputError: the layout is another, a line is no label or key, or an image is missing.
     """
     if not data_dir or not os.path.isdir(data_dir):
-        raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder of Clothing1M with {_EXPECTED}")
+        raise errors.InputError(f"option `data_dir`={data_dir or ''}: expected a folder of Clothing1M with {_EXPECTED}")
     for folder in (data_dir, os.path.join(data_dir, "annotations")):
         if any(os.path.isfile(os.path.join(folder, name)) for name in _ANNOTATIONS):
             parts = _of_lists(data_dir, folder, check_present=options.on_bad_image == "fail")

@@ -30,7 +30,7 @@ _LARGEST_IN_MEMORY = 96
 # In units of 0..255: those of CIFAR-100 in DivideMix's code, which FaMUS's code takes for this set too.
 _MEAN = tuple(255 * value for value in (0.507, 0.487, 0.441))
 _STD = tuple(255 * value for value in (0.267, 0.256, 0.276))
-# Below --data_dir, where lists, images and annotations may be.
+# Below `data_dir`, where lists, images and annotations may be.
 _PLACES = ("", "mini-imagenet", os.path.join("dataset_no_images", "mini-imagenet"), "dataset_no_images")
 _RECORD_PLACES = ("", "red_mini_imagenet_s32", "blue_mini_imagenet_s32")
 _VALIDATION = "clean_validation"
@@ -73,11 +73,13 @@ def load(data_dir: str | None, options: DataConfig) -> Source:
     """
     split = f"{options.web_noise}_noise_nl_{options.web_noise_rate}"
     if not data_dir or not os.path.isdir(data_dir):
-        raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder of CNWL with {_expected(split)}")
+        raise errors.InputError(
+            f"option `data_dir`={data_dir or ''}: expected a folder of CNWL with {_expected(split)}"
+        )
     size = options.image_size or _SIZE
     resize = options.resize or size
     if resize < size:
-        raise errors.InputError(f"--resize={resize} with --image_size={size}: expected at least that")
+        raise errors.InputError(f"option `resize`={resize} with option `image_size`={size}: expected at least that")
     transform = image_files.Transform(resize, size, padding=size // 8)
     trees = (os.path.join("training_s32", split), os.path.join("training", split), "all_images")
     train = _load(data_dir, split, trees, "image/class/label", transform, options)
@@ -214,7 +216,9 @@ def _are_clean(data_dir: str, train: _Part, by: str) -> np.ndarray | None:
     """Which training labels are right, bool [N]; None where that is not known."""
     if train.names is None:
         if by == "annotation":
-            raise errors.InputError("--clean_by=annotation: expected files of images, TFRecords do not name them")
+            raise errors.InputError(
+                "option `clean_by`=annotation: expected files of images, TFRecords do not name them"
+            )
         return None
     ids = np.array([name[:9] if _OWN_IMAGE.match(name) else "" for name in train.names])
     clean = np.zeros(len(ids), bool)
@@ -234,8 +238,8 @@ def _annotated_as_right(data_dir: str) -> set[tuple[str, int]]:
     path = _find(data_dir, _ANNOTATIONS, os.path.isfile)
     if path is None:
         raise errors.InputError(
-            f"--clean_by=annotation: {os.path.join(data_dir, _ANNOTATIONS)} is missing; expected it there or in "
-            "dataset_no_images/, or --clean_by=origin"
+            f"option `clean_by`=annotation: {os.path.join(data_dir, _ANNOTATIONS)} is missing; expected it there or in "
+            "dataset_no_images/, or option `clean_by`=origin"
         )
     expected = "a dict with data, lists of dicts with image/id, image/class/label and image/class/label/is_clean"
     with errors.reading(path, expected):

@@ -62,7 +62,7 @@ def load(data_dir: str | None = None) -> Source:
         looked_in = f"{data_dir} or {DEBIAN_FOLDER}" if data_dir else DEBIAN_FOLDER
         raise errors.InputError(
             f"Fashion-MNIST was not found in {looked_in} nor prepared by TensorFlow Datasets: put its IDX files in "
-            "--data_dir, or run `apt-get install dataset-fashion-mnist`, or run "
+            "option `data_dir`, or run `apt-get install dataset-fashion-mnist`, or run "
             "`python -c \"import tensorflow_datasets as tfds; tfds.load('fashion_mnist')\"`"
         )
     (train_images, train_labels), (test_images, test_labels) = splits

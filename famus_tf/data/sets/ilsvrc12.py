@@ -53,7 +53,7 @@ def load(
         errors.InputError: the layout is another, a file of labels is broken, or a class has no images.
     """
     if not os.path.isdir(folder):
-        raise errors.InputError(f"--ilsvrc_dir={folder}: not a folder, expected one with {_LAYOUTS}")
+        raise errors.InputError(f"option `ilsvrc_dir`={folder}: not a folder, expected one with {_LAYOUTS}")
     found = (
         _in_named_folders(folder, wnids) or _listed(folder, wnids, check_present) or _in_numbered_folders(folder, wnids)
     )
@@ -105,7 +105,7 @@ def _side_by_side(folder: str, wnids: Sequence[str]) -> _Found:
         names = sorted(filter(_FLAT_NAME.fullmatch, listing.names_in(place)))
         if names:
             return _by_number(folder, place, names, wnids)
-    raise errors.InputError(f"--ilsvrc_dir={folder}: holds none of its layouts, expected {_LAYOUTS}")
+    raise errors.InputError(f"option `ilsvrc_dir`={folder}: holds none of its layouts, expected {_LAYOUTS}")
 
 
 def _by_number(folder: str, place: str, names: list[str], wnids: Sequence[str]) -> _Found:

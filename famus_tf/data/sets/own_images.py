@@ -48,7 +48,7 @@ def load_folder(data_dir: str | None, options: DataConfig) -> Source:
     """
     expected = "train/<class>/<image> and test/<class>/<image>, or <class>/<image>"
     if not data_dir or not os.path.isdir(data_dir):
-        raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder with {expected}")
+        raise errors.InputError(f"option `data_dir`={data_dir or ''}: expected a folder with {expected}")
     if not os.path.isdir(os.path.join(data_dir, "train")):
         train, test = _split(class_folders(data_dir, expected))
         return _make("folder", {"train": train, "test": test}, options)

@@ -64,7 +64,7 @@ def load(data_dir: str | None, options: DataConfig) -> Source:
             images.
     """
     if not data_dir or not os.path.isdir(data_dir):
-        raise errors.InputError(f"--data_dir={data_dir or ''}: expected a folder of WebVision 1.0: {_LAYOUT}")
+        raise errors.InputError(f"option `data_dir`={data_dir or ''}: expected a folder of WebVision 1.0: {_LAYOUT}")
     wnids, names = _classes(data_dir, options.webvision_classes)
     check = options.on_bad_image == "fail"
     train_paths, train_labels = _train(data_dir, wnids, check)
@@ -119,7 +119,9 @@ def _classes(data_dir: str, count: int) -> tuple[list[str], list[str]]:
 
 def _check_count(where: str, found: int, wanted: int) -> None:
     if found < wanted:
-        raise errors.InputError(f"{where}: has {found} classes, expected the {wanted} of --webvision_classes or more")
+        raise errors.InputError(
+            f"{where}: has {found} classes, expected the {wanted} of option `webvision_classes` or more"
+        )
 
 
 def _sorted_folders(place: str) -> list[str]:
