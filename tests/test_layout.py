@@ -2,10 +2,13 @@
 
 import ast
 import pathlib
+import re
 import runpy
 import sys
 
 import pytest
+
+from famus_tf.config import config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("famus_tf", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -83,6 +86,30 @@ def test_flags_only_in_main_and_command_line(path):
     if path.name not in ("main.py", "command_line.py"):
         assert not any(name.startswith("absl") for name in imported(path))
         assert "FLAGS" not in path.read_text()
+
+
+def speaks_of_flags(path):
+    """Whether a module may name flags: those of a program; `compare` is one of its own."""
+    rooms = ("config", "experiment", "main", "compare")
+    return "famus_tf" not in path.parts or room_of(module_name(path)) in rooms or path.name == "compare.py"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if not speaks_of_flags(path)], ids=module_name)
+def test_no_text_names_a_flag(path):
+    """It names an option, as `command_line.with_flags` reads it: docstrings and the parts of f-strings too."""
+    names = {field.name for _, field in config.flag_fields()}
+    for node in ast.walk(ast.parse(path.read_text())):
+        for part in node.values[:-1] if isinstance(node, ast.JoinedStr) else ():
+            made = isinstance(part, ast.Constant) and part.value.endswith("--")
+            assert not made, f"{module_name(path)}, line {node.lineno}: makes a flag of a name"
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        flags = {
+            name for name in re.findall(r"--(\w+)", node.value) if name in names or name.removeprefix("no") in names
+        }
+        assert not flags, f"{module_name(path)}, line {node.lineno}: --{min(flags)}; write option `{min(flags)}`"
+        unknown = set(re.findall(r"\boption `(\w+)`", node.value)) - names
+        assert not unknown, f"{module_name(path)}, line {node.lineno}: `{min(unknown)}` is not an option"
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if "famus_tf" in path.parts], ids=module_name)
