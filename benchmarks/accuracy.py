@@ -15,6 +15,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -131,7 +132,8 @@ class Runner:
 
     def __init__(self, parallel: int):
         parts = split_cores(parallel)
-        self._parallel, self._threads = parallel, len(parts[0])
+        self._parallel = parallel
+        self._threads = len(parts[0])
         self._free: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         for part in parts:
             self._free.put(part)
@@ -249,7 +251,8 @@ def report(
     for job in jobs:
         if job in finished:
             groups.setdefault(job.label, []).append(table.read_run(finished[job]))
-    order = [label for label in dict.fromkeys(job.label for job in jobs) if label in groups]
+    labels = dict.fromkeys(job.label for job in jobs)
+    order = [label for label in labels if label in groups]
     runs = [groups[label] for label in order]
     numbers = table.rows(runs, order)
     if out:
@@ -292,7 +295,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", choices=tuple(studies.STUDIES))
-    known = tuple(dict.fromkeys(study for of_one in studies.STUDIES.values() for study in of_one))
+    known = tuple(dict.fromkeys(itertools.chain.from_iterable(studies.STUDIES.values())))
     parser.add_argument("--study", choices=known, help="default: the data set's first")
     parser.add_argument("--seeds", default="0,1,2", help="joined by commas (default: %(default)s)")
     parser.add_argument("--parallel", type=_count, default=1, help="runs at a time (default: %(default)s)")

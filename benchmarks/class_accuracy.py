@@ -32,7 +32,8 @@ def by_class(groups: Sequence[Sequence[table.Run]]) -> tuple[list[str], np.ndarr
     Raises:
       InputError: a run says nothing of its classes, or its classes are others than those of the first run.
     """
-    first, accuracies = None, []
+    first = None
+    accuracies = []
     for group in groups:
         rows = []
         for run in group:

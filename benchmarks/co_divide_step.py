@@ -65,9 +65,12 @@ def make_pieces(settings):
     Returns:
       Dict name -> `Piece`; "plain" is the training step on 4 n images alone, "reference" that with the guesses.
     """
-    strategy, n, m = strategies.make_strategy("one_device"), settings.batch_size, settings.meta_size()
+    strategy = strategies.make_strategy("one_device")
+    n = settings.batch_size
+    m = settings.meta_size()
     batch, meta = _raw_batches(settings, n, m)
-    pieces, compiled = {}, {}
+    pieces = {}
+    compiled = {}
     for name, (learner, selector) in _LEARNERS.items():
         with strategy.scope():
             trainers = [_trainer(settings, learner(loss=losses.SemiSupervised()), selector()) for _ in range(2)]
@@ -160,7 +163,8 @@ def measure(settings, rounds, sample_seconds):
     Returns:
       Dict name -> dict of `median_seconds`, the raw `seconds`, and `ratio` to the reference (`timing.ratio`).
     """
-    pieces, counts = make_pieces(settings), {}
+    pieces = make_pieces(settings)
+    counts = {}
     for name, piece in pieces.items():
         timing.sample(piece, timing.WARM_STEPS)
         counts[name] = timing.steps_per_sample(piece, sample_seconds)
@@ -192,19 +196,23 @@ def report(results):
                 f"{ratio['low']:.2f} - {ratio['high']:.2f}",
             )
         )
-    parts = [("part of a step", *(cell for name in _SHOWN for cell in (f"ms of {name}", "share")))]
-    split = parts_of_steps(results)
-    for label, values in split.items():
-        whole = [results[name]["median_seconds"] for name in _SHOWN]
-        cells = [(f"{1000 * v:.0f}", f"{v / w:.0%}") for v, w in zip(values, whole, strict=True)]
-        parts.append((label, *(cell for pair in cells for cell in pair)))
+    head = ["part of a step"]
+    for name in _SHOWN:
+        head += [f"ms of {name}", "share"]
+    parts = [head]
+    for label, values in parts_of_steps(results).items():
+        row = [label]
+        for name, seconds in zip(_SHOWN, values, strict=True):
+            row += [f"{1000 * seconds:.0f}", f"{seconds / results[name]['median_seconds']:.0%}"]
+        parts.append(row)
     return f"{table.format_table(lines, markdown=True)}\n\n{table.format_table(parts, markdown=True)}"
 
 
 def parts_of_steps(results):
     """Where the time of the steps with a meta step goes: dict part -> seconds of each of `_SHOWN`."""
     medians = {name: found["median_seconds"] for name, found in results.items()}
-    guessing, plain = medians["label guessing"], medians["plain"]
+    guessing = medians["label guessing"]
+    plain = medians["plain"]
     mixing = medians["label guessing, refinement and MixUp"] - guessing
     return {
         "label guessing": [guessing] * len(_SHOWN),

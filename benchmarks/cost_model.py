@@ -27,7 +27,8 @@ def units(*, share, meta_ratio=1.0, schedule="three_stage", virtual_backward=Tru
       virtual_backward: False for L2R in three stages: theta starts at 0, so that w_hat = w.
       meta_every: a meta step on every so many steps, plain weighted ones between.
     """
-    forward, actual_backward = 1.0, 2.0
+    forward = 1.0
+    actual_backward = 2.0
     virtual = 2.0 if schedule == "three_stage" and virtual_backward else 0.0
     meta = meta_ratio * (1.0 + 2.0 * share)
     tangent = 2.0 * share

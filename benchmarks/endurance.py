@@ -35,7 +35,8 @@ def watch(command, workdir, every):
     Raises:
       InputError: the command failed.
     """
-    start, samples = time.perf_counter(), []
+    start = time.perf_counter()
+    samples = []
     process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in process.stdout:
@@ -47,7 +48,8 @@ def watch(command, workdir, every):
     if process.wait():
         raise InputError(f"the run ended with status {process.returncode} ({said[-1].strip() if said else 'silent'})")
     history = json.loads((workdir / "results.json").read_text())["history"]
-    kept, due = [], 0
+    kept = []
+    due = 0
     for sample in samples:
         step = history[sample.pop("epoch") - 1]["step"]
         if step >= due:

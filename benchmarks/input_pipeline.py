@@ -38,7 +38,8 @@ def _arrays(size, count):
 
 def _files(folder, shape, transform):
     """JPEGs of one shape, parts of scikit-learn's two photographs; each is in the list many times."""
-    rng, photographs = np.random.default_rng(0), [PIL.Image.fromarray(image) for image in load_sample_images().images]
+    rng = np.random.default_rng(0)
+    photographs = [PIL.Image.fromarray(image) for image in load_sample_images().images]
     for number in range(_FILES):
         photograph = photographs[number % len(photographs)]
         width = int(photograph.width * rng.uniform(0.6, 0.85))
@@ -90,7 +91,9 @@ def measure(name, seconds):
         batches = iter(pipeline.batches(images, labels, spec, 0, 1_000_000))
         for _ in itertools.islice(batches, _WARM_BATCHES):
             pass
-        start, start_cpu, count = time.perf_counter(), time.process_time(), 0
+        start = time.perf_counter()
+        start_cpu = time.process_time()
+        count = 0
         while time.perf_counter() - start < seconds:
             next(batches)
             count += _BATCH

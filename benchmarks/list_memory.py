@@ -68,7 +68,8 @@ def measure(folder, entries):
     """
     path = str(make_list(folder, entries))
     source = own_images.load_list(str(folder), DataConfig(train_list=path, test_list=path, image_size=32, resize=40))
-    listed, tenths = resident_bytes(), []
+    listed = resident_bytes()
+    tenths = []
     steps = sampling.steps_per_epoch(entries, _BATCH)
     spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True)
     batches = pipeline.batches(source.train_images, source.train_labels, spec, 0, steps)

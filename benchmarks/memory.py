@@ -24,7 +24,8 @@ from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-_TRACED_STEPS, _STEPS = 2, 4
+_TRACED_STEPS = 2
+_STEPS = 4
 
 
 def measure_in_new_process(mode, settings, policy):

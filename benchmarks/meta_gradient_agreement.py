@@ -66,11 +66,13 @@ def make_parts(trainer, data):
       Function of data -> float32 [L, P], each layer's part, P the number of theta's entries; and a list of what the
       selector sees, L tensors. It leaves the trainer as it is.
     """
-    strategy, given = tf.distribute.get_strategy(), GivenGates()
+    strategy = tf.distribute.get_strategy()
+    given = GivenGates()
     given.create_variables(trainer.gated_layers)
     backward = stage_times.compile_prefix(trainer, strategy, "Virtual-Train backward", data)
     own = trainer.selector, trainer.lambda_g
-    trainer.selector, trainer.lambda_g = given, 0.0
+    trainer.selector = given
+    trainer.lambda_g = 0.0
     tangent = stage_times.compile_prefix(trainer, strategy, "Meta-Train tangent", data)
     trainer.selector, trainer.lambda_g = own
 
@@ -187,13 +189,16 @@ def main(argv=None):
         return 2
     head = ["step", "selection", "layers", "cosine", "cosine of means", "relative variance"]
     names = ("cosine", "cosine_of_means", "relative_variance")
-    cells = [
-        [str(r["step"]), r["selection"], f"{r['layers']:.1f}"]
-        + ["n/a" if r[name] is None else f"{r[name]:.2f}" for name in names]
-        for r in results
-    ]
-    print(table.format_table([head, *cells], markdown=True))
+    rows = []
+    for result in results:
+        figures = [_two_digits(result[name]) for name in names]
+        rows.append([str(result["step"]), result["selection"], f"{result['layers']:.1f}", *figures])
+    print(table.format_table([head, *rows], markdown=True))
     return 0
+
+
+def _two_digits(value):
+    return "n/a" if value is None else f"{value:.2f}"
 
 
 if __name__ == "__main__":

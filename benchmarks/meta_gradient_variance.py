@@ -44,7 +44,8 @@ def curve(group: Sequence[table.Run], name: str) -> tuple[np.ndarray, np.ndarray
     steps = sorted(set.intersection(*map(set, by_run)))
     if not steps:
         raise InputError("no meta gradient recorded in one of the runs; expected runs with --log_meta_gradient")
-    return np.array(steps), np.array([[values[step] for step in steps] for values in by_run])
+    rows = [list(map(values.get, steps)) for values in by_run]
+    return np.array(steps), np.array(rows)
 
 
 def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequence[str]) -> None:

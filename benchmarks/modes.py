@@ -168,7 +168,8 @@ class KerasSteps:
     """
 
     period = 1
-    lowest_segments = gates_on = ()
+    lowest_segments = ()
+    gates_on = ()
 
     def __init__(self, settings, policy):
         self._network = build_network(settings, policy)
@@ -180,7 +181,8 @@ class KerasSteps:
         self._network.make_train_function()
         pool = pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels=True)
         self._iterator = iter(pools.batches(pool, settings.batch_size, with_index=False))
-        self.segment_costs, self.layers = None, None
+        self.segment_costs = None
+        self.layers = None
 
     def trace(self):
         """False: Keras traces in the first step only."""
@@ -217,7 +219,10 @@ class FamusSteps:
     """
 
     def __init__(self, mode, settings, policy, strategy):
-        self._mode, self._settings, self._policy, self._strategy = mode, settings, policy, strategy
+        self._mode = mode
+        self._settings = settings
+        self._policy = policy
+        self._strategy = strategy
         self.period = mode.meta_every
         with strategy.scope():
             network = build_network(settings, policy)
@@ -307,7 +312,8 @@ class FamusSteps:
 
     def forget(self):
         """Starts `lowest_segments` and `gates_on` anew."""
-        self.lowest_segments, self.gates_on = [], []
+        self.lowest_segments = []
+        self.gates_on = []
 
     def units(self):
         """The cost model's forward passes of a step, for the depths of the meta steps since `forget`; None before."""

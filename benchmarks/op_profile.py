@@ -84,4 +84,7 @@ def table(operations, reference, top=15):
 
 
 def _sum(operations):
-    return {name: sum(value[name] for value in operations.values()) for name in ("seconds", "calls")}
+    return {
+        "seconds": sum(value["seconds"] for value in operations.values()),
+        "calls": sum(value["calls"] for value in operations.values()),
+    }

@@ -14,11 +14,10 @@ class Record:
     """
 
     def __init__(self, arguments):
+        settings = vars(arguments)
+        paths = {name: str(value) for name, value in settings.items() if isinstance(value, pathlib.Path)}
         self._content = {
-            "settings": {
-                name: str(value) if isinstance(value, pathlib.Path) else value
-                for name, value in vars(arguments).items()
-            },
+            "settings": settings | paths,
             "versions": provenance.versions(),
             "cpu_model": provenance.cpu_model(),
             "load_average": {"start": provenance.load_average()},

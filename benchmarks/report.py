@@ -64,12 +64,18 @@ def stages_table(columns):
     Args:
       columns: dict mode -> dict stage -> seconds.
     """
-    stages = [stage for stage in stage_times.STAGES if any(stage in seconds for seconds in columns.values())]
     lines = [_row(["stage", *columns]), _row(["---"] + ["---:"] * len(columns))]
-    for stage in stages:
-        lines.append(_row([stage, *(f"{c[stage]:.4f}" if stage in c else "" for c in columns.values())]))
+    for stage in _timed_stages(columns):
+        cells = [f"{seconds[stage]:.4f}" if stage in seconds else "" for seconds in columns.values()]
+        lines.append(_row([stage, *cells]))
     lines.append(_row(["sum", *(f"{sum(column.values()):.4f}" for column in columns.values())]))
     return "\n".join(lines)
+
+
+def _timed_stages(columns):
+    """The stages that any of the modes has, in the order of a step."""
+    timed = set().union(*columns.values())
+    return [stage for stage in stage_times.STAGES if stage in timed]
 
 
 def _row(cells):
@@ -77,8 +83,10 @@ def _row(cells):
 
 
 def _cells(result):
-    ratio, segments = result["ratio"], len(result["segment_costs"] or ())
-    lowest, gates = result["mean_lowest_segment"], result["mean_gates_on"]
+    ratio = result["ratio"]
+    segments = len(result["segment_costs"] or ())
+    lowest = result["mean_lowest_segment"]
+    gates = result["mean_gates_on"]
     return [
         result["mode"],
         f"{ratio['median']:.3f}",
@@ -121,7 +129,8 @@ def draw(path, results, title):
         chosen = [result for result in results if result["dtype_policy"] == policy]
         places = [modes.index(r["mode"]) + (number - (len(policies) - 1) / 2) * height for r in chosen]
         medians = np.array([r["ratio"]["median"] for r in chosen])
-        low, high = (np.array([r["ratio"][end] for r in chosen]) for end in ("low", "high"))
+        low = np.array([r["ratio"]["low"] for r in chosen])
+        high = np.array([r["ratio"]["high"] for r in chosen])
         axes.barh(places, medians, height * 0.92, color=color, alpha=0.85, label=policy)
         axes.errorbar(
             medians, places, xerr=[medians - low, high - medians], fmt="none", ecolor="black", elinewidth=1, capsize=2
@@ -150,12 +159,11 @@ def draw_stages(path, columns, title):
       columns: dict mode -> dict stage -> seconds.
       title: str.
     """
-    stages = [stage for stage in stage_times.STAGES if any(stage in seconds for seconds in columns.values())]
     figure = matplotlib.figure.Figure(figsize=(9.5, 2.0 + 0.55 * len(columns)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(columns))
     total = max(sum(column.values()) for column in columns.values())
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(_timed_stages(columns)):
         # A difference of two times may come out below 0.
         widths = np.array([max(0.0, seconds.get(stage, 0.0)) for seconds in columns.values()])
         bars = axes.barh(list(columns), widths, 0.62, left=left, color=f"C{number}", label=stage)

@@ -67,7 +67,8 @@ def one_step(trainer, batch_size):
       Dict of `seconds`, tracing included, `loss`, `meta_loss`, `selected` and `lowest_layer`.
     """
     rng = np.random.default_rng(0)
-    shape, classes = trainer.network.input_shape[1:], trainer.network.output_shape[-1]
+    shape = trainer.network.input_shape[1:]
+    classes = trainer.network.output_shape[-1]
 
     def batch():
         images = rng.integers(0, 256, (batch_size, *shape)).astype(np.float32)
@@ -88,7 +89,8 @@ def main(argv=None):
     parser.add_argument("--batch_size", type=int, default=2, help="training images, and meta images, of the step")
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args(argv)
-    kept, results = record.Record(arguments), {}
+    kept = record.Record(arguments)
+    results = {}
     try:
         for name in arguments.networks.split(","):
             if name not in SIZES:

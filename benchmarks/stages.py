@@ -49,7 +49,8 @@ def _parser():
 
 
 def _run(arguments):
-    chosen, record = settings.from_arguments(arguments), Record(arguments)
+    chosen = settings.from_arguments(arguments)
+    record = Record(arguments)
     columns = measure(chosen, arguments.modes.split(","), arguments.dtype_policy, arguments.rounds)
     print(f"{chosen.title()}, {arguments.dtype_policy}, seconds\n\n{report.stages_table(columns)}")
     if arguments.plot:

@@ -36,11 +36,13 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
     """
     chosen = [modes.find(name) for name in dict.fromkeys(["plain", *mode_names])]
     strategy = strategies.make_strategy("one_device")
-    all_steps, results = {}, {}
+    all_steps = {}
+    results = {}
     for mode in chosen:
         for policy in policies:
             key = mode.name, policy
-            steps = all_steps[key] = modes.make_steps(mode, settings, policy, strategy)
+            steps = modes.make_steps(mode, settings, policy, strategy)
+            all_steps[key] = steps
             results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             trace, first = (results[key][name] for name in ("trace_seconds", "first_step_seconds"))
             of_them = "" if trace is None else f", {trace:.1f} s of them tracing"

@@ -51,7 +51,8 @@ def judge(settings, results):
         verdicts.append(Verdict(name, target, measured, measured <= target if meant else None))
     exact = modes.get("mw_net_exact")
     if exact and settings.network in TRACE_SECONDS:
-        limit, seconds = TRACE_SECONDS[settings.network], exact["trace_seconds"]
+        limit = TRACE_SECONDS[settings.network]
+        seconds = exact["trace_seconds"]
         verdicts.append(Verdict("trace of mw_net_exact, s", limit, seconds, seconds <= limit))
     return verdicts + _judge_memory(modes)
 

@@ -120,9 +120,11 @@ def apart(found, expected, step):
       step: the first part of the names.
     """
     names = [name for name in expected if name.startswith(f"{step}/")]
-    differences, largest = {}, {}
+    differences = {}
+    largest = {}
     for name in names:
-        group, number = name.split("/")[1], expected[name]
+        group = name.split("/")[1]
+        number = expected[name]
         difference = float(np.abs(found[name] - number).max(initial=0.0))
         differences[group] = max(differences.get(group, 0.0), difference)
         largest[group] = max(largest.get(group, 0.0), float(np.abs(number).max(initial=0.0)))
@@ -137,16 +139,16 @@ def compare(data, algorithm, norm, steps, folder):
     make_network(norm, _DATA[data], network)
     common = [f"--dataset={data}", *_COMMON, *(flag.format(**values) for flag in flags), f"--network={network}"]
     common.append(f"--base_learning_rate={NORMS[norm]}")
-    at, one = [f"--at={early}"], "--strategy=one_device"
-    cluster, mirrored = free_ports.find(2), ["--replicas=2"]
+    at = [f"--at={early}"]
+    cluster = free_ports.find(2)
     chief, other = _numbers(
         [
             _start(folder, f"worker{index}", at, [*common, "--strategy=multi_worker"], cluster, index)
             for index in range(2)
         ]
     )
-    two_replicas = [*mirrored, *at], [*common, "--strategy=mirrored"]
-    one_replica = at, [*common, one]
+    two_replicas = ["--replicas=2", *at], [*common, "--strategy=mirrored"]
+    one_replica = at, [*common, "--strategy=one_device"]
     same = two_replicas if norm == "per replica" else one_replica
     expected = _numbers([_start(folder, "same", *same)])[0]
     variants = {"two workers": chief}
@@ -190,16 +192,12 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=200, help="about the length of a run")
     parser.add_argument("--json", type=pathlib.Path, help="file to write")
     arguments = parser.parse_args(argv)
-    made, rows = record.Record(arguments), []
-    chosen = [
-        [value] if value else every
-        for value, every in (
-            (arguments.data, _DATA),
-            (arguments.algorithm, _ALGORITHMS),
-            (arguments.norm, NORMS),
-        )
-    ]
-    cases = list(itertools.product(*chosen))
+    made = record.Record(arguments)
+    rows = []
+    data = [arguments.data] if arguments.data else _DATA
+    algorithms = [arguments.algorithm] if arguments.algorithm else _ALGORITHMS
+    norms = [arguments.norm] if arguments.norm else NORMS
+    cases = list(itertools.product(data, algorithms, norms))
     for number, case in enumerate(cases, start=1):
         print(f"[{number} of {len(cases)}]", end=" ", flush=True)
         with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,9 @@ class Snapshots(keras.callbacks.Callback):
 
     def __init__(self, parts, at):
         super().__init__()
-        self._parts, self._at, self.kept = parts, at, {}
+        self._parts = parts
+        self._at = at
+        self.kept = {}
         # As before each evaluation and checkpoint; the statistics of later steps are the same with it and without.
         self._averagers = [
             sharing.make_averager(parts.strategy, [v.value for v in _statistics(trainer)]) for trainer in parts.methods
@@ -64,7 +66,8 @@ def _statistics(trainer):
 
 
 def _groups(trainer):
-    learner, found = trainer.meta_learner, trainer.optimizer.variables
+    learner = trainer.meta_learner
+    found = trainer.optimizer.variables
     for holder, name in ((learner, "optimizer"), (trainer, "sampler_optimizer")):
         found = [*found, *getattr(getattr(holder, name, None), "variables", [])]
     return {

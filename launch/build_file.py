@@ -44,9 +44,8 @@ filegroup(
 
 def text():
     """What BUILD must contain."""
-    sources = {
-        _module(path): path for name in ("famus_tf", "benchmarks", "tests") for path in (ROOT / name).rglob("*.py")
-    }
+    paths = [path for name in ("famus_tf", "benchmarks", "tests") for path in (ROOT / name).rglob("*.py")]
+    sources = {_module(path): path for path in paths}
     tests = {module for module, path in sources.items() if path.name.startswith("test_")}
     libraries = {}  # {rule: its modules}
     for module, path in sources.items():
@@ -54,10 +53,10 @@ def text():
             libraries.setdefault(_library_of(module, path), []).append(module)
     rule_of = {module: rule for rule, modules in libraries.items() for module in modules}
     uses = {module: _used(path, sources) for module, path in sources.items()}
-    deps = {
-        rule: {rule_of[used] for module in modules for used in uses[module] if used in rule_of} - {rule}
-        for rule, modules in libraries.items()
-    }
+    deps = {}
+    for rule, modules in libraries.items():
+        used_modules = set().union(*(uses[module] for module in modules))
+        deps[rule] = {rule_of[used] for used in used_modules if used in rule_of} - {rule}
     list(graphlib.TopologicalSorter(deps).static_order())  # CycleError where libraries need each other
     rules = [_HEAD]
     for rule, modules in sorted(libraries.items()):
@@ -97,11 +96,12 @@ def _library_of(module, path):
 
 def imported(path):
     """Names of everything that a file imports when it runs, `from a import b` as a.b."""
-    names, tree = set(), ast.parse(path.read_text())
+    names = set()
+    tree = ast.parse(path.read_text())
     # Bazel needs what a file imports for its types as little as Python does.
     ifs = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
     for_types = [node for node in ifs if ast.unparse(node.test) == "TYPE_CHECKING"]
-    unused = {inner for node in for_types for inner in ast.walk(node)}
+    unused = set().union(*map(ast.walk, for_types))
     for node in set(ast.walk(tree)) - unused:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}

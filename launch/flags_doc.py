@@ -40,7 +40,9 @@ def _row(field):
 
 
 def _code(value):
-    return f"`{value.lower() if value in ('True', 'False') else value}`" if value else ""
+    if not value:
+        return ""
+    return f"`{value.lower()}`" if value in ("True", "False") else f"`{value}`"
 
 
 def main(argv=None):

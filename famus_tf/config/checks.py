@@ -204,7 +204,8 @@ def _two_networks(config) -> None:
 
 def _forget_rate(config) -> None:
     """A share to leave out is given, or follows from the noise."""
-    method, rate = config.method.method, config.data.noise_rate
+    method = config.method.method
+    rate = config.data.noise_rate
     if METHODS[method].forgets and config.baselines.forget_rate is None and not 0 < rate < 1:
         raise InputError(
             f"--forget_rate=auto with --method={method} and --noise_rate={rate!r}: expected the share of labels that "

@@ -57,7 +57,8 @@ def read_config(argv: Sequence[str] | None = None) -> config.Config:
 def define_flags(values: flags.FlagValues) -> flags.FlagValues:
     """Defines the flags in `values` and returns it; help is grouped as the configuration is."""
     for group, field in config.flag_fields():
-        text, choices = field.metadata["help"], field.metadata["choices"]
+        text = field.metadata["help"]
+        choices = field.metadata["choices"]
         where = {"flag_values": values, "module_name": group}
         if choices:
             flags.DEFINE_enum(field.name, field.default, choices, text, **where)

@@ -115,10 +115,8 @@ def from_values(values: dict[str, Any]) -> Config:
     unknown = values.keys() - {field.name for _, field in flag_fields()}
     if unknown:
         raise InputError(f"--{min(unknown)}: expected the name of a flag")
-    groups = {
-        group: group_class(
-            **{field.name: values[field.name] for field in dataclasses.fields(group_class) if field.name in values}
-        )
-        for group, group_class in GROUPS.items()
-    }
+    groups = {}
+    for group, group_class in GROUPS.items():
+        names = [field.name for field in dataclasses.fields(group_class) if field.name in values]
+        groups[group] = group_class(**{name: values[name] for name in names})
     return Config(**groups)

@@ -49,7 +49,8 @@ class FlagGroup:
 
 def expected(field: dataclasses.Field) -> str:
     """What may stand for a flag, in the words of an error message."""
-    choices, bounds = field.metadata["choices"], field.metadata["bounds"]
+    choices = field.metadata["choices"]
+    bounds = field.metadata["bounds"]
     if choices:
         return f"one of {', '.join(choices)}"
     return bounds.expected if bounds else flag_text.TYPE_WORDS[field.type]
@@ -57,7 +58,8 @@ def expected(field: dataclasses.Field) -> str:
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:
     """`value` in the field's type, or InputError where it does not fit the type, the choices or the bounds."""
-    choices, bounds = field.metadata["choices"], field.metadata["bounds"]
+    choices = field.metadata["choices"]
+    bounds = field.metadata["bounds"]
     try:
         converted = flag_text.CONVERT[field.type](value)
         fits = (not choices or converted in choices) and (not bounds or bounds.holds(converted))

@@ -69,8 +69,9 @@ def from_text(field: dataclasses.Field, text: str) -> Any:
     """The value that a flag file's text stands for; the text itself where it stands for none, to be shown."""
     try:
         if field.type is bool:
-            lower = text.lower()
-            return True if lower in _TRUE_TEXTS else False if lower in _FALSE_TEXTS else text
+            if text.lower() in _TRUE_TEXTS:
+                return True
+            return False if text.lower() in _FALSE_TEXTS else text
         return _READ.get(field.type, field.type)(text)
     except ValueError:
         return text

@@ -83,7 +83,8 @@ class Bundle:
     def describe(self) -> str:
         """What is in it, in one line."""
         counts = np.bincount(self.train_labels, minlength=self.num_classes)
-        size, rate = "x".join(map(str, self.image_shape)), self.actual_noise_rate
+        size = "x".join(map(str, self.image_shape))
+        rate = self.actual_noise_rate
         wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
         return (
             f"{self.name}: {len(self.train_labels):,} training images of {size} in {self.num_classes} classes of "
@@ -105,8 +106,11 @@ class Bundle:
         return tuple(self.train_images.shape[1:])
 
 
-_INHERITED = ("name", "test_images", "test_labels", "class_names", "mean", "std", "crop_padding", "flip")
-_INHERITED += ("padding_mode", "validation", "other_tests", "left_out")
+# Fields that a source and its split have alike.
+_INHERITED = (
+    *("name", "test_images", "test_labels", "class_names", "mean", "std"),
+    *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
+)
 
 
 def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
@@ -161,7 +165,8 @@ def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
 
 
 def _true_labels(source: Source, data: DataConfig, train_index: np.ndarray) -> np.ndarray | None:
-    labels, is_clean = source.train_labels[train_index].astype(np.int32), source.train_is_clean
+    labels = source.train_labels[train_index].astype(np.int32)
+    is_clean = source.train_is_clean
     if is_clean is not None:
         return np.where(is_clean[train_index], labels, np.int32(UNKNOWN))
     # Noise that is added to labels takes them for the truth.
@@ -217,7 +222,8 @@ def _published_labels(
 
 
 def _noisy_labels(source: Source, data: DataConfig, train_index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    true_labels, classes = source.train_labels[train_index].astype(np.int32), _classes(source)
+    true_labels = source.train_labels[train_index].astype(np.int32)
+    classes = _classes(source)
     if data.noise == "none":
         return true_labels.copy()
     if data.noise == "file":

@@ -5,7 +5,9 @@ import os
 import sys
 
 # Names and numbers of glibc's malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
+_MMAP_THRESHOLD = -3
 _KEPT = 256 * 2**20
 _LARGEST = 2**30
 

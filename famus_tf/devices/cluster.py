@@ -6,6 +6,7 @@ checkpoints in it.
 """
 
 import dataclasses
+import itertools
 import json
 
 import tensorflow as tf
@@ -87,8 +88,10 @@ def cluster_of(strategy):
 def _cluster_of_tf_config(text):
     try:
         parsed = json.loads(text)
-        jobs, task_type, task_id = parsed["cluster"], parsed["task"]["type"], parsed["task"]["index"]
-        workers = [address for addresses in jobs.values() for address in addresses]
+        jobs = parsed["cluster"]
+        task_type = parsed["task"]["type"]
+        task_id = parsed["task"]["index"]
+        workers = list(itertools.chain.from_iterable(jobs.values()))
         fits = (
             jobs.keys() <= {"chief", "worker"}
             and len(jobs.get("chief", [])) <= 1

@@ -14,7 +14,8 @@ from famus_tf import errors
 _LOG = logging.getLogger(__name__)
 
 _AGAIN = 0.3  # seconds between two trials to reach the chief
-_NAME, _GO = "famus_tf", "go"
+_NAME = "famus_tf"
+_GO = "go"
 
 
 def meet(workers, position, patience):

@@ -28,7 +28,8 @@ def batches(strategy, batches, *, whole=True):
     # takes up to a minute (TensorFlow 2.21).
     if strategy.num_replicas_in_sync == 1:
         return iter(batches)
-    replicas, first = strategy.num_replicas_in_sync, 0
+    replicas = strategy.num_replicas_in_sync
+    first = 0
     if not whole:
         replicas //= clusters.num_workers(strategy)
         first = clusters.position(strategy) * replicas

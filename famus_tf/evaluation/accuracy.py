@@ -1,5 +1,7 @@
 """Accuracy on a labelled set, the same for a network in training and for an exported SavedModel."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,9 +10,10 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.losses import softmax
 
-# Sizes of the classes in the training set: above the first many-shot, below the second few-shot (Liu et al.,
-# "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019).
-MANY, FEW = 100, 20
+# Training images of a class: more than MANY is many-shot, fewer than FEW is few-shot (Liu et al., "Large-Scale
+# Long-Tailed Recognition in an Open World", CVPR 2019).
+MANY = 100
+FEW = 20
 
 
 def make_evaluator(strategy, predict):
@@ -34,7 +37,7 @@ def make_evaluator(strategy, predict):
         return tf.nest.map_structure(lambda part: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None), totals)
 
     def evaluate(batches):
-        counted = [tf.nest.map_structure(lambda t: t.numpy().astype(np.float64), count(*batch)) for batch in batches]
+        counted = [tf.nest.map_structure(_as_float64, count(*batch)) for batch in batches]
         return tf.nest.map_structure(lambda *parts: _describe(sum(parts)), *counted)
 
     return evaluate
@@ -66,13 +69,18 @@ def make_scanner(strategy, predict):
     def run(batches):
         kept = 1 if clusters.num_workers(strategy) > 1 else None  # each has all of them
         found = [scan(*batch) for batch in batches]
-        losses, right = (
-            np.concatenate([part.numpy() for one in found for part in _local(strategy, one[name])[:kept]])
-            for name in ("losses", "right")
-        )
-        return losses, right > 0
+
+        def joined(name):
+            parts = itertools.chain.from_iterable(_local(strategy, one[name])[:kept] for one in found)
+            return np.concatenate([part.numpy() for part in parts])
+
+        return joined("losses"), joined("right") > 0
 
     return run
+
+
+def _as_float64(tensor):
+    return tensor.numpy().astype(np.float64)
 
 
 def _local(strategy, value):

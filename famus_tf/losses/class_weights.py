@@ -58,7 +58,9 @@ class ClassWeighted(base.Loss):
     """
 
     def __init__(self, loss: base.Loss, weights: Sequence[float], first_step: int = 0) -> None:
-        self.loss, self.weights, self.first_step = loss, [float(weight) for weight in weights], int(first_step)
+        self.loss = loss
+        self.weights = [float(weight) for weight in weights]
+        self.first_step = int(first_step)
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, [n]; without a step the weights hold."""

@@ -114,7 +114,8 @@ def class_prior_penalty(logits: tf.Tensor) -> tf.Tensor:
       Scalar, this replica's share: the replicas' shares sum to the penalty of the global batch.
     """
     logits = softmax.at_least_float32(logits)
-    count, classes = replicas.count(), logits.shape[1]
+    count = replicas.count()
+    classes = logits.shape[1]
     mean = replicas.all_reduce_sum(tf.reduce_mean(tf.nn.softmax(logits), axis=0) / count)
     # log(1/c / pbar_c) is -log(c pbar_c).
     return -tf.reduce_mean(tf.math.log(classes * tf.maximum(mean, _TINY))) / count

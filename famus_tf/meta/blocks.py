@@ -26,28 +26,33 @@ def find_blocks(segments, layers):
       classifier, belongs to none.
     """
     pieces = [piece for segment in segments for piece in segment_chain.pieces(segment.model)]
-    piece_of = {
-        id(variable): number
-        for number, piece in enumerate(pieces)
-        for operation in piece
-        for variable in getattr(operation, "trainable_variables", [])
-    }
+    piece_of = {}
+    for number, piece in enumerate(pieces):
+        for operation in piece:
+            piece_of |= {id(variable): number for variable in getattr(operation, "trainable_variables", [])}
     where = [piece_of[id(variables[0])] for _, variables in layers]
     names = {operation.name for piece in pieces for operation in piece} | {name for name, _ in layers}
     block_of = _blocks_by_name(names)
     if any(block_of.values()):
         of_piece = [_only({block_of[operation.name] for operation in piece}) for piece in pieces]
-        found = [block_of[name] or of_piece[piece] for (name, _), piece in zip(layers, where, strict=True)]
+        names_of_blocks = [block_of[name] or of_piece[piece] for (name, _), piece in zip(layers, where, strict=True)]
     else:
-        first_kernel = {}
-        for (name, variables), piece in zip(layers, where, strict=True):
-            if any(len(variable.shape) > 1 for variable in variables):
-                first_kernel.setdefault(piece, name)
-        found, latest = [], ""
-        for piece in where:
-            latest = first_kernel.get(piece, latest)
-            found.append(latest)
-    return [*found[:-1], ""]
+        names_of_blocks = _blocks_by_kernel(layers, where)
+    return [*names_of_blocks[:-1], ""]
+
+
+def _blocks_by_kernel(layers, where):
+    """For each layer the name of the first layer with a kernel in its piece; without one, the block before it."""
+    first_kernel = {}
+    for (name, variables), piece in zip(layers, where, strict=True):
+        if any(len(variable.shape) > 1 for variable in variables):
+            first_kernel.setdefault(piece, name)
+    names_of_blocks = []
+    latest = ""
+    for piece in where:
+        latest = first_kernel.get(piece, latest)
+        names_of_blocks.append(latest)
+    return names_of_blocks
 
 
 def _blocks_by_name(names):
@@ -56,17 +61,18 @@ def _blocks_by_name(names):
     A second number is part of the block's name where all names of the block have one: block35_1_conv and block35_2_conv
     are of two blocks, conv2_block1_1_conv and conv2_block1_add of one.
     """
-    matches = {name: match for name in names if (match := _BLOCK.match(name))}
+    matches = {name: _BLOCK.match(name) for name in names}
+    matches = {name: match for name, match in matches.items() if match}
     rests = {name: name[match.end() :] for name, match in matches.items()}
     unnumbered = {matches[name].group() for name, rest in rests.items() if not _NUMBER.match(rest)}
-    found = dict.fromkeys(names, "")
+    block_of = dict.fromkeys(names, "")
     for name, match in matches.items():
         block = match.group()
-        found[name] = block if block in unnumbered else block + _NUMBER.match(rests[name]).group()
-    return found
+        block_of[name] = block if block in unnumbered else block + _NUMBER.match(rests[name]).group()
+    return block_of
 
 
-def _only(found):
-    """The one name in a set besides "", or "" where there are none or several."""
-    named = found - {""}
+def _only(names):
+    """The one name in a set that is not "", or "" where there are none or several."""
+    named = names - {""}
     return named.pop() if len(named) == 1 else ""

@@ -45,7 +45,8 @@ def find_gated_layers(segments):
     Raises:
       InputError: nothing in the network is trainable, or a layer regularises its activity.
     """
-    groups, position = {}, 0
+    groups = {}
+    position = 0
     for index, segment in enumerate(segments):
         owners = _owners(segment.model)
         for variable in segment.variables:
@@ -57,19 +58,19 @@ def find_gated_layers(segments):
             position += 1
     if not groups:
         raise errors.InputError("the network has no trainable variables: nothing to train, nothing to select")
-    owned = [(path, [variable for _, _, variable in members]) for (_, _, path), members in groups.items()]
-    return [
-        GatedLayer(
-            name=path,
-            positions=tuple(p for p, _, _ in members),
-            pooled_axes=tuple(axes for _, axes, _ in members),
-            width=sum(_pooled_size(variable, axes) for _, axes, variable in members),
-            segment=index,
-            cost=min(1.0, sum(segment.cost for segment in segments[index:])),
-            block=block,
+    owned = []
+    for (_, _, path), members in groups.items():
+        owned.append((path, [variable for _, _, variable in members]))
+    block_names = blocks.find_blocks(segments, owned)
+    layers = []
+    for ((index, _, path), members), block in zip(groups.items(), block_names, strict=True):
+        positions, pooled_axes, variables = zip(*members, strict=True)
+        width = sum(map(_pooled_size, variables, pooled_axes))
+        cost = min(1.0, sum(segment.cost for segment in segments[index:]))
+        layers.append(
+            GatedLayer(path, positions, pooled_axes, width=width, segment=index, cost=cost, block=block),
         )
-        for ((index, _, path), members), block in zip(groups.items(), blocks.find_blocks(segments, owned), strict=True)
-    ]
+    return layers
 
 
 def _owners(model):
@@ -132,7 +133,8 @@ def avg_pool_transpose(layer, pooled, gradients):
     Returns:
       A dict position -> tensor of that variable's shape, with <result, g> = <pooled, avg_pool(g)> for every g.
     """
-    spread, start = {}, 0
+    spread = {}
+    start = 0
     for position, axes in zip(layer.positions, layer.pooled_axes, strict=True):
         gradient = gradients[position]
         shape = gradient.shape.as_list()

@@ -34,7 +34,11 @@ class RecordedForward:
     """
 
     def __init__(self, segments, images, weights=None):
-        self._inputs, self._outputs, self._tapes, self._sources, x = [], [], [], [], images
+        self._inputs = []
+        self._outputs = []
+        self._tapes = []
+        self._sources = []
+        x = images
         self._slices = _slices(segments)
         for segment, part in zip(segments, self._slices, strict=True):
             with tf.GradientTape(persistent=True) as tape:
@@ -126,7 +130,8 @@ class RecordedForward:
 
     def _jvp(self, k, tangent, directions):
         """Tangent of segment k's output for a tangent of its input (None: zero) and of its variables."""
-        targets, along = list(self._sources[k]), list(directions)
+        targets = list(self._sources[k])
+        along = list(directions)
         if tangent is not None and k > self._bottom:
             targets.append(self._inputs[k])
             along.append(tangent)

@@ -27,7 +27,9 @@ class LayerSamplers(keras.layers.Layer):
 
     def __init__(self, hidden=128, temperature=5.0, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.hidden, self.temperature, self.seed = hidden, temperature, seed
+        self.hidden = hidden
+        self.temperature = temperature
+        self.seed = seed
 
     def create_variables(self, widths):
         """Makes the variables, one stack of weights for each distinct width.

@@ -62,12 +62,15 @@ def find_segments(network, max_segments=MAX_SEGMENTS):
     nodes = _topological_nodes(result, source)
     cuts = _choose_cuts(nodes, source, result, max_segments)
     total = sum(node.cost for node in nodes) or 1.0
-    segments, lower, start = [], source, 0
+    segments = []
+    lower = source
+    start = 0
     for position, tensor in [*cuts, (len(nodes) - 1, result)]:
         model = keras.Model(lower, tensor, name=f"segment_{len(segments)}")
         cost = sum(node.cost for node in nodes[start : position + 1]) / total
         segments.append(Segment(model, list(model.trainable_variables), cost))
-        lower, start = tensor, position + 1
+        lower = tensor
+        start = position + 1
     _check_same_variables(network, segments)
     return segments
 
@@ -124,7 +127,9 @@ def _single_tensors(network):
 
 def _topological_nodes(result, source):
     """Nodes between `source` and `result`, each behind everything it needs (a post-order walk, without recursion)."""
-    nodes, finished, stack = [], set(), [(result, False)]
+    nodes = []
+    finished = set()
+    stack = [(result, False)]
     while stack:
         tensor, expanded = stack.pop()
         operation, node_index, _ = tensor._keras_history
@@ -154,12 +159,18 @@ def _weights(operation):
     return getattr(operation, "weights", [])
 
 
+def _has_kernel(operation):
+    return any(len(weight.shape) > 1 for weight in _weights(operation))
+
+
 def _choose_cuts(nodes, source, result, max_segments):
     possible = _possible_cuts(nodes, source, result)
     step = sum(node.cost for node in nodes) / max_segments
-    top = max((i for i, node in enumerate(nodes) if any(len(w.shape) > 1 for w in _weights(node.operation))), default=0)
+    top = max((position for position, node in enumerate(nodes) if _has_kernel(node.operation)), default=0)
     below_top = [position for position, _ in possible if position < top]
-    cuts, since_cut, candidates = [], 0.0, dict(possible)
+    cuts = []
+    since_cut = 0.0
+    candidates = dict(possible)
     for position, node in enumerate(nodes):
         since_cut += node.cost
         forced = below_top and position == below_top[-1]
@@ -171,13 +182,16 @@ def _choose_cuts(nodes, source, result, max_segments):
 
 def _possible_cuts(nodes, source, result):
     """Pairs (position, tensor): behind that node the tensor is all that is still needed."""
-    last_use, last_node_of = {id(result): len(nodes)}, {}
+    last_use = {id(result): len(nodes)}
+    last_node_of = {}
     for position, node in enumerate(nodes):
         for tensor in node.inputs:
             last_use[id(tensor)] = max(position, last_use.get(id(tensor), 0))
         if _weights(node.operation):
             last_node_of[id(node.operation)] = position
-    live, shared_until, cuts = {id(source): source}, -1, []
+    live = {id(source): source}
+    shared_until = -1
+    cuts = []
     for position, node in enumerate(nodes[:-1]):
         live.update((id(tensor), tensor) for tensor in node.outputs)
         live = {key: tensor for key, tensor in live.items() if last_use.get(key, -1) > position}

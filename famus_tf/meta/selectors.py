@@ -66,7 +66,8 @@ class RandomLayers(_TracedSelector):
 
     def __init__(self, count: int = 4, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.count, self.seed = count, seed
+        self.count = count
+        self.seed = seed
 
     def create_variables(self, layers: Sequence[GatedLayer]) -> None:
         """Takes the list of `layers.GatedLayer`; raises InputError where there are fewer than `count`."""
@@ -111,7 +112,7 @@ class FixedBlock(keras.layers.Layer):
                 names = ", ".join(dict.fromkeys(layer.name.split("/")[0] for layer in layers))
                 raise errors.InputError(f"block {self.block!r}: expected the start of a layer's name, one of {names}")
         else:
-            blocks = [name for name in dict.fromkeys(layer.block for layer in layers) if name]
+            blocks = list(dict.fromkeys(layer.block for layer in layers if layer.block))
             if not (1 <= self.block <= len(blocks) or 1 <= -self.block <= len(blocks) + 1):
                 raise errors.InputError(
                     f"block {self.block}: expected 1 to {len(blocks)} from the input, or from the top -1, the "

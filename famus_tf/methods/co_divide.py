@@ -62,17 +62,20 @@ class Divisions(tf.train.experimental.PythonState):
     """
 
     def __init__(self, num_networks, num_examples):
-        self.epoch, self.history = -1, []
-        self.splits, self.mixtures = [None] * num_networks, [None] * num_networks
+        self.epoch = -1
+        self.history = []
+        self.splits = [None] * num_networks
+        self.mixtures = [None] * num_networks
         self.losses = np.zeros([num_networks, 0, num_examples], np.float32)
         self.accuracy = [0.0] * num_networks
 
     def serialize(self):
         """Bytes of everything above; called by TensorFlow's checkpoint."""
-        buffer, known = io.BytesIO(), self.epoch >= 0
+        buffer = io.BytesIO()
+        known = self.epoch >= 0
         plain = {"epoch": self.epoch, "history": self.history, "accuracy": self.accuracy}
         plain["fallbacks"] = [split.fallback for split in self.splits] if known else []
-        plain["mixtures"] = [None if one is None else dataclasses.asdict(one) for one in self.mixtures]
+        plain["mixtures"] = [mixture and dataclasses.asdict(mixture) for mixture in self.mixtures]
         arrays = {"losses": self.losses}
         if known:
             arrays["clean"] = np.stack([split.clean for split in self.splits])
@@ -84,12 +87,11 @@ class Divisions(tf.train.experimental.PythonState):
         """The inverse of `serialize`."""
         with np.load(io.BytesIO(string_value)) as arrays:
             plain = json.loads(str(arrays["plain"]))
-            self.epoch, self.history, self.accuracy = plain["epoch"], plain["history"], plain["accuracy"]
+            self.epoch = plain["epoch"]
+            self.history = plain["history"]
+            self.accuracy = plain["accuracy"]
             self.losses = arrays["losses"]
-            self.mixtures = [
-                None if one is None else clean_split.Mixture(**{name: _tuples(value) for name, value in one.items()})
-                for one in plain["mixtures"]
-            ]
+            self.mixtures = [mixture and _mixture_of(mixture) for mixture in plain["mixtures"]]
             if self.epoch >= 0:
                 parts = zip(arrays["probability"], arrays["clean"], plain["fallbacks"], strict=True)
                 self.splits = [clean_split.Split(*part) for part in parts]
@@ -115,29 +117,39 @@ class CoDivide:
     """
 
     def __init__(self, runners, feeds, scan, divisions, flags, sizes, *, seed, epochs, is_clean=None):
-        self._runners, self._feeds, self._scan = runners, feeds, scan
-        self._divisions, self._flags, self._sizes = divisions, flags, sizes
-        self._seed, self._is_clean = seed, is_clean
+        self._runners = runners
+        self._feeds = feeds
+        self._scan = scan
+        self._divisions = divisions
+        self._flags = flags
+        self._sizes = sizes
+        self._seed = seed
+        self._is_clean = is_clean
         self.epochs = epochs
         count = len(self._examples(0))
         clean_split.lower_half(count, *self._least_split(), f"{count:,} training examples in an epoch")
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
-        divisions, flags = self._divisions, self._flags
+        divisions = self._divisions
+        flags = self._flags
         if epoch < self._sizes.warmup_epochs or divisions.epoch == epoch:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._runners))]
         scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
         kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -flags.loss_epochs :]
-        mixtures, splits, seed = [], [], self._seed + epoch
+        mixtures = []
+        splits = []
+        seed = self._seed + epoch
         for losses in kept.mean(axis=1):
             probability, fitted = clean_split.clean_probability(losses, self._seed)
             mixtures.append(fitted)
             splits.append(clean_split.split(losses, probability, flags.clean_threshold, *self._least_split(), seed))
         # All at once: a run that ends before keeps what it had.
-        divisions.losses, divisions.mixtures, divisions.splits = kept, mixtures, splits
+        divisions.losses = kept
+        divisions.mixtures = mixtures
+        divisions.splits = splits
         divisions.accuracy = [accuracy for _, accuracy in scans]
         divisions.epoch = epoch
 
@@ -172,7 +184,8 @@ class CoDivide:
 
     def _meta_batches(self, number, epoch, first, steps, **options):
         """For each step of a turn a batch of the pseudo-clean set, or None where it is no meta step."""
-        progress, is_meta_step = self._runners[number].progress, self._runners[number].method.is_meta_step
+        progress = self._runners[number].progress
+        is_meta_step = self._runners[number].method.is_meta_step
         start = progress.step - progress.epoch_step
         before = sum(is_meta_step(start + step) for step in range(first))
         meta = None
@@ -181,7 +194,8 @@ class CoDivide:
                 yield None
                 continue
             if meta is None:
-                trusted, size = self._other_split(number).clean_index, self._sizes.meta_batch_size
+                trusted = self._other_split(number).clean_index
+                size = self._sizes.meta_batch_size
                 meta = self._feeds[number].drawn(f"pseudo-clean {epoch}", trusted, size, before, steps, **options)
             yield next(meta)
 
@@ -235,7 +249,9 @@ class UnlabelledPlan(CoDivide):
 
     def _warm_up(self, number, epoch):
         """One epoch of plain training on all images."""
-        feed, size, among = self._feeds[number], 2 * self._sizes.batch_size, self._examples(epoch)
+        feed = self._feeds[number]
+        size = 2 * self._sizes.batch_size
+        among = self._examples(epoch)
         steps = max(len(among) // size, 1)
 
         def batches(first):
@@ -246,7 +262,9 @@ class UnlabelledPlan(CoDivide):
 
     def _mixed(self, number, epoch):
         """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
-        feed, n, split = self._feeds[number], self._sizes.batch_size, self._other_split(number)
+        feed = self._feeds[number]
+        n = self._sizes.batch_size
+        split = self._other_split(number)
         steps = len(split.clean_index) // n
         labelled_ones = {"views": 2, "values": split.clean_probability}
 
@@ -277,7 +295,8 @@ def make_prepare(methods, number, flags, seed):
       Function of a training and a meta batch as `UnlabelledPlan` makes them -> those that the method's step takes;
       batches of the warm-up stay as they are. To be called in a replica's context (`training.step.compile_step`).
     """
-    (trained,), (peer,) = methods[number].networks, methods[1 - number].networks
+    (trained,) = methods[number].networks
+    (peer,) = methods[1 - number].networks
 
     # As in the release. The pass moves the BatchNorm statistics, which otherwise would be those of mixed images alone,
     # while the network is evaluated on images as they are.
@@ -310,5 +329,7 @@ def _scaled(losses):
     return ((np.clip(losses, low, high) - low) / spread).astype(np.float32)
 
 
-def _tuples(value):
-    return tuple(value) if isinstance(value, list) else value
+def _mixture_of(fields):
+    """`clean_split.Mixture` from a dict that JSON has held, with lists in the place of tuples."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return clean_split.Mixture(**values)

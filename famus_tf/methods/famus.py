@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import batches, layers, learners, meta_gradient, objectives, selectors
+from famus_tf.meta import batches, learners, meta_gradient, objectives, selectors
 from famus_tf.methods import meta_method
 from famus_tf.training.step import StepRecords
 
@@ -97,9 +97,13 @@ class FaMUS(meta_method.MetaMethod):
         meta_method.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
-        self.lambda_r, self.lambda_cost = lambda_r, lambda_cost
-        self.lambda_g = (0.0 if isinstance(selector, selectors.AllLayers) else 0.1) if lambda_g is None else lambda_g
-        self.schedule, self.validation_loss = schedule, validation_loss
+        if lambda_g is None:
+            lambda_g = 0.0 if isinstance(selector, selectors.AllLayers) else 0.1
+        self.lambda_r = lambda_r
+        self.lambda_g = lambda_g
+        self.lambda_cost = lambda_cost
+        self.schedule = schedule
+        self.validation_loss = validation_loss
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As `MetaMethod.compile`; InputError where the one-loop schedule has another optimizer than SGD."""
@@ -129,13 +133,13 @@ class FaMUS(meta_method.MetaMethod):
 
     def _three_stages(self, images, labels, meta_images, meta_labels):
         """Algorithm 1, in the paper's order."""
-        learner, alpha = self.meta_learner, self._virtual_learning_rate()
+        alpha = self._virtual_learning_rate()
         training_loss = self._training_loss(labels)
 
         # Virtual-Train (Eq. 3): w_hat = w - alpha g, plain SGD with the current learning rate.
         forward = meta_gradient.RecordedForward(self.segments, images)
         self.mark("Virtual-Train forward", [forward.logits])
-        theta = learner.parameters((images, labels))
+        theta = self.meta_learner.parameters((images, labels))
         w = meta_gradient.weights_at(self.segments)
         _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
         g = replicas.all_reduce_sum(forward.backward(dz))
@@ -146,7 +150,7 @@ class FaMUS(meta_method.MetaMethod):
         # theta' = theta - beta grad (L_c + lambda_g L_g), over the layers with r_l = 1 (Eq. 9, 11).
         gates = self._gates(seen, self.optimizer.iterations)
         meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, seen[-1], alpha, training_loss, theta)
-        theta_new = learner.update(theta, meta.theta_gradient)
+        theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
             self._update_sampler(gates, alpha, self._agreement(gates, meta, g))
         self.mark("meta update", theta_new)
@@ -161,17 +165,17 @@ class FaMUS(meta_method.MetaMethod):
 
         The samplers look at the gradient of the last Actual-Train in the place of g.
         """
-        learner, alpha = self.meta_learner, self._virtual_learning_rate()
+        alpha = self._virtual_learning_rate()
         training_loss = self._training_loss(labels)
 
         forward = meta_gradient.RecordedForward(self.segments, images)
         self.mark("Virtual-Train forward", [forward.logits])
-        theta = learner.parameters((images, labels))
+        theta = self.meta_learner.parameters((images, labels))
         w = meta_gradient.weights_at(self.segments).__getitem__
 
         gates = self._gates(self._remembered_pool(), self.optimizer.iterations)
         meta = self._meta_train(forward, w, meta_images, meta_labels, gates, 0.0, alpha, training_loss, theta)
-        theta_new = learner.update(theta, meta.theta_gradient)
+        theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         self.mark("meta update", theta_new)
 
         loss, gradients = self._actual_train(forward, training_loss, theta_new)
@@ -188,19 +192,21 @@ class FaMUS(meta_method.MetaMethod):
         Nesterov's form; penalties do not depend on theta. The tapes of the forward pass at w serve both the step and
         the tangent.
         """
-        learner, rate = self.meta_learner, objectives.look_ahead_rate(self.optimizer)
-        step, training_loss = tf.convert_to_tensor(self.optimizer.iterations), self._training_loss(labels)
+        rate = objectives.look_ahead_rate(self.optimizer)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        training_loss = self._training_loss(labels)
 
         forward = meta_gradient.RecordedForward(self.segments, images)
         self.mark("Actual-Train forward", [forward.logits])
-        theta = learner.parameters((images, labels))
+        theta = self.meta_learner.parameters((images, labels))
         loss, gradients = self._actual_train(forward, training_loss, theta)
         self._apply(gradients)
         seen = replicas.all_reduce_sum(self._pool(gradients))
 
-        gates, w_new = self._gates(seen, step), meta_gradient.weights_at(self.segments).__getitem__
+        gates = self._gates(seen, step)
+        w_new = meta_gradient.weights_at(self.segments).__getitem__
         meta = self._meta_train(forward, w_new, meta_images, meta_labels, gates, seen[-1], rate, training_loss, theta)
-        theta_new = learner.update(theta, meta.theta_gradient)
+        theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
             self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         self.mark("meta update", theta_new)
@@ -215,7 +221,8 @@ class FaMUS(meta_method.MetaMethod):
 
     def _plain_step(self, images, labels):
         """Training without a meta step, theta as it is: nothing that a plain Keras training step would not do."""
-        theta, training_loss = self.meta_learner.parameters((images, labels)), self._plain_loss(labels)
+        theta = self.meta_learner.parameters((images, labels))
+        training_loss = self._plain_loss(labels)
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = training_loss(logits, theta)
@@ -226,7 +233,8 @@ class FaMUS(meta_method.MetaMethod):
         """The gates of Eq. 8 from the pooled gradients, and the lowest segment whose meta gradient somebody needs."""
         with tf.GradientTape() as tape:
             r = self.selector(seen, step)
-        lowest, top = self.selector.lowest_segment(r), self.gated_layers[-1].segment
+        lowest = self.selector.lowest_segment(r)
+        top = self.gated_layers[-1].segment
         if self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
             lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)
         # No conditionals around sums over replicas; the gates still mask what is not selected.
@@ -269,13 +277,6 @@ class FaMUS(meta_method.MetaMethod):
     def _agreement(self, gates, meta, gradients):
         products = meta_gradient.inner_products(self.segments, gradients, meta.u, gates.lowest)
         return objectives.agreement(self.gated_layers, products)
-
-    def _pool(self, gradients):
-        return [layers.avg_pool(layer, gradients) for layer in self.gated_layers]
-
-    def _virtual_learning_rate(self):
-        own = self.meta_learner.virtual_learning_rate
-        return tf.convert_to_tensor(self.optimizer.learning_rate if own is None else own)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,8 +34,11 @@ class MetaMethod(base.Method):
 
     def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
         super().__init__(weight_decay, **kwargs)
-        self.network, self.meta_learner, self.selector = network, meta_learner, selector
-        self.meta_every, self.meta_from = meta_every, meta_from
+        self.network = network
+        self.meta_learner = meta_learner
+        self.selector = selector
+        self.meta_every = meta_every
+        self.meta_from = meta_from
         self._chain = _Chain(network)
         self._with_meta = True
         self.record_meta_gradient = False
@@ -171,7 +174,8 @@ class MetaMethod(base.Method):
 
     def _plain_loss(self, labels):
         """The same in a step without a meta update: until `meta_from` every example weighs the same."""
-        step, weighted = tf.convert_to_tensor(self.optimizer.iterations), self._training_loss(labels)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        weighted = self._training_loss(labels)
 
         def alike(logits, theta):
             del theta
@@ -183,6 +187,15 @@ class MetaMethod(base.Method):
             return alike
         early = step < self.meta_from
         return lambda logits, theta: tf.where(early, alike(logits, theta), weighted(logits, theta))
+
+    def _virtual_learning_rate(self):
+        """alpha of Virtual-Train, a scalar: that of the meta-learner where it has one, else that of w."""
+        rate = self.meta_learner.virtual_learning_rate
+        return tf.convert_to_tensor(self.optimizer.learning_rate if rate is None else rate)
+
+    def _pool(self, gradients):
+        """The gradients of all variables after Avg-Pool, list over layers of float32 [D_l]."""
+        return [layers.avg_pool(layer, gradients) for layer in self.gated_layers]
 
     def _remembered_pool(self):
         """The pooled gradients of the last Actual-Train, list over layers of float32 [D_l]; zeros before the first."""

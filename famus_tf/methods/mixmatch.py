@@ -258,12 +258,15 @@ def _mean(probabilities):
 
 def _partners(n, seed, blocks):
     """Where the partner of each of this replica's n rows stands in `_of_all_replicas`, int32 [n]."""
-    count, replica = replicas.count(), tf.distribute.get_replica_context().replica_id_in_sync_group
+    count = replicas.count()
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     drawn = tf.argsort(tf.random.stateless_uniform([n * count], seed, alg="philox"))
     share = n // blocks
     row = tf.range(n)
     partner = tf.gather(drawn, (row // share * count + replica) * share + row % share)
-    block, replica, row = partner // (share * count), partner // share % count, partner % share
+    block = partner // (share * count)
+    replica = partner // share % count
+    row = partner % share
     return replica * n + block * share + row
 
 
@@ -272,7 +275,8 @@ def _of_all_replicas(rows):
     if replicas.count() == 1 or rows.dtype != tf.uint8:
         return replicas.all_gather(rows)
     # The collective has no bytes: four of them travel as an int32.
-    shape, size = rows.shape[1:], rows.shape[1:].num_elements()
+    shape = rows.shape[1:]
+    size = rows.shape[1:].num_elements()
     flat = tf.pad(tf.reshape(rows, [-1, size]), [[0, 0], [0, -size % 4]])
     words = tf.bitcast(tf.reshape(flat, [-1, (size + 3) // 4, 4]), tf.int32)
     flat = tf.bitcast(replicas.all_gather(words), tf.uint8)

@@ -104,7 +104,9 @@ class ForgetRate:
     """
 
     def __init__(self, rate: float, ramp_epochs: int, steps_per_epoch: int) -> None:
-        self.rate, self.ramp_epochs, self.steps_per_epoch = rate, ramp_epochs, steps_per_epoch
+        self.rate = rate
+        self.ramp_epochs = ramp_epochs
+        self.steps_per_epoch = steps_per_epoch
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The share left out, float64 scalar; `step` is the number of steps done, int64."""

@@ -49,7 +49,8 @@ class CosineClassifier(keras.layers.Layer):
 
     def __init__(self, units: int, scale: float = 30.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.scale = units, scale
+        self.units = units
+        self.scale = scale
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the kernel [d, c]; its columns' lengths do not matter."""

@@ -11,7 +11,8 @@ from famus_tf.networks import ends
 
 SUFFIX = ".keras"
 # Weights hardly become smaller when they are packed; what becomes so many times as large holds something else.
-_MOST_UNPACKED, _MOST_TIMES = 2**28, 4
+_MOST_UNPACKED = 2**28
+_MOST_TIMES = 4
 
 
 def load(path, input_shape, num_classes, head="linear"):

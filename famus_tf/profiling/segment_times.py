@@ -17,7 +17,8 @@ def measure(segments, images, repeats=5):
     Returns:
       List of floats, each segment's share of the whole; they sum to 1.
     """
-    seconds, x = [], tf.convert_to_tensor(images)
+    seconds = []
+    x = tf.convert_to_tensor(images)
     for segment in segments:
         run = _forward_and_backward(segment)
         output, _ = run(x)  # traces

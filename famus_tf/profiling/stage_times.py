@@ -7,9 +7,9 @@ prefix are the update of the weights and the records.
 
 import contextlib
 import functools
-import statistics
 import time
 
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
@@ -56,7 +56,8 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
     names = names_of_stages(trainer, strategy, data, prepare)
     runs = [functools.partial(compile_prefix(trainer, strategy, name, data, prepare), data) for name in names]
     if whole_step is not None:
-        names, runs = [*names, UPDATES], [*runs, whole_step]
+        names = [*names, UPDATES]
+        runs = [*runs, whole_step]
     seconds = [[] for _ in names]
     for number in range(_WARM_ROUNDS + rounds):
         for series, run in zip(seconds, runs, strict=True):
@@ -67,19 +68,19 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
                 passed = time.perf_counter() - start
             if number >= _WARM_ROUNDS:
                 series.append(passed)
-    before = [[0.0] * rounds, *seconds]
-    return {
-        name: statistics.median(long - short for long, short in zip(series, shorter, strict=True))
-        for name, series, shorter in zip(names, seconds, before, strict=False)
-    }
+    differences = np.diff(seconds, axis=0, prepend=0.0)  # [stages, rounds], each to the prefix before it
+    return dict(zip(names, np.median(differences, axis=1).tolist(), strict=True))
 
 
 @contextlib.contextmanager
 def unchanged(trainer):
     """Gives every variable of a trainer and of its optimizers the value back that it had before the context."""
-    variables = [*trainer.variables, *(v for one in trainer.optimizers.values() for v in one.variables)]
-    # Each replica's own, as BatchNorm has them.
-    copies = [copy for v in variables for copy in getattr(v.value, "values", (v.value,))]
+    variables = list(trainer.variables)
+    for optimizer in trainer.optimizers.values():
+        variables += optimizer.variables
+    copies = []
+    for variable in variables:
+        copies += getattr(variable.value, "values", (variable.value,))  # one for each replica, as BatchNorm has them
     before = [copy.numpy() for copy in copies]
     try:
         yield
@@ -136,7 +137,8 @@ def _trace(trainer, strategy, mark, data, prepare):
 
     def on_every_replica(data):
         # Not in the replica's function: replicas are traced in turns.
-        before, trainer.mark = trainer.mark, mark
+        before = trainer.mark
+        trainer.mark = mark
         try:
             return strategy.run(replica, args=(data,))
         finally:

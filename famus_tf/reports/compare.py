@@ -8,6 +8,7 @@ Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sam
 
 import argparse
 import dataclasses
+import itertools
 import json
 import pathlib
 import statistics
@@ -199,13 +200,13 @@ def _provenance(group: Sequence[Run]) -> dict:
         *("seed", "steps", "test_accuracy", "test_top5", "train_seconds_per_step", "example_weight"),
         *("train_seconds_per_meta_step", "split", "by_class_size"),
     ]
+    runs = []
+    for run in group:
+        figures = {name: run.results.get(name) for name in names}
+        runs.append(figures | {"test_accuracies": run.test_accuracies, "versions": run.versions})
     return {
         "flags": {name: value for name, value in group[0].flags.items() if name not in ("seed", "data_dir")},
-        "runs": [
-            {name: run.results.get(name) for name in names}
-            | {"test_accuracies": run.test_accuracies, "versions": run.versions}
-            for run in group
-        ],
+        "runs": runs,
     }
 
 
@@ -217,10 +218,11 @@ def _flag(line: str) -> tuple[str, str]:
 def name_groups(groups: Sequence[Sequence[Run]]) -> list[str]:
     """The method of each group and, where several groups have the same, the flags that tell them apart."""
     labels = [_label(group[0]) for group in groups]
-    return [
-        label if labels.count(label) == 1 else f"{label} ({_distinction(group, groups, labels, label)})"
-        for group, label in zip(groups, labels, strict=True)
-    ]
+    names = []
+    for group, label in zip(groups, labels, strict=True):
+        unique = labels.count(label) == 1
+        names.append(label if unique else f"{label} ({_distinction(group, groups, labels, label)})")
+    return names
 
 
 def _label(run: Run) -> str:
@@ -232,23 +234,19 @@ def _label(run: Run) -> str:
 
 def _distinction(group, groups, labels, label) -> str:
     alike = [other[0].flags for other, other_label in zip(groups, labels, strict=True) if other_label == label]
-    own = group[0].flags
-    differing = [
-        name for name in dict.fromkeys(name for flags in alike for name in flags)
-        if name != "seed" and len({flags.get(name) for flags in alike}) > 1
-    ]  # fmt: skip
-    return ", ".join((f"{name}={own[name]}" if own[name] else name) for name in differing if name in own)
+    names = dict.fromkeys(itertools.chain.from_iterable(alike))
+    differing = [name for name in names if name != "seed" and len({flags.get(name) for flags in alike}) > 1]
+    flags = group[0].flags
+    return ", ".join(f"{name}={flags[name]}" if flags[name] else name for name in differing if name in flags)
 
 
 def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
     """Seconds per step of the cross-entropy runs that `run` can be compared with."""
-    comparable = [
-        other
-        for group in groups
-        for other in group
-        if _label(other) == "cross-entropy"
-        and all(other.flags.get(name) == run.flags.get(name) for name in _DECIDES_STEP_TIME)
-    ]
+    comparable = []
+    for other in itertools.chain.from_iterable(groups):
+        alike = all(other.flags.get(name) == run.flags.get(name) for name in _DECIDES_STEP_TIME)
+        if alike and _label(other) == "cross-entropy":
+            comparable.append(other)
     # Beside float32 the gain of a lower precision shows too.
     single = [other for other in comparable if other.flags.get("dtype_policy", "float32") == "float32"]
     return _mean(_numbers(single or comparable, "train_seconds_per_step"))
@@ -261,8 +259,8 @@ def _numbers(group: Iterable[Run], *keys: str) -> list[float]:
 
 def _aucs(group: Iterable[Run]) -> list[float]:
     """AUC of the clean probability by each network of each run, in its last epoch."""
-    found = (split.get("auc") for run in group for split in run.results.get("split") or ())
-    return [auc for auc in found if auc is not None]
+    splits = itertools.chain.from_iterable(run.results.get("split") or () for run in group)
+    return [split["auc"] for split in splits if split.get("auc") is not None]
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -24,7 +24,9 @@ class Diagnostics(keras.callbacks.Callback):
 
     def __init__(self, summaries, method, progress):
         super().__init__()
-        self._summaries, self._method, self._progress = summaries, method, progress
+        self._summaries = summaries
+        self._method = method
+        self._progress = progress
 
     def on_epoch_end(self, epoch, logs=None):
         """Scalars of the epoch, and the picture of all epochs so far."""

@@ -110,6 +110,7 @@ def write(workdir, bundle, seed, files=None):
     """
     workdir = pathlib.Path(workdir)
     wrong, by_true_class = _wrong_shares(bundle)
+    wrong_by = "true class" if by_true_class else "given class"
     summary = {
         "dataset": bundle.name,
         "actual_noise_rate": bundle.actual_noise_rate,
@@ -117,7 +118,7 @@ def write(workdir, bundle, seed, files=None):
         "class_names": list(bundle.class_names),
         **{name: column.tolist() for name, column in _counts(bundle).items()},
         "wrong": None if wrong is None else wrong.tolist(),
-        "wrong_by": None if wrong is None else "true class" if by_true_class else "given class",
+        "wrong_by": None if wrong is None else wrong_by,
         "files": files or {},
     }
     broken = set((files or {}).get("training", {}).get("broken", ()))
@@ -152,17 +153,24 @@ def draw_examples(path, bundle, seed, broken=()):
         axis.set_axis_off()
     for axis, position, image in zip(axes, chosen, image_files.as_array(bundle.train_images, chosen), strict=False):
         axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        given = bundle.class_names[bundle.train_labels[position]]
-        title, color = given, "black"
-        if bundle.train_true_labels is not None:
-            true = bundle.train_true_labels[position]
-            note = "wrong" if true == UNKNOWN else f"true: {bundle.class_names[true]}"
-            right = true == bundle.train_labels[position]
-            title, color = (given, "tab:green") if right else (f"{given}\n({note})", "tab:red")
+        title, color = _title_of(bundle, position)
         axis.set_title(title, fontsize=8, color=color)
     legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
     pictures.save_figure(figure, path, dpi=100)
+
+
+def _title_of(bundle, position):
+    """The given label of a training image, with the true one where it is another, and the color of both."""
+    label = bundle.train_labels[position]
+    given = bundle.class_names[label]
+    if bundle.train_true_labels is None:
+        return given, "black"
+    true = bundle.train_true_labels[position]
+    if true == label:
+        return given, "tab:green"
+    note = "wrong" if true == UNKNOWN else f"true: {bundle.class_names[true]}"
+    return f"{given}\n({note})", "tab:red"
 
 
 def _counts(bundle):

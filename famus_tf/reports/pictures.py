@@ -33,8 +33,8 @@ def draw(path, summary, progress, bundle):
         curve.plot(steps, training, color="tab:gray", label="training, given labels")
     elif "split" in progress.history[-1]:
         scanned = [epoch for epoch in progress.history if "split" in epoch]
-        known = [100 * np.mean([one["given_label_accuracy"] for one in epoch["split"]]) for epoch in scanned]
-        curve.plot([epoch["step"] for epoch in scanned], known, color="tab:gray", label="training, given labels")
+        training = [100 * _given_label_accuracy(epoch["split"]) for epoch in scanned]
+        curve.plot([epoch["step"] for epoch in scanned], training, color="tab:gray", label="training, given labels")
     last, peak = summary["test_accuracy"]["last"], summary["test_accuracy"]["peak"]
     curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
     curve.legend(loc="lower right")
@@ -52,6 +52,10 @@ def draw(path, summary, progress, bundle):
     weights.legend()
     weights.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def _given_label_accuracy(splits):
+    return np.mean([split["given_label_accuracy"] for split in splits])
 
 
 def draw_classes(path, summary, bundle):

@@ -55,7 +55,7 @@ def results(progress, bundle, *, method, selector, seed):
         "test_top5": final["test_top5"],
         "selected_epoch": selected,
         "other_tests": {
-            name: {key: final[f"{name}_{key}"] for key in ("accuracy", "top5")} for name in bundle.other_tests
+            name: {"accuracy": final[f"{name}_accuracy"], "top5": final[f"{name}_top5"]} for name in bundle.other_tests
         },
         "by_class_size": {
             name: final[f"test_{name}"] for name in ("class_mean", "many", "medium", "few") if f"test_{name}" in final
@@ -75,12 +75,14 @@ def results(progress, bundle, *, method, selector, seed):
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
         "layers": len(progress.gate_sums) if gated else None,
-        "example_weight": {
-            name: float(weights[name].mean()) if len(weights.get(name, ())) else None for name in ("clean", "noisy")
-        },
+        "example_weight": {name: _mean(weights.get(name, ())) for name in ("clean", "noisy")},
         "stage_times": progress.stage_times,
         "history": progress.history,
     }
+
+
+def _mean(values):
+    return float(values.mean()) if len(values) else None
 
 
 def describe(summary, workdir):
@@ -98,9 +100,10 @@ def describe(summary, workdir):
         f"{summary['dataset']}, {summary['method']}: test accuracy {accuracy['last']:.2%} "
         f"(peak {accuracy['peak']:.2%}) after {summary['steps']:,} steps",
     ]
-    by_size = {"mean over classes" if key == "class_mean" else key: v for key, v in summary["by_class_size"].items()}
+    by_size = summary["by_class_size"]
     if "few" in by_size or "medium" in by_size:
-        lines.append("  " + ", ".join(f"{name} {value:.2%}" for name, value in by_size.items()))
+        names = {"class_mean": "mean over classes"}
+        lines.append("  " + ", ".join(f"{names.get(key, key)} {value:.2%}" for key, value in by_size.items()))
     selected = summary["selected_epoch"]
     if selected:
         lines.append(

@@ -73,7 +73,10 @@ def _draw_losses(axes, losses, parts, mixture):
 
 
 def _draw_probability(axes, split, parts):
-    values, colors, labels, hatches = [], [], [], []
+    values = []
+    colors = []
+    labels = []
+    hatches = []
     for chosen, where, hatch in ((split.clean, "in the set", ""), (~split.clean, "outside", "////")):
         for name, inside in parts.items():
             label, color = _PARTS[name]

@@ -24,8 +24,11 @@ class DivisionBoard(keras.callbacks.Callback):
 
     def __init__(self, directory, divisions, history, is_clean, sets):
         super().__init__()
-        self._directory, self._divisions, self._history = str(directory), divisions, history
-        self._is_clean, self._sets = is_clean, sets
+        self._directory = str(directory)
+        self._divisions = divisions
+        self._history = history
+        self._is_clean = is_clean
+        self._sets = sets
         self._events = None
 
     def on_train_begin(self, logs=None):

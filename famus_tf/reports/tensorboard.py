@@ -27,9 +27,13 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, directory, method, progress, given_labels, true_labels, every, sets=("test",)):
         super().__init__()
-        self._directory, self._every = str(directory), every
-        self._method, self._progress = method, progress
-        self._given_labels, self._true_labels, self._sets = given_labels, true_labels, sets
+        self._directory = str(directory)
+        self._every = every
+        self._method = method
+        self._progress = progress
+        self._given_labels = given_labels
+        self._true_labels = true_labels
+        self._sets = sets
         self._last_step = progress.step
         self.events = None
 
@@ -39,7 +43,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Scalars, every so many steps."""
-        step, before = self._progress.step, self._last_step
+        step = self._progress.step
+        before = self._last_step
         self._last_step = step
         if step == before or step % self._every:
             return

@@ -47,7 +47,9 @@ class BestWeights:
     """
 
     def __init__(self, network, path, strategy):
-        self._network, self._path, self._strategy = network, pathlib.Path(path), strategy
+        self._network = network
+        self._path = pathlib.Path(path)
+        self._strategy = strategy
 
     def keep_if_best(self, history):
         """Writes the weights if the last epoch of `history` is the best one."""

@@ -63,7 +63,8 @@ def newest_whole(folder):
     Raises:
       InputError: there are some, or the folder says that there were, and none is whole.
     """
-    folder, damaged = pathlib.Path(folder), {}
+    folder = pathlib.Path(folder)
+    damaged = {}
     for one in all_in(folder):
         fault = fault_of(folder, one)
         if fault is None:
@@ -120,7 +121,8 @@ def publish(folder, step, write):
     Raises:
       OSError, tf.errors.OpError: it cannot be written; what was there is there still.
     """
-    folder, partial = pathlib.Path(folder), pathlib.Path(folder, _PARTIAL)
+    folder = pathlib.Path(folder)
+    partial = pathlib.Path(folder, _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     before = all_in(folder)
     one = Checkpoint(step, max((other.number for other in before if other.step == step), default=0) + 1)

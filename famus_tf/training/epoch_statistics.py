@@ -14,7 +14,8 @@ class EpochStatistics:
         self._start(num_layers)
 
     def _start(self, num_layers):
-        self._gate_sums, self._gate_steps = np.zeros([num_layers]), 0
+        self._gate_sums = np.zeros([num_layers])
+        self._gate_steps = 0
         # A scalar 0 takes the shape of the first gradient, whose length nobody has to know before.
         self._moments = {"count": 0, "mean": np.zeros([]), "squares": np.zeros([]), "norms": 0.0}
 
@@ -65,7 +66,8 @@ class EpochStatistics:
         return found
 
     def _describe_gradient(self, count):
-        variance = relative = None
+        variance = None
+        relative = None
         if count > 1:
             variances = self._moments["squares"] / (count - 1)
             squared_norm = float(np.sum(self._moments["mean"] ** 2))
@@ -81,5 +83,6 @@ class EpochStatistics:
 
     def restore(self, arrays):
         """The inverse of `arrays`; others in it do not matter."""
-        self._gate_sums, self._gate_steps = arrays["epoch_gate_sums"], int(arrays["epoch_gate_steps"])
+        self._gate_sums = arrays["epoch_gate_sums"]
+        self._gate_steps = int(arrays["epoch_gate_steps"])
         self._moments = {name: arrays[f"moments_{name}"] for name in self._moments}

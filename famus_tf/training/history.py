@@ -38,11 +38,12 @@ class OfOneMethod:
     @property
     def of_networks(self):
         """The same of each network, a list; empty where there is one."""
-        each = zip(*(epoch.get("networks", ()) for epoch in self.epochs), strict=True)
-        return [
-            self._with_history([_without_networks(epoch) | own for epoch, own in zip(self.epochs, logs, strict=True)])
-            for logs in each
-        ]
+        together = [_without_networks(epoch) for epoch in self.epochs]
+        parts = []
+        for logs in zip(*(epoch.get("networks", ()) for epoch in self.epochs), strict=True):
+            history = [epoch | network for epoch, network in zip(together, logs, strict=True)]
+            parts.append(self._with_history(history))
+        return parts
 
     def end_epoch(self, runners, evaluated, besides):
         """Adds an epoch.
@@ -78,7 +79,8 @@ class OfTurns:
     """
 
     def __init__(self, progress, kept):
-        self._progress, self._kept = progress, kept
+        self._progress = progress
+        self._kept = kept
 
     @property
     def epochs(self):
@@ -121,7 +123,9 @@ class Joint:
     """
 
     def __init__(self, parts, history):
-        self._parts, self.history, self.stage_times = parts, history, []
+        self._parts = parts
+        self.history = history
+        self.stage_times = []
         seen = [~np.isnan(part.example_weight) for part in parts]
         total = sum(np.where(known, part.example_weight, 0) for known, part in zip(seen, parts, strict=True))
         count = sum(known.astype(np.float32) for known in seen)

@@ -51,7 +51,8 @@ def handled():
         yield
         return
     mine = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    _state.received, _state.deferred = 0, False
+    _state.received = 0
+    _state.deferred = False
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.signal(number, _on_signal) for number in mine}
@@ -88,11 +89,13 @@ def deferred(patience=None):
     Raises:
       Interrupted: there was a signal, and the context has come to its end before anybody asked.
     """
-    _state.deferred, _state.patience = True, patience
+    _state.deferred = True
+    _state.patience = patience
     try:
         yield
     finally:
-        _state.deferred, _state.patience = False, _SOON
+        _state.deferred = False
+        _state.patience = _SOON
     if _state.received:
         raise Interrupted(_state.received)
 

@@ -41,7 +41,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, rate, steps):
-        self.rate, self.steps = rate, steps
+        self.rate = rate
+        self.steps = steps
 
     def __call__(self, step):
         """The rate at step t, counted from 0."""

@@ -25,9 +25,13 @@ class TrainingLoop:
     """
 
     def __init__(self, *, runners, plan, history, checkpoints, checkpoint_every, evaluate, best_weights):
-        self._runners, self._plan, self._history = runners, plan, history
-        self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
-        self._evaluate, self._best_weights = evaluate, best_weights
+        self._runners = runners
+        self._plan = plan
+        self._history = history
+        self._checkpoints = checkpoints
+        self._checkpoint_every = checkpoint_every
+        self._evaluate = evaluate
+        self._best_weights = best_weights
         self._stop = stopping.Stop(runners[0].strategy)
         self._model = runners[0].method  # what callbacks take for the model, and ask to stop
 

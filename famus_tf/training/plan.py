@@ -34,8 +34,10 @@ class AllBatches:
 
     def __init__(self, method, training_batches, meta_batches, steps_per_epoch, total_steps):
         self._method = method
-        self._training_batches, self._meta_batches = training_batches, meta_batches
-        self._per_epoch, self._total = steps_per_epoch, total_steps
+        self._training_batches = training_batches
+        self._meta_batches = meta_batches
+        self._per_epoch = steps_per_epoch
+        self._total = total_steps
         self.epochs = -(-total_steps // steps_per_epoch)
         self._pairs = None
 

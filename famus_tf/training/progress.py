@@ -1,6 +1,7 @@
 """What a run has done so far, and its checkpoints."""
 
 import io
+import itertools
 import json
 import logging
 import pathlib
@@ -42,7 +43,8 @@ class Progress(tf.train.experimental.PythonState):
     """
 
     def __init__(self, num_examples, num_layers):
-        self.step = self.epoch_step = 0
+        self.step = 0
+        self.epoch_step = 0
         self.history = []
         self.epoch_statistics = epoch_statistics.EpochStatistics(num_layers)
         self.stage_times = []
@@ -110,10 +112,25 @@ class Progress(tf.train.experimental.PythonState):
     def deserialize(self, string_value):
         """The inverse of `serialize`."""
         with np.load(io.BytesIO(string_value)) as arrays:
-            self.example_weight, self.gate_sums = arrays["example_weight"], arrays["gate_sums"]
+            self.example_weight = arrays["example_weight"]
+            self.gate_sums = arrays["gate_sums"]
             self.epoch_statistics.restore(arrays)
             for name, value in json.loads(str(arrays["plain"])).items():
                 setattr(self, name, value)
+
+
+def _joined(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+def _seed_states(methods):
+    """The states of the networks' random layers, list of `tf.Variable`."""
+    states = []
+    for network in _joined(method.networks for method in methods):
+        for variable in network.non_trainable_variables:
+            if variable.path.endswith("seed_generator_state"):
+                states.append(variable.value)
+    return states
 
 
 class Checkpoints:
@@ -130,25 +147,21 @@ class Checkpoints:
 
     def __init__(self, methods, progress, directory, metrics=(), strategy=None, state=None):
         # Checkpoints of earlier versions name the methods "trainers".
-        parts = {"trainers": list(methods), "progress": list(progress)} | ({"state": state} if state else {})
+        parts = {"trainers": list(methods), "progress": list(progress)}
+        if state:
+            parts["state"] = state
         # Keras leaves the states of its random layers (Dropout) out of checkpoints, so they are named apart.
-        parts["seeds"] = [
-            variable.value
-            for method in methods
-            for network in method.networks
-            for variable in network.non_trainable_variables
-            if variable.path.endswith("seed_generator_state")
-        ]
+        parts["seeds"] = _seed_states(methods)
         # The same goes for metrics, whose means over the epoch are half done in mid-epoch.
         # Keras lists a compiled metric only once it was used, so those are given.
-        known = [metric for method in methods for metric in method.metrics]
-        given = [metric for compiled in metrics for metric in compiled]
-        parts["means"] = [variable.value for metric in (*known, *given) for variable in metric.variables]
+        means = [*(method.metrics for method in methods), *metrics]
+        parts["means"] = [variable.value for metric in _joined(means) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._directory = pathlib.Path(directory)
         self._progress = list(progress)
         self._strategy = strategy or tf.distribute.get_strategy()
-        self._saved = self._last = None  # what was saved, and the checkpoint's name on the chief
+        self._saved = None  # what `_state` was then
+        self._last = None  # the newest `checkpoint_files.Checkpoint`; on the chief alone
         self._damaged = {}
 
     def restore(self):
@@ -174,7 +187,8 @@ class Checkpoints:
                 f"{self._directory}: not whole and left as it is: {checkpoint_files.describe(self._damaged)}; goes on "
                 f"from {found.name}, {lost:,} steps are done again"
             )
-        self._saved, self._last = self._state(), found
+        self._saved = self._state()
+        self._last = found
         return True
 
     def save(self):

@@ -20,15 +20,16 @@ class Runner:
     """
 
     def __init__(self, strategy, method, progress, jit_compile=False, prepare=None, metrics=()):
-        self.strategy, self.method, self.progress, self._metrics = strategy, method, progress, list(metrics)
+        self.strategy = strategy
+        self.method = method
+        self.progress = progress
+        self._metrics = list(metrics)
         self._step = steps.compile_step(strategy, method, jit_compile, prepare)
         # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
-        statistics = [
-            variable.value
-            for network in method.networks
-            for variable in network.non_trainable_variables
-            if tf.as_dtype(variable.dtype).is_floating
-        ]
+        statistics = []
+        for network in method.networks:
+            floating = [v for v in network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+            statistics += [variable.value for variable in floating]
         self.average_statistics = sharing.make_averager(strategy, statistics)
         self._pending = None
         self._last_end = None  # when the last step ended; None where something else has run since

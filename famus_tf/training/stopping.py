@@ -26,7 +26,8 @@ class Stop:
     """
 
     def __init__(self, strategy):
-        self._strategy, self._together = strategy, clusters.num_workers(strategy) > 1
+        self._strategy = strategy
+        self._together = clusters.num_workers(strategy) > 1
         self.patience = _PATIENCE if self._together else None
 
         @tf.function(autograph=False)

@@ -79,7 +79,8 @@ class BadImages:
         # Files that were decoded into arrays count as those that are still to be read do.
         self._total = sum(map(len, images)) + len(bundle.left_out)
         files = [part for part in images if isinstance(part, image_files.ImageFiles)]
-        self._skip, self._list_file = skip, list_file
+        self._skip = skip
+        self._list_file = list_file
         self.reasons: dict[str, str] = dict(bundle.left_out)
         self._positions: dict[int, np.ndarray] = {}
         if not skip:
@@ -115,7 +116,8 @@ class BadImages:
             read: function of the number of a batch -> for it and those after it the positions of the images in it.
             first: number of the first batch.
         """
-        number, batches = first, iter(make(first, self.positions(images)))
+        number = first
+        batches = iter(make(first, self.positions(images)))
         while True:
             try:
                 batch = next(batches)

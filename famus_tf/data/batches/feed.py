@@ -33,7 +33,9 @@ class Feed:
     """
 
     def __init__(self, bundle, strategy, bad, *, batch_size, meta_batch_size, eval_batch_size, seed, drawn):
-        self._bundle, self._strategy, self._bad = bundle, strategy, bad
+        self._bundle = bundle
+        self._strategy = strategy
+        self._bad = bad
         self._seed = seed
         self._sizes = {"train": batch_size, "meta": meta_batch_size}
         self._eval_batch_size = eval_batch_size
@@ -64,7 +66,8 @@ class Feed:
 
     def sample(self, epoch):
         """Positions of as many training examples as an epoch has, drawn for that epoch; None where it has all."""
-        drawn, labels = self._drawn["train"], self._bundle.train_labels
+        drawn = self._drawn["train"]
+        labels = self._bundle.train_labels
         if not drawn.batches_per_epoch:
             return None
         return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
@@ -143,7 +146,8 @@ class Feed:
             return made.map(lambda images, labels, index: (images, labels, tf.gather(known, index), index))
 
         def read(first):
-            bad, steps = self._bad.positions(images), range(first, last_step)
+            bad = self._bad.positions(images)
+            steps = range(first, last_step)
             drawn = sampling.batches(labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.among)
             for positions, _ in drawn:
                 yield positions[share.rows(spec.size)]

@@ -50,7 +50,8 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
     parts = {name: examples for name, examples in parts.items() if examples is not None}
     if not source.in_memory or sum(_bytes(examples.images) for examples in parts.values()) > LARGEST_BYTES:
         return source
-    left_out, kept = dict(source.left_out), {}
+    left_out = dict(source.left_out)
+    kept = {}
     for name, examples in parts.items():
         seen = progress(name, len(examples.labels)) if progress else None
         images, readable, broken = _decode(examples.images, skip_bad, seen)
@@ -59,7 +60,8 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
             raise errors.InputError(
                 f"none of the {len(readable):,} {name} images can be read, such as {path}: {reason}"
             )
-        parts[name], kept[name] = Examples(images, examples.labels[readable]), readable
+        parts[name] = Examples(images, examples.labels[readable])
+        kept[name] = readable
         left_out |= broken
     is_clean = source.train_is_clean
     return dataclasses.replace(
@@ -87,7 +89,9 @@ def _decode(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Arrays of those that can be read, which these are, bool [N], and {path: what is wrong} of the others."""
     decoded = np.zeros(images.shape, np.uint8)
-    readable, broken, done = np.ones(len(images), bool), {}, 0
+    readable = np.ones(len(images), bool)
+    broken = {}
+    done = 0
     while done < len(images):
         rest = done + np.flatnonzero(readable[done:])
         try:

@@ -184,7 +184,9 @@ def _relative(path: bytes, prefix: bytes) -> bytes | None:
 
 def _names(source: Source, data_dir: str) -> tuple[list[str], int]:
     """The images below `data_dir`, each once, and how many lie elsewhere."""
-    prefix, names, outside = os.fsencode(os.path.join(data_dir, "")), {}, 0
+    prefix = os.fsencode(os.path.join(data_dir, ""))
+    names = {}
+    outside = 0
     for images in _files(source):
         for path in images.paths:
             name = _relative(path, prefix)
@@ -242,7 +244,9 @@ def _swapped(images: Images, *, data_dir: str, folder: str) -> Images:
     if not isinstance(images, image_files.ImageFiles):
         return images
     prefix, start = (os.fsencode(os.path.join(place, "")) for place in (data_dir, folder))
-    paths, candidates, positions = list(images.paths), [], []
+    paths = list(images.paths)
+    candidates = []
+    positions = []
     for position, path in enumerate(paths):
         name = _relative(path, prefix)
         if name is not None:

@@ -115,7 +115,9 @@ def read_first_classes(
     Raises:
         errors.InputError: it cannot be read, a line is not a path and a number, or an image is missing.
     """
-    numbers, paths, labels = [], [], []
+    numbers = []
+    paths = []
+    labels = []
     with errors.reading(path, "a list as a text in UTF-8"), open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             parts = line.rsplit(maxsplit=1)

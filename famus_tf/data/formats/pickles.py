@@ -123,7 +123,8 @@ class _Machine:
 
     def run(self, data: bytes) -> Any:
         """The object that the pickle ends with."""
-        file, self._may_encode = io.BytesIO(data), len(data)
+        file = io.BytesIO(data)
+        self._may_encode = len(data)
         for _ in range(_MOST_INSTRUCTIONS):
             code = file.read(1)
             if not code:
@@ -215,7 +216,8 @@ class _Machine:
         raise errors.InputError(f"{self._where}: refers to data outside of the pickle; expected NumPy arrays")
 
     def _call(self, arg: None) -> None:
-        given, called = self._stack.pop(), self._stack.pop()
+        given = self._stack.pop()
+        called = self._stack.pop()
         if not isinstance(called, _Word) or not isinstance(given, tuple):
             raise ValueError("calls what is no function")
         made = _CALLS[called.text](*given)
@@ -226,7 +228,8 @@ class _Machine:
         self._stack.append(made)
 
     def _build(self, arg: None) -> None:
-        state, built = self._stack.pop(), self._stack[-1]
+        state = self._stack.pop()
+        built = self._stack[-1]
         if isinstance(built, _Dtype):
             _set_dtype(built, *state)
         elif isinstance(built, _Array) and built.made is None:

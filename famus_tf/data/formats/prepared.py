@@ -36,10 +36,14 @@ def read(name: str, data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]]
 
 def _read_split(tfds, builder, split: str) -> tuple[np.ndarray, np.ndarray]:
     chunks = list(tfds.as_numpy(builder.as_dataset(split=split, batch_size=4096, shuffle_files=False)))
-    images, labels = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("image", "label"))
+
+    def joined(key: str) -> np.ndarray:
+        return np.concatenate([chunk[key] for chunk in chunks])
+
+    images, labels = joined("image"), joined("label")
     if "id" in chunks[0]:
         # They are stored in an order of their own, while files of noisy labels go by the set's.
-        order = np.argsort(np.concatenate([chunk["id"] for chunk in chunks]), kind="stable")
+        order = np.argsort(joined("id"), kind="stable")
         images, labels = images[order], labels[order]
     return images, labels.astype(np.int32)
 

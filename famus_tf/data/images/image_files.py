@@ -62,7 +62,8 @@ class ImageFiles:
             raise errors.InputError(
                 f"a crop of {transform.size} pixels from images of {transform.resize}: expected a smaller one"
             )
-        self.paths, self.transform = paths, transform
+        self.paths = paths
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -96,10 +97,12 @@ def load_for_training(path: tf.Tensor, seed: tf.Tensor, transform: Transform, fl
     # The default algorithm depends on the device.
     if transform.random_resized:
         draws = tf.random.stateless_uniform([1 + random_resized.DRAWS], seed, alg="philox")
-        mirrored, image = draws[0] < 0.5, _box_of(data, transform, draws[1:])
+        mirrored = draws[0] < 0.5
+        image = _box_of(data, transform, draws[1:])
     else:
         draws = tf.random.stateless_uniform([3], seed, alg="philox")
-        mirrored, image = draws[2] < 0.5, _square_of(data, transform, transform.padding, _anywhere(draws[:2]))
+        mirrored = draws[2] < 0.5
+        image = _square_of(data, transform, transform.padding, _anywhere(draws[:2]))
     return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image) if flip else image
 
 
@@ -118,7 +121,8 @@ def _in_the_middle(room):
 
 def _square_of(data, transform, padding, choose_offset):
     """`choose_offset`: function of the room [2] that a crop has, its largest offsets -> the offsets [2]."""
-    size, shape = tf.constant([transform.size, transform.size]), _jpeg_shape(data)
+    size = tf.constant([transform.size, transform.size])
+    shape = _jpeg_shape(data)
 
     def scale():
         image = resize_short_side(_decoded(data, transform.channels, shape), transform.resize)
@@ -232,7 +236,8 @@ def _decode_by_plan(data: bytes, channels: int) -> np.ndarray:
         image = np.repeat(image, wanted, axis=-1)
     if image.shape[:2] == (found.height, found.width):
         return image
-    whole, (top, left) = np.zeros((found.height, found.width, wanted), np.uint8), found.corner
+    whole = np.zeros((found.height, found.width, wanted), np.uint8)
+    top, left = found.corner
     whole[top : top + image.shape[0], left : left + image.shape[1]] = image
     return whole
 
@@ -293,7 +298,8 @@ def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple
     Returns:
         Heights and widths of the readable ones, int64 [n, 2]; {path: what is wrong} of the others.
     """
-    sizes, broken = [], {}
+    sizes = []
+    broken = {}
     paths = [os.fsdecode(path) for path in images.paths]
     for path, found in zip(paths, parallel.in_order(_size_or_error, paths, seen), strict=True):
         if isinstance(found, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 
@@ -67,10 +68,9 @@ def _read_torch(path: str, key: str, true_labels: np.ndarray) -> np.ndarray:
     content = archives.load_torch(path)
     if not isinstance(content, dict):
         raise errors.InputError(f"{path}: holds a {type(content).__name__}, expected a dict of labels")
-    texts = {key.decode("utf-8", "replace") if isinstance(key, bytes) else key: value for key, value in content.items()}
-    found = {name: labels for name, value in texts.items() if (labels := pickles.whole_numbers(value)) is not None}
-    choices = [name for name, labels in found.items() if name != _TRUE and labels.shape == true_labels.shape]
-    choices = [name for name in choices if "coarse" not in name]
+    annotations = _annotations(content)
+    choices = [name for name, labels in annotations.items() if labels.shape == true_labels.shape]
+    choices = [name for name in choices if name != _TRUE and "coarse" not in name]
     if not key and len(choices) == 1:
         key = choices[0]
     if key not in choices:
@@ -78,9 +78,21 @@ def _read_torch(path: str, key: str, true_labels: np.ndarray) -> np.ndarray:
         raise errors.InputError(
             f"{given} with {path}: expected one of {', '.join(choices) or 'its labels'}, of {len(true_labels)} images"
         )
-    if _TRUE in texts and not np.array_equal(found.get(_TRUE), true_labels):
+    has_true_labels = _TRUE in content or _TRUE.encode() in content
+    if has_true_labels and not np.array_equal(annotations.get(_TRUE), true_labels):
         raise errors.InputError(
             f"{path}: its {_TRUE} differ from the data set's true labels, so the images stand in another order; "
             "expected the files of the Python form in option `data_dir`"
         )
-    return found[key]
+    return annotations[key]
+
+
+def _annotations(content: dict[str | bytes, Any]) -> dict[str, np.ndarray]:
+    """The labels in CIFAR-N's dict by name; entries that are not whole numbers are left out."""
+    annotations = {}
+    for key, value in content.items():
+        name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+        labels = pickles.whole_numbers(value)
+        if labels is not None:
+            annotations[name] = labels
+    return annotations

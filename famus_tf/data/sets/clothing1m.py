@@ -25,7 +25,8 @@ _NAMES = (
 # Of the images, in units of 0..255, as in DivideMix's code.
 _MEAN = tuple(255 * value for value in (0.6959, 0.6537, 0.6371))
 _STD = tuple(255 * value for value in (0.3113, 0.3192, 0.3214))
-_CROP, _RESIZE = 224, 256
+_CROP = 224
+_RESIZE = 256
 # The parts of the set: the start of the list's name, the labels' file, the folder where it is laid out in classes.
 _PARTS = {
     "train": ("noisy_train", "noisy_label_kv.txt", "noisy_train"),
@@ -109,7 +110,8 @@ def _of_lists(root: str, folder: str, check_present: bool) -> dict[str, _Part]:
     parts = {}
     for part, (_, label_file, _) in _PARTS.items():
         path = os.path.join(folder, _LISTS[part])
-        lines, labels = listing.numbered_lines(path), label_files[label_file]
+        lines = listing.numbered_lines(path)
+        labels = label_files[label_file]
         if not lines:
             raise errors.InputError(f"{path}: is empty, expected an image's key in each line, as {_PREFIX}0/00/1,2.jpg")
         keys = [line.strip() for _, line in lines]
@@ -119,8 +121,8 @@ def _of_lists(root: str, folder: str, check_present: bool) -> dict[str, _Part]:
             raise errors.InputError(
                 f"{path}, line {number}: {keys[ids.index(-1)]!r} has no label in {label_file}, expected one"
             )
-        skipped = len(_PREFIX) if _is_without_prefix(root, keys[0]) else 0
-        paths = [os.path.join(root, key[skipped:] if key.startswith(_PREFIX) else key) for key in keys]
+        names = [key.removeprefix(_PREFIX) for key in keys] if _is_without_prefix(root, keys[0]) else keys
+        paths = [os.path.join(root, name) for name in names]
         if check_present:
             listing.require_images(path, [number for number, _ in lines], paths)
         parts[part] = paths, np.array(ids, np.int32)

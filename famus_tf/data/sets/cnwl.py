@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import json
 import os
 import re
@@ -156,11 +157,9 @@ def _of_list(
     check_present: bool,
 ) -> _Part:
     numbers, names, ids = rows
-    folders = [os.path.join(root, str(number)) if by_class else root for number in ids]
+    folders = [os.path.join(root, str(label)) for label in ids] if by_class else [root] * len(ids)
     # The lists say .jpg of files that ImageNet calls .JPEG.
-    on_disk = {
-        folder: {os.path.splitext(name)[0]: name for name in listing.names_in(folder)} for folder in set(folders)
-    }
+    on_disk = {folder: _names_by_stem(folder) for folder in set(folders)}
     paths = [
         os.path.join(folder, on_disk[folder].get(os.path.splitext(name)[0], name))
         for folder, name in zip(folders, names, strict=True)
@@ -168,6 +167,10 @@ def _of_list(
     if check_present:
         listing.require_images(listed, numbers, paths)
     return _Part(image_files.ImageFiles(np.array(paths), transform), np.array(ids, np.int32), names)
+
+
+def _names_by_stem(folder: str) -> dict[str, str]:
+    return {os.path.splitext(name)[0]: name for name in listing.names_in(folder)}
 
 
 def _of_folders(root: str, transform: image_files.Transform) -> _Part:
@@ -220,17 +223,23 @@ def _are_clean(data_dir: str, train: _Part, by: str) -> np.ndarray | None:
                 "option `clean_by`=annotation: expected files of images, TFRecords do not name them"
             )
         return None
-    ids = np.array([name[:9] if _OWN_IMAGE.match(name) else "" for name in train.names])
+    ids = np.array([_wordnet_id(name) for name in train.names])
     clean = np.zeros(len(ids), bool)
     # Blue noise gives images of Mini-ImageNet other labels; 20% and more keep their own, 1% get each other one.
-    for own in np.unique(ids[ids != ""]):
-        members = ids == own
+    for wordnet_id in np.unique(ids[ids != ""]):
+        members = ids == wordnet_id
         clean[members] = train.labels[members] == np.bincount(train.labels[members]).argmax()
     if by == "annotation":
         right = _annotated_as_right(data_dir)
         stems = [os.path.splitext(name)[0] for name in train.names]
         clean |= [pair in right for pair in zip(stems, train.labels.tolist(), strict=True)]
     return clean
+
+
+def _wordnet_id(name: str) -> str:
+    """The WordNet id in the name of an image of Mini-ImageNet; "" for an image from the web."""
+    matched = _OWN_IMAGE.match(name)
+    return matched[0] if matched else ""
 
 
 def _annotated_as_right(data_dir: str) -> set[tuple[str, int]]:
@@ -244,7 +253,8 @@ def _annotated_as_right(data_dir: str) -> set[tuple[str, int]]:
     expected = "a dict with data, lists of dicts with image/id, image/class/label and image/class/label/is_clean"
     with errors.reading(path, expected):
         with open(path, encoding="utf-8") as file:
-            entries = [entry for group in json.load(file)["data"] for entry in group]
+            groups = json.load(file)["data"]
+        entries = itertools.chain.from_iterable(groups)
         return {
             (entry["image/id"], int(entry["image/class/label"]))
             for entry in entries

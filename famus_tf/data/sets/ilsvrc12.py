@@ -94,9 +94,9 @@ def _listed(folder: str, wnids: Sequence[str], check_present: bool) -> _Found | 
 
 def _in_numbered_folders(folder: str, wnids: Sequence[str]) -> _Found | None:
     for place in _places(folder):
-        numbered = {name: number for name in _folders(place) if (number := listing.number_in(name)) >= 0}
-        if numbered:
-            return listing.in_folders(place, {name: k for name, k in numbered.items() if k < len(wnids)})
+        number_of = {name: listing.number_in(name) for name in _folders(place)}
+        if any(number >= 0 for number in number_of.values()):
+            return listing.in_folders(place, {name: k for name, k in number_of.items() if 0 <= k < len(wnids)})
     return None
 
 
@@ -159,7 +159,7 @@ def _wnids_by_devkit_id(path: str) -> dict[int, str]:
 
 def _places(folder: str) -> list[str]:
     """Where the images or their class folders may lie."""
-    return [place for place in (os.path.join(folder, name) for name in _PLACES) if os.path.isdir(place)]
+    return list(filter(os.path.isdir, (os.path.join(folder, name) for name in _PLACES)))
 
 
 def _folders(place: str) -> list[str]:

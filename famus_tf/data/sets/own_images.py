@@ -23,7 +23,8 @@ _PROBED = 64
 _MOST_CLASSES = 1_000_000
 # Images of up to so many pixels are taken as they are, larger ones as is usual for photographs.
 _SMALL = 96
-_CROP, _RESIZE = 224, 256
+_CROP = 224
+_RESIZE = 256
 
 
 _Examples = tuple[list[str], list[str]]
@@ -106,7 +107,8 @@ def class_folders(root: str, expected: str) -> tuple[list[str], list[str]]:
     folders = [name for name in listing.folders_in(root) if not name.startswith(".")]
     if not folders:
         raise errors.InputError(f"{root}: has no class folders, expected {expected}")
-    paths, names = [], []
+    paths = []
+    names = []
     for name in folders:
         files = sorted(filter(listing.is_image, listing.names_in(os.path.join(root, name))))
         if not files:
@@ -120,7 +122,8 @@ def class_folders(root: str, expected: str) -> tuple[list[str], list[str]]:
 def _split(examples: _Examples) -> tuple[_Examples, _Examples]:
     """Training and test part of one folder; RandomState promises the same numbers in every release of NumPy."""
     paths, names = (np.array(part) for part in examples)
-    in_test, rng = np.zeros(len(paths), bool), np.random.RandomState(_SPLIT_SEED)
+    in_test = np.zeros(len(paths), bool)
+    rng = np.random.RandomState(_SPLIT_SEED)
     for name in np.unique(names):
         members = rng.permutation(np.flatnonzero(names == name))
         if len(members) < 2:
@@ -182,7 +185,9 @@ def _with_ids(examples: _Examples, to_id: dict[str, int], what: str, transform: 
 
 def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """Positions of up to `_PROBED` readable images, evenly spread, and their shapes; broken ones are told of later."""
-    positions, shapes, first_error = [], [], None
+    positions = []
+    shapes = []
+    first_error = None
     for k in np.unique(np.linspace(0, len(paths) - 1, _PROBED).astype(int)):
         try:
             shapes.append(image_files.decode(paths[k]).shape)

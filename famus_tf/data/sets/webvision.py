@@ -28,8 +28,10 @@ _LAYOUT = (
     "info/val_filelist.txt with val_images_256/<image>, or train/<wnid>/<image> and val/<wnid>/<image>"
 )
 _SYNSET = re.compile(r"(n\d{8})(?:\s+(.*))?")
-_MINI, _MINI_IMAGES = 50, 65_944
-_CROP, _RESIZE = 299, 320
+_MINI = 50
+_MINI_IMAGES = 65_944
+_CROP = 299
+_RESIZE = 320
 # Of ImageNet, in units of 0..255.
 _MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 _STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
@@ -140,7 +142,8 @@ def _train(data_dir: str, wnids: list[str], check_present: bool) -> _Found:
 
 
 def _validation(data_dir: str, wnids: list[str], check_present: bool) -> _Found:
-    filelist, root = os.path.join(data_dir, _VAL_LIST), os.path.join(data_dir, "val_images_256")
+    filelist = os.path.join(data_dir, _VAL_LIST)
+    root = os.path.join(data_dir, "val_images_256")
     if os.path.isfile(filelist) and os.path.isdir(root):
         return listing.read_first_classes(filelist, root, len(wnids), check_present=check_present)
     return _by_class(data_dir, "val", wnids)

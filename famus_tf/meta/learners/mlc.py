@@ -42,7 +42,9 @@ class MLC(base.MetaLearner):
             raise errors.InputError("MLC with another loss: expected None, as its T belongs to the cross-entropy")
         if reduction not in ("mean", "sum"):
             raise errors.InputError(f"MLC(reduction={reduction!r}): expected 'mean' or 'sum'")
-        self.num_classes, self.virtual_learning_rate, self.reduction = num_classes, virtual_learning_rate, reduction
+        self.num_classes = num_classes
+        self.virtual_learning_rate = virtual_learning_rate
+        self.reduction = reduction
 
     def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """T = I, [c, c]."""
@@ -62,7 +64,8 @@ class MLC(base.MetaLearner):
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """T' = max(T - beta gradient, 0), its columns normalised; the gradient is summed over the replicas."""
-        matrix, gradient = theta[0], replicas.all_reduce_sum(gradient[0])
+        matrix = theta[0]
+        gradient = replicas.all_reduce_sum(gradient[0])
         beta = tf.cast(self.optimizer.learning_rate, matrix.dtype)
         matrix = tf.nn.relu(matrix - beta * tf.cast(gradient, matrix.dtype))
         return [tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=0, keepdims=True))]

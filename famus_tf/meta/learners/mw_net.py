@@ -40,7 +40,10 @@ class MWNet(base.MetaLearner):
         self, hidden: int = 100, normalize: bool = True, weight_decay: float = 0.0, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.hidden, self.normalize, self.weight_decay, self.seed = hidden, normalize, weight_decay, seed
+        self.hidden = hidden
+        self.normalize = normalize
+        self.weight_decay = weight_decay
+        self.seed = seed
 
     def create_variables(self) -> None:
         """Makes theta: the weights and biases of the two layers, uniform in +-1/sqrt(fan in) as in the reference."""
@@ -94,7 +97,8 @@ class MWNet(base.MetaLearner):
         Returns:
           Scalar. The replicas' shares sum to the loss of the global batch.
         """
-        losses, penalty = self.losses(logits, labels, step), self.penalty(logits, labels)
+        losses = self.losses(logits, labels, step)
+        penalty = self.penalty(logits, labels)
         values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
         if not self.normalize:
             return softmax.mean_over_batch(values * losses) + penalty
