@@ -95,8 +95,8 @@ def finished_directory(job: Job) -> pathlib.Path | None:
       InputError: a flag is wrong, or the run's own directory holds a run with other flags.
     """
     wanted = command_line.read_config(["famus_tf.main", *job.flags])
-    own = job.directory / "flags.cfg"
-    difference = wanted.first_difference(own.read_text().splitlines()) if own.exists() else None
+    flags_file = job.directory / "flags.cfg"
+    difference = wanted.first_difference(flags_file.read_text().splitlines()) if flags_file.exists() else None
     if difference:
         raise InputError(f"{job.directory}: made with other flags; {difference}; expected another --runs")
     for results in (job.directory / "results.json", *sorted(job.directory.parents[1].glob("*/*/results.json"))):
@@ -209,12 +209,12 @@ def train(jobs: Sequence[Job], parallel: int, say: Callable[[str], None]) -> tup
     runner = Runner(parallel)
     for job in jobs:
         try:
-            found = finished_directory(job)
+            directory = finished_directory(job)
         except InputError as error:
             failed[job] = str(error)
             continue
-        if found:
-            finished[job] = found
+        if directory:
+            finished[job] = directory
         else:
             todo.append(job)
     if finished or failed:

@@ -96,8 +96,8 @@ def _raw_batches(settings, n, m):
         return tf.constant(np.stack([images[rows], images[rows][:, :, ::-1]], axis=1))
 
     def labelled(rows):
-        half = tf.fill([len(rows)], tf.constant(0.9))
-        return mixmatch.Labelled(views(rows), tf.constant(labels[rows]), half, tf.constant(index[rows]))
+        probability = tf.fill([len(rows)], tf.constant(0.9))
+        return mixmatch.Labelled(views(rows), tf.constant(labels[rows]), probability, tf.constant(index[rows]))
 
     first, second, third = np.split(np.arange(2 * n + m) % len(labels), [n, 2 * n])
     unlabelled = mixmatch.Unlabelled(views(second), tf.constant(index[second]))
@@ -127,9 +127,9 @@ def _compiled(strategy, function):
 
 def _guess(networks, batch, meta):
     """The forward passes of a step's guesses: the trained network on all images, the other on the unlabelled ones."""
-    own = tf.concat([_flat(batch.labelled.images), _flat(batch.unlabelled.images)], axis=0)
-    found = [networks[0](own, training=True), networks[0](_flat(meta.images), training=True)]
-    return [*found, networks[1](_flat(batch.unlabelled.images), training=False)]
+    images = tf.concat([_flat(batch.labelled.images), _flat(batch.unlabelled.images)], axis=0)
+    logits = [networks[0](images, training=True), networks[0](_flat(meta.images), training=True)]
+    return [*logits, networks[1](_flat(batch.unlabelled.images), training=False)]
 
 
 def _flat(images):
@@ -172,12 +172,12 @@ def measure(settings, rounds, sample_seconds):
     times = timing.rounds(pieces, counts, rounds)
     return {
         name: {
-            "median_seconds": statistics.median(found.seconds),
-            "seconds": found.seconds,
-            "cpu_seconds": found.cpu_seconds,
-            "ratio": timing.ratio(found.seconds, times["reference"].seconds),
+            "median_seconds": statistics.median(series.seconds),
+            "seconds": series.seconds,
+            "cpu_seconds": series.cpu_seconds,
+            "ratio": timing.ratio(series.seconds, times["reference"].seconds),
         }
-        for name, found in times.items()
+        for name, series in times.items()
     }
 
 
@@ -185,13 +185,13 @@ def report(results):
     """Two Markdown tables: whole steps with their ratios to the reference, and the parts of MW-Net's exact step."""
     lines = [("step", "ms", "ratio to plain with the same guesses", "quartiles")]
     for name in ("plain", "reference", *_LEARNERS):
-        found = results[name]
-        ratio = found["ratio"]
+        result = results[name]
+        ratio = result["ratio"]
         label = {"plain": "plain training of the 4 n images", "reference": "the same with the guesses' forward passes"}
         lines.append(
             (
                 label.get(name, name),
-                f"{1000 * found['median_seconds']:.0f}",
+                f"{1000 * result['median_seconds']:.0f}",
                 f"{ratio['median']:.2f}",
                 f"{ratio['low']:.2f} - {ratio['high']:.2f}",
             )
@@ -210,7 +210,7 @@ def report(results):
 
 def parts_of_steps(results):
     """Where the time of the steps with a meta step goes: dict part -> seconds of each of `_SHOWN`."""
-    medians = {name: found["median_seconds"] for name, found in results.items()}
+    medians = {name: result["median_seconds"] for name, result in results.items()}
     guessing = medians["label guessing"]
     plain = medians["plain"]
     mixing = medians["label guessing, refinement and MixUp"] - guessing

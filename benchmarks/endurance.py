@@ -38,15 +38,15 @@ def watch(command, workdir, every):
     start = time.perf_counter()
     samples = []
     process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said = []
+    lines = []
     for line in process.stdout:
-        said.append(line)
-        found = re.match(r"Epoch (\d+)/\d+", line)
-        if found and int(found[1]) > 1:  # announced when the one before has ended
-            sample = {"epoch": int(found[1]) - 1, "seconds": round(time.perf_counter() - start, 1)}
+        lines.append(line)
+        matched = re.match(r"Epoch (\d+)/\d+", line)
+        if matched and int(matched[1]) > 1:  # announced when the one before has ended
+            sample = {"epoch": int(matched[1]) - 1, "seconds": round(time.perf_counter() - start, 1)}
             samples.append(sample | _state(process.pid) | _on_disk(workdir))
     if process.wait():
-        raise InputError(f"the run ended with status {process.returncode} ({said[-1].strip() if said else 'silent'})")
+        raise InputError(f"the run ended with status {process.returncode} ({lines[-1].strip() if lines else 'silent'})")
     history = json.loads((workdir / "results.json").read_text())["history"]
     kept = []
     due = 0

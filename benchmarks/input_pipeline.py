@@ -120,7 +120,9 @@ def main(argv=None):
     kept = record.Record(arguments)
     results = {name: measure(name, arguments.seconds) for name in PIPELINES}
     header = ("pipeline", "images per CPU-second", "images per second")
-    rows = [(name, f"{found['per_cpu_second']:,.0f}", f"{found['per_second']:,.0f}") for name, found in results.items()]
+    rows = []
+    for name, result in results.items():
+        rows.append((name, f"{result['per_cpu_second']:,.0f}", f"{result['per_second']:,.0f}"))
     print(table.format_table([header, *rows], markdown=True))
     if arguments.json:
         try:

@@ -101,18 +101,18 @@ def main(argv=None):
         return 2
     kept = record.Record(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(pathlib.Path(folder), arguments.entries)
-    rows = [("the list has been read", f"{found['listed'] / _MEGABYTE:,.0f}")]
+        result = measure(pathlib.Path(folder), arguments.entries)
+    rows = [("the list has been read", f"{result['listed'] / _MEGABYTE:,.0f}")]
     rows += [
         (f"{tenth} tenths of the epoch", f"{size / _MEGABYTE:,.0f}")
-        for tenth, size in enumerate(found["tenths"], start=1)
+        for tenth, size in enumerate(result["tenths"], start=1)
     ]
     print(table.format_table([("resident when", "MiB"), *rows], markdown=True))
-    growth = (found["tenths"][-1] - found["tenths"][0]) / _MEGABYTE
+    growth = (result["tenths"][-1] - result["tenths"][0]) / _MEGABYTE
     print(f"from the first tenth to the last: {growth:+,.0f} MiB over {arguments.entries:,} entries")
     if arguments.json:
         try:
-            kept.write(arguments.json, results=found)
+            kept.write(arguments.json, results=result)
         except InputError as error:
             print(f"benchmarks.list_memory: error: --json={error}", file=sys.stderr)
             return 2

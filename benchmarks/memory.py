@@ -104,11 +104,11 @@ def main(argv=None):
     settings_module.add_arguments(parser)
     arguments = parser.parse_args(argv)
     try:
-        found = measure(arguments.mode, settings_module.from_arguments(arguments), arguments.dtype_policy)
+        result = measure(arguments.mode, settings_module.from_arguments(arguments), arguments.dtype_policy)
     except InputError as error:
         print(f"benchmarks.memory: error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found))
+    print(json.dumps(result))
     return 0
 
 

@@ -70,11 +70,11 @@ def make_parts(trainer, data):
     given = GivenGates()
     given.create_variables(trainer.gated_layers)
     backward = stage_times.compile_prefix(trainer, strategy, "Virtual-Train backward", data)
-    own = trainer.selector, trainer.lambda_g
+    before = trainer.selector, trainer.lambda_g
     trainer.selector = given
     trainer.lambda_g = 0.0
     tangent = stage_times.compile_prefix(trainer, strategy, "Meta-Train tangent", data)
-    trainer.selector, trainer.lambda_g = own
+    trainer.selector, trainer.lambda_g = before
 
     def parts(data):
         rows = []

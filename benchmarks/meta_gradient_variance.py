@@ -39,8 +39,9 @@ def curve(group: Sequence[table.Run], name: str) -> tuple[np.ndarray, np.ndarray
     """
     by_run = []
     for run in group:
-        found = {e["step"]: e.get("meta_gradient", {}).get(name) for e in run.results.get("history", [])}
-        by_run.append({step: value for step, value in found.items() if value is not None})
+        history = run.results.get("history", [])
+        by_step = {epoch["step"]: epoch.get("meta_gradient", {}).get(name) for epoch in history}
+        by_run.append({step: value for step, value in by_step.items() if value is not None})
     steps = sorted(set.intersection(*map(set, by_run)))
     if not steps:
         raise InputError("no meta gradient recorded in one of the runs; expected runs with --log_meta_gradient")

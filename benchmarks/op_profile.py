@@ -55,8 +55,8 @@ def _operations(serialized):
 
 
 def _kind(event_name):
-    found = _OPERATION.fullmatch(event_name)
-    return found[1].removeprefix("_MklNative") if found and found[1] not in _CONTAINERS else None
+    matched = _OPERATION.fullmatch(event_name)
+    return matched[1].removeprefix("_MklNative") if matched and matched[1] not in _CONTAINERS else None
 
 
 def table(operations, reference, top=15):

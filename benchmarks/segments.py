@@ -76,9 +76,9 @@ def one_step(trainer, batch_size):
 
     start = time.perf_counter()
     records = tf.function(trainer.step, autograph=False)((batch(), batch()))
-    found = {name: float(records[name]) for name in ("loss", "meta_loss", "lowest_layer")}
+    figures = {name: float(records[name]) for name in ("loss", "meta_loss", "lowest_layer")}
     selected = float(tf.reduce_sum(records["gates"]))
-    return {"seconds": time.perf_counter() - start, "selected": selected, **found}
+    return {"seconds": time.perf_counter() - start, "selected": selected, **figures}
 
 
 def main(argv=None):

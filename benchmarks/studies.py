@@ -32,7 +32,7 @@ _PSEUDO_CLEAN = {
 
 
 def _with_noise(*flags):
-    return {name: [*flags, *own] for name, own in _PSEUDO_CLEAN.items()}
+    return {name: [*flags, *others] for name, others in _PSEUDO_CLEAN.items()}
 
 
 STUDIES = {

@@ -99,24 +99,25 @@ def _numbers(started):
     """What the processes have kept; InputError where one has failed."""
     try:
         for out, process in started:
-            said, _ = process.communicate()
+            output, _ = process.communicate()
             if process.returncode:
-                raise InputError(f"{out.stem}: ended with status {process.returncode}: {said.strip().splitlines()[-1]}")
+                last = output.strip().splitlines()[-1]
+                raise InputError(f"{out.stem}: ended with status {process.returncode}: {last}")
     finally:
         for _, process in started:
             process.kill()
-    found = []
+    numbers = []
     for out, _ in started:
         with np.load(out) as arrays:
-            found.append(dict(arrays))
-    return found
+            numbers.append(dict(arrays))
+    return numbers
 
 
-def apart(found, expected, step):
+def apart(actual, expected, step):
     """{group: largest difference in parts of the group's largest number} at a step, "end" for the last.
 
     Args:
-      found, expected: {"step/group/network/number": array}, of the same names.
+      actual, expected: {"step/group/network/number": array}, of the same names.
       step: the first part of the names.
     """
     names = [name for name in expected if name.startswith(f"{step}/")]
@@ -125,7 +126,7 @@ def apart(found, expected, step):
     for name in names:
         group = name.split("/")[1]
         number = expected[name]
-        difference = float(np.abs(found[name] - number).max(initial=0.0))
+        difference = float(np.abs(actual[name] - number).max(initial=0.0))
         differences[group] = max(differences.get(group, 0.0), difference)
         largest[group] = max(largest.get(group, 0.0), float(np.abs(number).max(initial=0.0)))
     return {group: value / (largest[group] or 1.0) for group, value in differences.items()}
@@ -162,11 +163,11 @@ def compare(data, algorithm, norm, steps, folder):
         "early_steps": early,
         "workers_identical": all(np.array_equal(chief[name], other[name]) for name in chief),
         "test_accuracy": {
-            name: float(found["accuracy"][-1]) for name, found in ({"one process": expected} | variants).items()
+            name: float(numbers["accuracy"][-1]) for name, numbers in ({"one process": expected} | variants).items()
         },
     }
-    for name, found in variants.items():
-        row[name] = {"early": apart(found, expected, early), "end": apart(found, expected, "end")}
+    for name, numbers in variants.items():
+        row[name] = {"early": apart(numbers, expected, early), "end": apart(numbers, expected, "end")}
     return row
 
 
@@ -214,7 +215,7 @@ def main(argv=None):
 
 def _is_wrong(row):
     variants = [row[variant] for variant in ("two workers", "two replicas") if variant in row]
-    return not row["workers_identical"] or any(max(found["end"].values()) > ALIKE for found in variants)
+    return not row["workers_identical"] or any(max(differences["end"].values()) > ALIKE for differences in variants)
 
 
 if __name__ == "__main__":

@@ -67,15 +67,15 @@ def _statistics(trainer):
 
 def _groups(trainer):
     learner = trainer.meta_learner
-    found = trainer.optimizer.variables
+    optimizer_variables = trainer.optimizer.variables
     for holder, name in ((learner, "optimizer"), (trainer, "sampler_optimizer")):
-        found = [*found, *getattr(getattr(holder, name, None), "variables", [])]
+        optimizer_variables = [*optimizer_variables, *getattr(getattr(holder, name, None), "variables", [])]
     return {
         "weights": trainer.network.trainable_variables,
         "BatchNorm statistics": _statistics(trainer),
         "theta": learner.trainable_variables,
         "sampler": trainer.selector.trainable_variables,
-        "optimizers": [v for v in found if tf.as_dtype(v.dtype).is_floating],
+        "optimizers": [v for v in optimizer_variables if tf.as_dtype(v.dtype).is_floating],
     }
 
 

@@ -29,7 +29,7 @@ def reading(where: object, expected: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        said = str(error).strip().split("\n")[0][:200]
-        kind = "" if isinstance(error, OSError) and said else type(error).__name__
-        found = ": ".join(filter(None, (kind, said)))
-        raise InputError(f"{where}: not readable ({found}), expected {expected}") from error
+        text = str(error).strip().split("\n")[0][:200]
+        kind = "" if isinstance(error, OSError) and text else type(error).__name__
+        reason = ": ".join(filter(None, (kind, text)))
+        raise InputError(f"{where}: not readable ({reason}), expected {expected}") from error

@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"famus_tf: error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        said = str(stopped) or "interrupted; the same command goes on from the last checkpoint"
-        print(f"famus_tf: {said}", file=sys.stderr)
+        message = str(stopped) or "interrupted; the same command goes on from the last checkpoint"
+        print(f"famus_tf: {message}", file=sys.stderr)
         return getattr(stopped, "status", 130)
     return 0
 

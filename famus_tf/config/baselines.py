@@ -1,4 +1,4 @@
-"""The flags of the methods beside the meta-learners."""
+"""The flags of the baselines, the methods without a meta-learner."""
 
 import dataclasses
 

@@ -106,12 +106,12 @@ def _optimization(config) -> None:
         raise InputError("--nesterov: expected --momentum above 0, found --momentum=0.0")
     if not flags.lr_boundaries:
         return
-    found = f"--lr_boundaries={flag_text.text_of(flags.lr_boundaries)}"
+    given = f"--lr_boundaries={flag_text.text_of(flags.lr_boundaries)}"
     if flags.lr_schedule != "step":
-        raise InputError(f"{found}: expected none with --lr_schedule={flags.lr_schedule}")
+        raise InputError(f"{given}: expected none with --lr_schedule={flags.lr_schedule}")
     unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
     if flags.lr_boundaries[-1] >= length:
-        raise InputError(f"{found}: expected numbers below --{unit}={length}, the length of the run")
+        raise InputError(f"{given}: expected numbers below --{unit}={length}, the length of the run")
 
 
 def _loss(config) -> None:
@@ -154,9 +154,9 @@ def _pseudo_clean(config) -> None:
             ("loss", config.loss.loss, "cross_entropy", "with --semi_supervised"),
             ("drw_epoch", config.loss.drw_epoch, 0, "with --semi_supervised"),
         ]
-    for name, found, expected, why in expectations:
-        if found != expected:
-            raise InputError(f"--{name}={found} with --meta_set=pseudo_clean: expected {expected}, {why}")
+    for name, value, expected, why in expectations:
+        if value != expected:
+            raise InputError(f"--{name}={value} with --meta_set=pseudo_clean: expected {expected}, {why}")
     if not config.method.meta_from_epoch:
         raise InputError(
             "--meta_from_epoch=0 with --meta_set=pseudo_clean: expected 1 or more, as the losses of a network that is "
@@ -189,7 +189,7 @@ def _two_networks(config) -> None:
             f"--method={method} with --network={config.run.network}: expected the name of a network, as two from one "
             "file begin alike and stay alike"
         )
-    for name, found, expected in (
+    for name, value, expected in (
         ("loss", config.loss.loss, "cross_entropy"),
         ("drw_epoch", config.loss.drw_epoch, 0),
         ("meta_from_epoch", config.method.meta_from_epoch, 0),
@@ -197,9 +197,9 @@ def _two_networks(config) -> None:
         ("log_meta_gradient", config.run.log_meta_gradient, False),
         ("log_stage_times", config.run.log_stage_times, False),
     ):
-        if found != expected:
-            found, expected = flag_text.shown(found), flag_text.shown(expected)
-            raise InputError(f"--{name}={found} with --method={method}, which has no meta step: expected {expected}")
+        if value != expected:
+            value, expected = flag_text.shown(value), flag_text.shown(expected)
+            raise InputError(f"--{name}={value} with --method={method}, which has no meta step: expected {expected}")
 
 
 def _forget_rate(config) -> None:

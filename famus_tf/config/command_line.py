@@ -81,15 +81,15 @@ def flag_files(argv: Sequence[str]) -> list[pathlib.Path]:
 
     absl replaces these arguments by the files' contents and does not keep the names.
     """
-    found = []
+    files = []
     arguments = iter(argv[1:])
     for argument in arguments:
         if argument == "--":
             break
         name, equals, value = argument.partition("=")
         if name in ("--flagfile", "-flagfile"):
-            found.append(pathlib.Path(value if equals else next(arguments, "")))
-    return found
+            files.append(pathlib.Path(value if equals else next(arguments, "")))
+    return files
 
 
 def default_workdir(argv: Sequence[str], otherwise: str) -> str:
@@ -116,10 +116,10 @@ def with_flags(text: str) -> str:
 def _in_one_line(error: flags.Error) -> str:
     """absl's message on one line, and in the words of `config` where a value does not fit its flag."""
     text = " ".join(str(error).removeprefix("ERROR:: ").split())
-    found = re.fullmatch(r"flag (--(\w+)=.*?): .*", text)
+    matched = re.fullmatch(r"flag (--(\w+)=.*?): .*", text)
     for _, field in config.flag_fields():
-        if found and field.name == found[2]:
-            return f"{found[1]}: expected {fields.expected(field)}"
+        if matched and field.name == matched[2]:
+            return f"{matched[1]}: expected {fields.expected(field)}"
     return text
 
 

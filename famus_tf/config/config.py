@@ -90,8 +90,8 @@ class Config:
                 there = automatic_lambda_g(self.method.selector)
             here = getattr(getattr(self, group), field.name)
             if there != here:
-                found, wanted = flag_text.shown(there), flag_text.shown(here)
-                return f"--{field.name}: the run directory has {found}, this command has {wanted}"
+                saved_text, new_text = flag_text.shown(there), flag_text.shown(here)
+                return f"--{field.name}: the run directory has {saved_text}, this command has {new_text}"
         for name, text in saved.items():
             return f"--{name}: the run directory has {flag_text.shown(text)}, this version has no such flag"
         return None

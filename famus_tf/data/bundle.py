@@ -132,8 +132,8 @@ def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
         errors.InputError: a class has too few images for the meta set, nothing or less than
             `train_limit` remains for training, or the data set does not allow the noise.
     """
-    own = _own_meta_set(source, data.meta_per_class, seed)
-    meta_per_class = 0 if own else data.meta_per_class
+    given_meta = _given_meta_set(source, data.meta_per_class, seed)
+    meta_per_class = 0 if given_meta else data.meta_per_class
     trusted = _trusted(source, meta_per_class)
     published = None
     if data.noise_protocol == "mw_net":
@@ -151,7 +151,7 @@ def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
     else:
         labels = _noisy_labels(source, data, train_index, streams.generator(seed, "label noise"))
     taken_out = Examples(source.train_images[meta_index], source.train_labels[meta_index])
-    meta, meta_index = own or (taken_out, meta_index)
+    meta, meta_index = given_meta or (taken_out, meta_index)
     return Bundle(
         train_images=source.train_images[train_index],
         train_labels=labels,
@@ -182,7 +182,7 @@ def _trusted(source: Source, per_class: int) -> np.ndarray:
     return positions
 
 
-def _own_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, np.ndarray] | None:
+def _given_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, np.ndarray] | None:
     """A meta set that the source brings along, and its positions, counted on from the end of the training set."""
     if source.meta is None:
         return None

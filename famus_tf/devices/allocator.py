@@ -22,8 +22,8 @@ def keep_freed_memory():
     Returns:
       Whether the settings were made.
     """
-    own = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
-    if own or "LD_PRELOAD" in os.environ or not sys.platform.startswith("linux"):
+    configured = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
+    if configured or "LD_PRELOAD" in os.environ or not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -128,11 +128,13 @@ def _cluster_of_slurm(environment):
         jobs = resolver.cluster_spec().as_dict()
         task_type, task_id = resolver.get_task_info()
     except (RuntimeError, ValueError) as error:
-        found = ", ".join(f"{name}={environment[name]}" for name in _SLURM)
-        raise errors.InputError(f"{found}: expected the variables of a task that srun has started ({error})") from error
+        variables = ", ".join(f"{name}={environment[name]}" for name in _SLURM)
+        raise errors.InputError(
+            f"{variables}: expected the variables of a task that srun has started ({error})"
+        ) from error
     # The resolver sorts the hosts by name (n10 before n9), Slurm numbers its tasks in another order.
     if "SLURMD_NODENAME" in environment and "SLURM_LOCALID" in environment:
-        own = f"{environment['SLURMD_NODENAME']}:{first_port + int(environment['SLURM_LOCALID'])}"
-        if own in jobs[task_type]:
-            task_id = jobs[task_type].index(own)
+        address = f"{environment['SLURMD_NODENAME']}:{first_port + int(environment['SLURM_LOCALID'])}"
+        if address in jobs[task_type]:
+            task_id = jobs[task_type].index(address)
     return Cluster(jobs, task_type, task_id)

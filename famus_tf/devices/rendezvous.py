@@ -70,15 +70,15 @@ class _Chief:
 
     async def _hear(self, reader, writer):
         try:
-            said = (await reader.readline()).decode(errors="replace").split()
+            words = (await reader.readline()).decode(errors="replace").split()
         except (OSError, ValueError):  # gone, or too long a line
-            said = []
-        if len(said) < 2 or said[0] != _NAME or not said[1].isdecimal():
+            words = []
+        if len(words) < 2 or words[0] != _NAME or not words[1].isdecimal():
             writer.close()  # not one of ours
             return
-        number = int(said[1])
-        if said[2:] != self._workers:
-            self._mistake = f"worker {number} was told of the workers {', '.join(said[2:])}; expected the same for all"
+        number = int(words[1])
+        if words[2:] != self._workers:
+            self._mistake = f"worker {number} was told of the workers {', '.join(words[2:])}; expected the same for all"
         elif number in self._here:
             self._mistake = f"two workers have the index of {self._workers[number]}; expected one"
         if self._mistake:
@@ -106,9 +106,11 @@ async def _meet_chief(workers, position, patience):
     answer = f"{workers[0]} did not say within {patience:.0f} s that all workers are there; expected all to be started"
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            while not (said := await _ask(workers, position)):
+            reply = await _ask(workers, position)
+            while not reply:
                 await asyncio.sleep(_AGAIN)  # the chief is not there yet, or has gone away
-            answer = said
+                reply = await _ask(workers, position)
+            answer = reply
     if answer != _GO:
         raise _refused(answer)
 

@@ -83,12 +83,12 @@ def make_averager(strategy, variables):
       called by all workers; it does nothing where there is one replica. Variables that TensorFlow keeps alike on all
       replicas, by an aggregation of their own, stay as they are.
     """
-    own = [variable for variable in variables if _is_each_replicas_own(variable)]
-    if strategy.num_replicas_in_sync == 1 or not own:
+    local = [variable for variable in variables if _is_local(variable)]
+    if strategy.num_replicas_in_sync == 1 or not local:
         return lambda: None
 
     def average():
-        for variable, mean in zip(own, replicas.all_reduce_mean(own), strict=True):
+        for variable, mean in zip(local, replicas.all_reduce_mean(local), strict=True):
             variable.assign(mean)
 
     @tf.function(autograph=False)
@@ -98,7 +98,8 @@ def make_averager(strategy, variables):
     return average_on_every_replica
 
 
-def _is_each_replicas_own(variable):
+def _is_local(variable):
+    """Whether each replica keeps a value for itself."""
     on_read = tf.VariableSynchronization.ON_READ
     return variable.synchronization == on_read or variable.aggregation == tf.VariableAggregation.NONE
 

@@ -61,17 +61,17 @@ def make_scanner(strategy, predict):
             logits = tf.cast(predict(images), tf.float32)
             losses = tf.where(weight > 0, softmax.cross_entropy(labels, logits), np.nan)
             right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
-            found = {"losses": losses, "right": tf.cast(right, tf.float32)}
-            return sharing.complete_records(strategy, found, rows=("losses", "right"), shares=())
+            records = {"losses": losses, "right": tf.cast(right, tf.float32)}
+            return sharing.complete_records(strategy, records, rows=("losses", "right"), shares=())
 
         return strategy.run(rows, args=(images, labels, weight))
 
     def run(batches):
         kept = 1 if clusters.num_workers(strategy) > 1 else None  # each has all of them
-        found = [scan(*batch) for batch in batches]
+        scanned = [scan(*batch) for batch in batches]
 
         def joined(name):
-            parts = itertools.chain.from_iterable(_local(strategy, one[name])[:kept] for one in found)
+            parts = itertools.chain.from_iterable(_local(strategy, one[name])[:kept] for one in scanned)
             return np.concatenate([part.numpy() for part in parts])
 
         return joined("losses"), joined("right") > 0

@@ -15,8 +15,8 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(_written_out, text)
 
 
-def _written_out(found: re.Match) -> str:
-    code = ord(found[0])
+def _written_out(matched: re.Match) -> str:
+    code = ord(matched[0])
     if 0xDC80 <= code <= 0xDCFF:  # the byte of a file name that it stands for
         return f"\\x{code - 0xDC00:02x}"
-    return repr(found[0])[1:-1] if code < 0xD800 else f"\\u{code:04x}"
+    return repr(matched[0])[1:-1] if code < 0xD800 else f"\\u{code:04x}"

@@ -23,7 +23,7 @@ _ERRORS = (
 
 @contextlib.contextmanager
 def written(path, consequence=""):
-    """Gives a place beside `path`, with the same suffix, for what becomes `path` when the context ends without error.
+    """Gives a path in the same folder, with the same suffix, that becomes `path` when the context ends without error.
 
     Args:
       path: file to write; an older one is replaced, and stays where writing fails.
@@ -76,7 +76,10 @@ def sync(path):
 
 def check_room(folder, size):
     """Raises OSError where a file system has less room than `size` bytes, for writers that fail with much noise."""
-    if os.path.isdir(folder) and (found := os.statvfs(folder)).f_bavail * found.f_frsize < size:
+    if not os.path.isdir(folder):
+        return
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < size:
         raise OSError(28, "No space left on device")
 
 

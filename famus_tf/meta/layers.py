@@ -75,18 +75,18 @@ def find_gated_layers(segments):
 
 def _owners(model):
     """{id(variable): layer} over a model and the models nested in it."""
-    found = {}
+    owners = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found |= _owners(layer)
+            owners |= _owners(layer)
             continue
         if getattr(layer, "activity_regularizer", None) is not None:
             raise errors.InputError(
                 f"layer {layer.name!r} has an activity_regularizer, which is not supported: expected regularizers of "
                 "weights only"
             )
-        found |= {id(variable): layer for variable in layer.trainable_variables}
-    return found
+        owners |= {id(variable): layer for variable in layer.trainable_variables}
+    return owners
 
 
 def _is_depthwise(layer, variable):

@@ -131,17 +131,17 @@ class RecordedForward:
     def _jvp(self, k, tangent, directions):
         """Tangent of segment k's output for a tangent of its input (None: zero) and of its variables."""
         targets = list(self._sources[k])
-        along = list(directions)
+        tangents = list(directions)
         if tangent is not None and k > self._bottom:
             targets.append(self._inputs[k])
-            along.append(tangent)
+            tangents.append(tangent)
         if not targets:
             return tf.zeros_like(self._outputs[k])
         dummy = tf.zeros_like(self._outputs[k])
         with tf.GradientTape() as outer:
             outer.watch(dummy)
             pulled = self._pull_back(k, dummy, targets)
-            products = [tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, along, strict=True)]
+            products = [tf.reduce_sum(p * tf.cast(d, p.dtype)) for p, d in zip(pulled, tangents, strict=True)]
             # Under a mixed policy the variables' products are float32 and the input's is not.
             product = tf.add_n([softmax.at_least_float32(part) for part in products])
         return outer.gradient(product, dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -165,11 +165,11 @@ def inner_products(segments, g, u, lowest):
     def zeros(part):
         return [softmax.at_least_float32(tf.zeros([], a.dtype)) for a in g[part]]
 
-    found = []
+    scalars = []
     for k, part in enumerate(_slices(segments)):
         if part.start < part.stop:
-            found += _run_if(lowest, k, functools.partial(products, part), functools.partial(zeros, part))
-    return found
+            scalars += _run_if(lowest, k, functools.partial(products, part), functools.partial(zeros, part))
+    return scalars
 
 
 def _slices(segments):

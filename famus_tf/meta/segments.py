@@ -203,9 +203,9 @@ def _possible_cuts(nodes, source, result):
 
 def _check_same_variables(network, segments):
     expected = {id(variable) for variable in network.trainable_variables}
-    found = [id(variable) for segment in segments for variable in segment.variables]
-    if len(found) != len(set(found)) or set(found) != expected:
+    in_segments = [id(variable) for segment in segments for variable in segment.variables]
+    if len(in_segments) != len(set(in_segments)) or set(in_segments) != expected:
         raise errors.InputError(
-            f"network {network.name!r}: {len(expected)} trainable variables in the whole and {len(found)} in its "
+            f"network {network.name!r}: {len(expected)} trainable variables in the whole and {len(in_segments)} in its "
             "segments; a layer outside the path from images to logits, or one shared in an unsupported way"
         )

@@ -192,15 +192,15 @@ def quality(split, is_clean):
       Dict that JSON can hold: sizes `clean` and `noisy`, `fallback`; where the truth is known also `auc` (area under
       the ROC curve of the clean probability), `precision` and `recall` of the pseudo-clean set, None where undefined.
     """
-    found = {"clean": len(split.clean_index), "noisy": len(split.noisy_index), "fallback": split.fallback}
+    summary = {"clean": len(split.clean_index), "noisy": len(split.noisy_index), "fallback": split.fallback}
     if is_clean is None:
-        return found
+        return summary
     scanned = split.scanned
     truth = np.asarray(is_clean, bool)[scanned]
     right = int((truth & split.clean[scanned]).sum())
     both = truth.any() and not truth.all()
-    return found | {
+    return summary | {
         "auc": float(metrics.roc_auc_score(truth, split.clean_probability[scanned])) if both else None,
-        "precision": right / found["clean"] if found["clean"] else None,
+        "precision": right / summary["clean"] if summary["clean"] else None,
         "recall": right / int(truth.sum()) if truth.any() else None,
     }

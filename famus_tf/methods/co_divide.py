@@ -19,6 +19,7 @@ Differences from the paper: docs/differences.md.
 """
 
 import dataclasses
+import functools
 import io
 import json
 from typing import NamedTuple
@@ -162,8 +163,8 @@ class CoDivide:
         divisions = self._divisions
         if divisions.epoch < 0:
             return {}
-        found = [clean_split.quality(split, self._is_clean) for split in divisions.splits]
-        known = zip(found, divisions.accuracy, strict=True)
+        qualities = [clean_split.quality(split, self._is_clean) for split in divisions.splits]
+        known = zip(qualities, divisions.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
     def _turn(self, number, epoch):
@@ -300,12 +301,8 @@ def make_prepare(methods, number, flags, seed):
 
     # As in the release. The pass moves the BatchNorm statistics, which otherwise would be those of mixed images alone,
     # while the network is evaluated on images as they are.
-    def own(images):
-        return trained(images, training=True)
-
-    def other(images):
-        return peer(images, training=False)
-
+    predict = functools.partial(trained, training=True)
+    predict_of_peer = functools.partial(peer, training=False)
     options = {"temperature": flags.temperature, "alpha": flags.mixup_alpha}
 
     def prepare(training_batch, meta_batch):
@@ -313,9 +310,11 @@ def make_prepare(methods, number, flags, seed):
             return training_batch, meta_batch
         step = tf.cast(methods[number].optimizer.iterations, tf.int64)
         seeds = tf.random.split(tf.stack([seed + number, step]), num=2, alg="philox")
-        mixed = mixmatch.training_batch(training_batch, own, other, lambda_u=flags.lambda_u, seed=seeds[0], **options)
+        mixed = mixmatch.training_batch(
+            training_batch, predict, predict_of_peer, lambda_u=flags.lambda_u, seed=seeds[0], **options
+        )
         if meta_batch is not None:
-            meta_batch = mixmatch.meta_batch(meta_batch, own, seed=seeds[1], **options)
+            meta_batch = mixmatch.meta_batch(meta_batch, predict, seed=seeds[1], **options)
         return mixed, meta_batch
 
     return prepare

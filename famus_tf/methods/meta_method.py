@@ -126,9 +126,9 @@ class MetaMethod(base.Method):
     @property
     def optimizers(self):
         """Dict name -> optimizer: "base", and where they are needed "meta" and "sampler"."""
-        found = {"base": self.optimizer, "meta": getattr(self.meta_learner, "optimizer", None)}
-        found["sampler"] = getattr(self, "sampler_optimizer", None)
-        return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
+        optimizers = {"base": self.optimizer, "meta": getattr(self.meta_learner, "optimizer", None)}
+        optimizers["sampler"] = getattr(self, "sampler_optimizer", None)
+        return {name: optimizer for name, optimizer in optimizers.items() if optimizer is not None}
 
     def is_meta_step(self, step):
         """Whether the step of that number, counted from 0, is a meta step."""
@@ -267,9 +267,9 @@ def check_schedule(meta_learner, schedule, meta_every, meta_from=0):
     if isinstance(meta_every, bool) or not isinstance(meta_every, int) or meta_every < 1:
         raise errors.InputError(f"meta_every={meta_every!r}: expected a positive whole number")
     if meta_learner.has_meta_step and not meta_learner.carries_theta:
-        for name, found, expected in (("schedule", schedule, "three_stage"), ("meta_every", meta_every, 1)):
-            if found != expected:
+        for name, value, expected in (("schedule", schedule, "three_stage"), ("meta_every", meta_every, 1)):
+            if value != expected:
                 raise errors.InputError(
-                    f"{name}={found} with {type(meta_learner).__name__}, whose theta belongs to one step: expected "
+                    f"{name}={value} with {type(meta_learner).__name__}, whose theta belongs to one step: expected "
                     f"{expected}"
                 )

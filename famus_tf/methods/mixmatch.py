@@ -156,15 +156,15 @@ def mix_up(images, targets, coefficient, seed, blocks):
     return mixed(images), mixed(targets)
 
 
-def training_batch(batch, own, other, *, temperature, alpha, lambda_u, seed):
+def training_batch(batch, predict, predict_of_peer, *, temperature, alpha, lambda_u, seed):
     """Makes what one network trains on in one step (DivideMix, section 3.2 and Algorithm 1).
 
     Labels are refined with the network's own predictions, and guessed with those of both networks.
 
     Args:
       batch: `TrainingBatch`.
-      own, other: functions of images [k, H, W, C] -> logits [k, c]: the network to be trained, in FaMUS's release in
-        training mode, and the one that it trains beside, in inference mode. Each is called once.
+      predict, predict_of_peer: functions of images [k, H, W, C] -> logits [k, c], of the network to be trained (in
+        training mode in FaMUS's release) and of the other one (in inference mode). Each is called once.
       temperature: T > 0 of `sharpen`.
       alpha: of `mix_coefficient`.
       lambda_u: weight of the unlabelled examples behind the ramp.
@@ -186,8 +186,8 @@ def training_batch(batch, own, other, *, temperature, alpha, lambda_u, seed):
         )
     seeds = _seeds(seed)
     images = tf.concat([_views(labelled.images), _views(unlabelled.images)], axis=0)
-    first, second, *guesses = tf.split(_probabilities(own, images), 4)
-    guesses += tf.split(_probabilities(other, _views(unlabelled.images)), 2)
+    first, second, *guesses = tf.split(_probabilities(predict, images), 4)
+    guesses += tf.split(_probabilities(predict_of_peer, _views(unlabelled.images)), 2)
     refined = refine(labelled.labels, labelled.clean_probability, [first, second], temperature)
     guessed = guess(guesses, temperature)
     targets = tf.concat([refined, refined, guessed, guessed], axis=0)
@@ -200,12 +200,12 @@ def training_batch(batch, own, other, *, temperature, alpha, lambda_u, seed):
     return tf.nest.map_structure(tf.stop_gradient, (images, labels, index))
 
 
-def meta_batch(batch, own, *, temperature, alpha, seed):
+def meta_batch(batch, predict, *, temperature, alpha, seed):
     """Makes a meta batch: refined with the network's own predictions and mixed within itself, as in FaMUS's release.
 
     Args:
       batch: `Labelled` of m examples.
-      own, temperature, alpha, seed: as in `training_batch`.
+      predict, temperature, alpha, seed: as in `training_batch`.
 
     Returns:
       Images float32 [2m, H, W, C], first view, then second view; targets float32 [2m, c]; index int64 [2m] of the
@@ -216,7 +216,7 @@ def meta_batch(batch, own, *, temperature, alpha, seed):
     """
     seeds = _seeds(seed)
     images = _views(batch.images)
-    views = tf.split(_probabilities(own, images), 2)
+    views = tf.split(_probabilities(predict, images), 2)
     refined = refine(batch.labels, batch.clean_probability, views, temperature)
     targets = tf.concat([refined, refined], axis=0)
     images, targets = mix_up(images, targets, mix_coefficient(alpha, seeds[2]), seeds[3], blocks=2)

@@ -18,7 +18,7 @@ _WORTHWHILE = 0.95
 
 
 def choose(build, images, labels):
-    """Times a forward and a backward pass of a network in both policies, in turns, and notes what it found.
+    """Times a forward and a backward pass of a network in both policies, alternately, and logs the result.
 
     Args:
       build: function of a policy's name -> the network.
@@ -37,13 +37,13 @@ def choose(build, images, labels):
             start = time.perf_counter()
             run().numpy()  # waits for the device
             seconds[name].append(time.perf_counter() - start)
-    found = {name: float(np.median(times)) for name, times in seconds.items()}
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
     passes.clear()
     gc.collect()  # a network and its layers hold each other; two of them need not outlive the choice
-    chosen = "mixed_bfloat16" if found["mixed_bfloat16"] < _WORTHWHILE * found["float32"] else "float32"
+    chosen = "mixed_bfloat16" if medians["mixed_bfloat16"] < _WORTHWHILE * medians["float32"] else "float32"
     _LOG.info(
         f"option `dtype_policy`=auto: {chosen}; forward and backward for {len(labels)} images take "
-        f"{found['float32']:.4f} s in float32, {found['mixed_bfloat16']:.4f} s in mixed_bfloat16"
+        f"{medians['float32']:.4f} s in float32, {medians['mixed_bfloat16']:.4f} s in mixed_bfloat16"
     )
     return chosen
 

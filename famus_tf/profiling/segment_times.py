@@ -34,7 +34,7 @@ def measure(segments, images, repeats=5):
 
 
 def costs_from_top(gated_layers, shares):
-    """c_l of each layer: the shares of the segments from the top down to its own, float in (0, 1].
+    """c_l of each layer: the sum of the segments' shares from the top down to the layer's segment, in (0, 1].
 
     Args:
       gated_layers: list of `layers.GatedLayer`.

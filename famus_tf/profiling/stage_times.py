@@ -91,14 +91,14 @@ def unchanged(trainer):
 
 def names_of_stages(trainer, strategy, data, prepare=None):
     """Names of the stages of a step, in its order; tracing finds them out, nothing is computed."""
-    found = {}
+    stages = {}
 
     def mark(name, tensors):
         del tensors
-        found[name] = None
+        stages[name] = None
 
     _trace(trainer, strategy, mark, data, prepare)
-    return list(found)
+    return list(stages)
 
 
 def compile_prefix(trainer, strategy, stage, data, prepare=None):

@@ -253,8 +253,8 @@ def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
 
 
 def _numbers(group: Iterable[Run], *keys: str) -> list[float]:
-    found = (run.number(*keys) for run in group)
-    return [number for number in found if number is not None]
+    numbers = (run.number(*keys) for run in group)
+    return [number for number in numbers if number is not None]
 
 
 def _aucs(group: Iterable[Run]) -> list[float]:

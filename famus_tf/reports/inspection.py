@@ -66,21 +66,21 @@ def scan_files(bundle):
       {"training" | "meta" | "test" | ...: {"files", "height", "width", "broken"}}: their number, [least, median,
       largest] of the sizes, and {path: what is wrong}; empty where the images are no files.
     """
-    found = {}
+    files = {}
     held_out = {name: examples.images for name, examples in bundle.held_out.items()}
     for name, images in {"training": bundle.train_images, **held_out}.items():
         if isinstance(images, image_files.ImageFiles) and len(images):
             _LOG.info(f"{name} images:")
             sizes, broken = image_files.scan(images, keras.utils.Progbar(len(images), unit_name="image").update)
             ranges = [[int(least), float(median), int(largest)] for least, median, largest in _ranges(sizes)]
-            found[name] = {"files": len(images), "height": ranges[0], "width": ranges[1], "broken": broken}
-    return found
+            files[name] = {"files": len(images), "height": ranges[0], "width": ranges[1], "broken": broken}
+    return files
 
 
-def describe_files(found):
+def describe_files(files):
     """Lines of text about what `scan_files` found."""
     lines = []
-    for name, part in found.items():
+    for name, part in files.items():
         height, width = part["height"], part["width"]
         lines.append(
             f"{name} files: {part['files']:,}, heights {height[0]} to {height[2]} (median {height[1]:g}), widths "

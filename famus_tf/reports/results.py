@@ -110,8 +110,8 @@ def describe(summary, workdir):
             f"  {accuracy['selected']:.2%} after epoch {selected['epoch']}, the best on the validation set "
             f"({selected['validation_accuracy']:.2%}); its weights are exported"
         )
-    for name, found in summary["other_tests"].items():
-        lines.append(f"  {name}: accuracy {found['accuracy']:.2%}, top-5 {found['top5']:.2%}")
+    for name, figures in summary["other_tests"].items():
+        lines.append(f"  {name}: accuracy {figures['accuracy']:.2%}, top-5 {figures['top5']:.2%}")
     for number, network in enumerate(summary.get("networks", ()), start=1):
         alone = network["test_accuracy"]
         lines.append(f"  network {number} alone: {alone['last']:.2%} (peak {alone['peak']:.2%})")

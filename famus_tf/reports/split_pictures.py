@@ -1,4 +1,4 @@
-"""A picture of one co-divide step: the losses with their mixture, and the clean probability with the division."""
+"""A picture of one co-divide step: the losses with their mixture, and the clean probability with the split."""
 
 import textwrap
 
@@ -10,7 +10,7 @@ _PARTS = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:r
 
 
 def loss_figure(losses, split, mixture, is_clean, title):
-    """Draws the losses and the mixture over them, and beside them the clean probability and who is taken as clean.
+    """Draws the losses with the mixture on the left, the clean probability with the pseudo-clean set on the right.
 
     Losses above their 99.9th percentile are counted in the axis label and not drawn. Their counts have a square-root
     scale: late in the training all right labels are in one bin, and on a linear one nothing else would be seen. The

@@ -84,8 +84,8 @@ def _lock(workdir):
 
 def _holder(text):
     try:
-        found = json.loads(text)
-        return f"process {int(found['pid'])} on {found['host']}"
+        holder = json.loads(text)
+        return f"process {int(holder['pid'])} on {holder['host']}"
     except (ValueError, TypeError, KeyError):  # just about to be written
         return "another process"
 

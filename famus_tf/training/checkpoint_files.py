@@ -46,8 +46,8 @@ def all_in(folder):
     """Every `Checkpoint` of which at least one file lies in a folder, the newest first."""
     folder = pathlib.Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    found = {Checkpoint(int(one[1]), int(one[2] or 1)) for one in map(_NAME.fullmatch, names) if one}
-    return sorted(found, reverse=True)
+    checkpoints = {Checkpoint(int(one[1]), int(one[2] or 1)) for one in map(_NAME.fullmatch, names) if one}
+    return sorted(checkpoints, reverse=True)
 
 
 def newest_whole(folder):
@@ -164,12 +164,12 @@ def _write_state(folder, names):
 def _manifest(path):
     """{file name: size and digest}; None where there is no manifest that can be read."""
     try:
-        found = json.loads(path.read_bytes())
-        whole = found and all(
+        manifest = json.loads(path.read_bytes())
+        whole = manifest and all(
             one.keys() == {"size", "sha256"} and type(one["size"]) is int and type(one["sha256"]) is str
-            for one in found.values()
+            for one in manifest.values()
         )
-        return found if whole else None
+        return manifest if whole else None
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
 

@@ -56,14 +56,14 @@ class EpochStatistics:
               norm; `steps`. The variances are None for fewer than two steps. The paper does not say over what it
               takes the variance; theta moves meanwhile, so that its drift within the epoch is part of it.
         """
-        found = {}
+        statistics = {}
         if self._gate_steps:
-            found["gates"] = (self._gate_sums / self._gate_steps).round(6).tolist()
+            statistics["gates"] = (self._gate_sums / self._gate_steps).round(6).tolist()
         count = int(self._moments["count"])
         if count:
-            found["meta_gradient"] = self._describe_gradient(count)
+            statistics["meta_gradient"] = self._describe_gradient(count)
         self._start(len(self._gate_sums))
-        return found
+        return statistics
 
     def _describe_gradient(self, count):
         variance = None

@@ -45,20 +45,20 @@ class OfOneMethod:
             parts.append(self._with_history(history))
         return parts
 
-    def end_epoch(self, runners, evaluated, besides):
+    def end_epoch(self, runners, evaluated, plan_logs):
         """Adds an epoch.
 
         Args:
           runners: list of the one `runner.Runner`.
           evaluated: list of dicts of logs: of each network and of all of them together, or of the only one.
-          besides: dict, what the plan says of the epoch.
+          plan_logs: dict of the plan's `describe_epoch`.
 
         Returns:
           The epoch's logs, as callbacks get them.
         """
         *each, together = evaluated
         several = {"networks": each} if len(each) > 1 else {}
-        self._progress.end_epoch(runners[0].logs() | together | several | besides)
+        self._progress.end_epoch(runners[0].logs() | together | several | plan_logs)
         best_epoch.drop_class_accuracies(self.epochs)
         for logs in zip(*(epoch.get("networks", ()) for epoch in self.epochs), strict=True):
             best_epoch.drop_class_accuracies(logs)
@@ -102,13 +102,13 @@ class OfTurns:
         """The progress of each."""
         return list(self._progress)
 
-    def end_epoch(self, runners, evaluated, besides):
+    def end_epoch(self, runners, evaluated, plan_logs):
         """As `OfOneMethod.end_epoch`; `runners` has one for each method."""
         *each, together = evaluated
         for runner, logs in zip(runners, each, strict=True):
             runner.progress.end_epoch(runner.logs() | logs)
             best_epoch.drop_class_accuracies(runner.progress.history)
-        self.epochs.append({"epoch": len(self.epochs) + 1, "step": self.step} | together | besides)
+        self.epochs.append({"epoch": len(self.epochs) + 1, "step": self.step} | together | plan_logs)
         best_epoch.drop_class_accuracies(self.epochs)
         return together
 

@@ -128,13 +128,13 @@ def _watch(reading):
         ready, _, _ = select.select([reading], [], [], _state.patience if first else None)
         if not ready:
             _end(first, f"the step under way did not end within {_state.patience:.0f} s")
-        found = os.read(reading, 1)
-        if not found:
+        numbers = os.read(reading, 1)
+        if not numbers:
             return
-        if found[0] in _SIGNALS:
+        if numbers[0] in _SIGNALS:
             if first:
-                _end(found[0], "at once, by a second signal")
-            first = found[0]
+                _end(numbers[0], "at once, by a second signal")
+            first = numbers[0]
 
 
 def _end(number, why):

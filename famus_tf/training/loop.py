@@ -16,7 +16,7 @@ class TrainingLoop:
       runners: list of `runner.Runner`.
       plan: what an epoch consists of: `epochs`, their number; `begin_epoch(epoch)`, called before its first step and
         after a resume, which changes nothing where it ends with an error; `turns(epoch)`, its list of `plan.Turn`;
-        `describe_epoch()`, what the history says of it besides.
+        `describe_epoch()`, the plan's part of the epoch's logs, a dict.
       history: `history.OfOneMethod` or `history.OfTurns`.
       checkpoints: `progress.Checkpoints`.
       checkpoint_every: steps between checkpoints; one is written at the end of the run too.
@@ -127,8 +127,8 @@ class TrainingLoop:
     def _close_epoch(self):
         """Evaluates, and adds the epoch to the histories; returns the logs of the run."""
         with self._kept(self._runners[-1]):
-            found = self._evaluate()
-        logs = self._history.end_epoch(self._runners, found, self._plan.describe_epoch())
+            evaluated = self._evaluate()
+        logs = self._history.end_epoch(self._runners, evaluated, self._plan.describe_epoch())
         self._best_weights.keep_if_best(self._history.epochs)
         return {name: value for name, value in logs.items() if isinstance(value, float)}
 

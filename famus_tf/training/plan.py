@@ -57,7 +57,7 @@ class AllBatches:
         return [Turn(0, min(self._per_epoch, self._total - start), batches)]
 
     def describe_epoch(self):
-        """What the epoch's history says besides: nothing."""
+        """No logs."""
         return {}
 
     def _iterate(self, first_step):

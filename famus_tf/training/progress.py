@@ -73,7 +73,7 @@ class Progress(tf.train.experimental.PythonState):
         del durations[:-_KEPT_DURATIONS]
 
     def end_epoch(self, entry):
-        """Closes the epoch under way; `entry` is what its history says besides its steps and statistics."""
+        """Closes the epoch under way; `entry` has the logs that its history gets with its steps and statistics."""
         entry = {"epoch": len(self.history) + 1, "step": self.step, **entry, **self.epoch_statistics.close()}
         self.history.append(entry)
         self.epoch_step = 0
@@ -172,23 +172,23 @@ class Checkpoints:
         Raises:
           InputError: there are checkpoints, and none is whole; or it is of other networks.
         """
-        found, self._damaged = checkpoint_files.newest_whole(self._directory)
-        if found is None:
+        newest, self._damaged = checkpoint_files.newest_whole(self._directory)
+        if newest is None:
             return False
-        prefix = self._directory / found.name
+        prefix = self._directory / newest.name
         try:
             self._checkpoint.read(str(prefix)).assert_existing_objects_matched()
         except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
             what = " ".join(str(error).split())[:200]
             raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
         if self._damaged and clusters.is_chief(self._strategy):
-            lost = max(self._damaged).step - found.step
+            lost = max(self._damaged).step - newest.step
             _LOG.info(
                 f"{self._directory}: not whole and left as it is: {checkpoint_files.describe(self._damaged)}; goes on "
-                f"from {found.name}, {lost:,} steps are done again"
+                f"from {newest.name}, {lost:,} steps are done again"
             )
         self._saved = self._state()
-        self._last = found
+        self._last = newest
         return True
 
     def save(self):

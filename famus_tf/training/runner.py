@@ -68,8 +68,8 @@ class Runner:
         known = [metric for metric in self.method.metrics if getattr(metric, "built", True)]
         logs = {}
         for metric in (*known, *self._metrics):
-            found = metric.result()
-            logs |= found if isinstance(found, dict) else {metric.name: found}
+            result = metric.result()
+            logs |= result if isinstance(result, dict) else {metric.name: result}
         return {name: float(value) for name, value in logs.items()}
 
     def _fetch(self):

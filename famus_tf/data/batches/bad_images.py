@@ -86,19 +86,19 @@ class BadImages:
         if not skip:
             return
         listed = _read(list_file) if list_file and list_file.exists() else {}
-        found = {path: reason for path, reason in listed.items() if _is_bad(path)}
+        bad = {path: reason for path, reason in listed.items() if _is_bad(path)}
         for images in files:
             absent = listing.missing(os.fsdecode(path) for path in images.paths)
-            found |= {os.fsdecode(images.paths[position]): "there is no such file" for position in absent}
-        self._add(found)
+            bad |= {os.fsdecode(images.paths[position]): "there is no such file" for position in absent}
+        self._add(bad)
 
     def positions(self, images: Images) -> np.ndarray:
-        """Where the known bad ones are among `images`, which are of the bundle, int64, rising."""
+        """Positions of the known bad ones in `images`, which are of the bundle, int64, rising."""
         if not isinstance(images, image_files.ImageFiles):
             return np.zeros(0, np.int64)
         # Once for each set of images: to look for many among a million takes seconds.
         if id(images) not in self._positions:
-            self._positions[id(images)] = _among(self.reasons, images)
+            self._positions[id(images)] = _positions_of(self.reasons, images)
         return self._positions[id(images)]
 
     def batches(
@@ -132,7 +132,7 @@ class BadImages:
             number += 1
 
     def _find(self, images: Images, batches: Iterable[np.ndarray]) -> bool:
-        """Whether an image that was not known as bad is so, among the next that are read."""
+        """Whether one of the next images that are read is bad and was not known as such."""
         if not isinstance(images, image_files.ImageFiles):
             return False
         positions = np.zeros(0, np.int64)
@@ -148,16 +148,16 @@ class BadImages:
             raise errors.InputError(
                 f"{path}: {reason}; expected every image of the set to be readable, or option `on_bad_image`=skip"
             )
-        self._positions[id(images)] = np.union1d(self.positions(images), positions[_among(broken, looked_at)])
+        self._positions[id(images)] = np.union1d(self.positions(images), positions[_positions_of(broken, looked_at)])
         self._add(new)
         return bool(new)
 
-    def _add(self, found: Mapping[str, str]) -> None:
-        self.reasons |= found
-        if found:
-            path, reason = next(iter(found.items()))
-            said = plain_text.escaped(f"{path}: {reason}")
-            _LOG.info(f"{len(self.reasons):,} image files are skipped so far; the last: {said}")
+    def _add(self, reasons: Mapping[str, str]) -> None:
+        self.reasons |= reasons
+        if reasons:
+            path, reason = next(iter(reasons.items()))
+            text = plain_text.escaped(f"{path}: {reason}")
+            _LOG.info(f"{len(self.reasons):,} image files are skipped so far; the last: {text}")
         if self._list_file and (self.reasons or self._list_file.exists()):
             self._write()
         if len(self.reasons) > _LARGEST_SHARE * self._total:
@@ -182,7 +182,8 @@ def _read(path: pathlib.Path) -> dict[str, str]:
     return dict(rows[1:])
 
 
-def _among(paths: Iterable[str], images: image_files.ImageFiles) -> np.ndarray:
+def _positions_of(paths: Iterable[str], images: image_files.ImageFiles) -> np.ndarray:
+    """Positions of the images that have one of those paths, int64, rising."""
     wanted = np.array([os.fsencode(path) for path in paths], "S") if paths else np.zeros(0, "S1")
     return np.flatnonzero(np.isin(images.paths, wanted))
 

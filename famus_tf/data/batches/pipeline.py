@@ -51,9 +51,9 @@ def batches(
         errors.InputError: images and labels differ in number, or a number cannot be used.
     """
     dataset = _steps(images, labels, spec, range(first_step, last_step), bad)
-    own = share.rows(spec.size)
+    part = share.rows(spec.size)
     if isinstance(images, image_files.ImageFiles):
-        return _distributable(_load_batches(dataset, images, labels, own, spec)).prefetch(_AHEAD)
+        return _distributable(_load_batches(dataset, images, labels, part, spec)).prefetch(_AHEAD)
     all_images, all_labels = _on_host(images, labels)
     change = functools.partial(
         augment.crop_and_flip, padding=spec.crop_padding, flip=spec.flip, padding_mode=spec.padding_mode
@@ -65,7 +65,7 @@ def batches(
         chosen = tf.gather(all_images, index)
         changed = _stacked([change(chosen, seed=one) for one in _seeds_of_views(augment_seed, spec.views)], axis=1)
         # Cut after the augmentation, whose random numbers are drawn for the whole batch.
-        return tuple(rows[own] for rows in (changed, tf.gather(all_labels, index), index))
+        return tuple(rows[part] for rows in (changed, tf.gather(all_labels, index), index))
 
     return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
 
@@ -105,15 +105,15 @@ def evaluation_batches(
     _check_arrays(images, labels, "evaluation")
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
-    own = share.rows(batch_size)
+    part = share.rows(batch_size)
     positions = np.arange(len(images)) if among is None else among
     is_good = np.ones(len(images), bool)
     if bad is not None:
         is_good[bad] = False
     # Nothing is read of what fills up the last batch.
     filling = np.zeros(-len(positions) % batch_size, np.int64)
-    is_read = np.concatenate([is_good[positions], filling > 0]).reshape(-1, batch_size)[first_batch:, own]
-    rows = np.concatenate([positions, filling]).reshape(-1, batch_size)[first_batch:, own]
+    is_read = np.concatenate([is_good[positions], filling > 0]).reshape(-1, batch_size)[first_batch:, part]
+    rows = np.concatenate([positions, filling]).reshape(-1, batch_size)[first_batch:, part]
     if isinstance(images, image_files.ImageFiles):
         loaded = _load_in_order(images, labels, rows.ravel(), is_read.ravel())
         return _distributable(loaded.batch(rows.shape[1], drop_remainder=True)).prefetch(_AHEAD)

@@ -104,16 +104,16 @@ def _decode(
             break
         except tf.errors.OpError:
             looked_at = rest[rest >= done][:_LOOKED_AT]
-            _, found = image_files.scan(images[looked_at])
-            if not found:
+            _, unreadable = image_files.scan(images[looked_at])
+            if not unreadable:
                 raise
             if not skip_bad:
-                path, reason = next(iter(found.items()))
+                path, reason = next(iter(unreadable.items()))
                 raise errors.InputError(
                     f"{path}: {reason}; expected every image of the set to be readable, or option `on_bad_image`=skip"
                 ) from None
-            broken |= found
-            readable[looked_at] = [os.fsdecode(path) not in found for path in images.paths[looked_at]]
+            broken |= unreadable
+            readable[looked_at] = [os.fsdecode(path) not in unreadable for path in images.paths[looked_at]]
     return (decoded if readable.all() else decoded[readable]), readable, broken
 
 

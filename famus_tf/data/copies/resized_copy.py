@@ -81,11 +81,7 @@ def make(
         )
     folder = folder or default_folder(data_dir, resize)
     _check_apart(data_dir, folder)
-    found = _manifest(folder)
-    if found is not None and found["resize"] != resize:
-        raise errors.InputError(
-            f"{folder}: holds images of {found['resize']} pixels, expected {resize}; give another option `prepared_dir`"
-        )
+    _check_resize(folder, resize)
     names, outside = _names(source, data_dir)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -133,11 +129,11 @@ def take_up(source: Source, data_dir: str, folder: str = "") -> tuple[Source, st
                 f"option `prepared_dir`={folder}: expected a folder that option `mode`=prepare has written"
             )
         return source, ""
-    found = _manifest(place)
-    if found is None:
+    manifest = _manifest(place)
+    if manifest is None:
         return source, f"{place}: not finished, so the original images are read; option `mode`=prepare goes on with it"
-    if found["resize"] != resize:
-        return source, f"{place}: of {found['resize']} pixels, so the original images are read, scaled to {resize}"
+    if manifest["resize"] != resize:
+        return source, f"{place}: of {manifest['resize']} pixels, so the original images are read, scaled to {resize}"
     swap = functools.partial(_swapped, data_dir=data_dir, folder=place)
     changed = {name: Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
     parts = {name: getattr(source, name) for name in ("meta", "validation")}
@@ -173,6 +169,15 @@ def _check_apart(data_dir: str, folder: str) -> None:
         raise errors.InputError(
             f"option `prepared_dir`={folder}: is part of {data_dir} or holds it, expected a folder apart from the "
             "original"
+        )
+
+
+def _check_resize(folder: str, resize: int) -> None:
+    manifest = _manifest(folder)
+    if manifest is not None and manifest["resize"] != resize:
+        raise errors.InputError(
+            f"{folder}: holds images of {manifest['resize']} pixels, expected {resize}; "
+            "give another option `prepared_dir`"
         )
 
 
@@ -235,9 +240,9 @@ def _manifest(folder: str) -> dict | None:
         return None
     with errors.reading(path, "it as option `mode`=prepare has written it"):
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-        found["resize"] = int(found["resize"])
-        return found
+            manifest = json.load(file)
+        manifest["resize"] = int(manifest["resize"])
+        return manifest
 
 
 def _swapped(images: Images, *, data_dir: str, folder: str) -> Images:

@@ -53,7 +53,7 @@ def read_tar(path: str, wanted: set[str]) -> dict[str, bytes]:
         errors.InputError: the archive is broken, or a member's path leads out of it, or is a link or a device; or it
             unpacks to more than such an archive has.
     """
-    found = {}
+    contents = {}
     with errors.reading(path, "a tar archive"), tarfile.open(path) as archive:
         for member in archive:
             _check_member(path, member)
@@ -62,12 +62,12 @@ def read_tar(path: str, wanted: set[str]) -> dict[str, bytes]:
             name = os.path.basename(member.name)
             if member.isfile() and name in wanted:
                 _check_length(path, member.name, member.size)
-                found[name] = archive.extractfile(member).read()
+                contents[name] = archive.extractfile(member).read()
         # The checksum stands at the end, which tarfile does not read.
         while archive.fileobj.read(_CHUNK):
             if archive.fileobj.tell() > LARGEST_ARCHIVE:
                 _refuse_size(path)
-    return found
+    return contents
 
 
 def _refuse_size(path: str) -> None:

@@ -154,13 +154,13 @@ def folders_in(root: str) -> list[str]:
     Raises:
         errors.InputError: it cannot be listed, or a link in it leads round to itself.
     """
-    found = []
+    names = []
     with errors.reading(root, "a folder that can be listed"), os.scandir(root) as entries:
         for entry in entries:
             with errors.reading(os.path.join(root, entry.name), "a folder, or a link to one"):
                 if entry.is_dir():
-                    found.append(entry.name)
-    return sorted(found)
+                    names.append(entry.name)
+    return sorted(names)
 
 
 def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.ndarray]:

@@ -273,10 +273,10 @@ def _make_array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
         raise ValueError("an array that is not made of bytes")
     if not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError("an array without a shape")
-    own = np.dtype(dtype.code).newbyteorder(dtype.order)
-    if math.prod(shape) * own.itemsize != len(content):
-        raise ValueError(f"{len(content):,} bytes for an array of shape {shape} of {own}")
-    return np.ndarray(shape, own, content, order=order)
+    stored = np.dtype(dtype.code).newbyteorder(dtype.order)
+    if math.prod(shape) * stored.itemsize != len(content):
+        raise ValueError(f"{len(content):,} bytes for an array of shape {shape} of {stored}")
+    return np.ndarray(shape, stored, content, order=order)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:

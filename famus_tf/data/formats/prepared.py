@@ -28,8 +28,8 @@ def read(name: str, data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]]
     for folder in dict.fromkeys([data_dir or None, None]):
         with _silent("absl"):  # it warns of every folder that holds no prepared set, which is what we ask
             builder = tfds.builder(name, data_dir=folder)
-            found = builder.is_prepared()
-        if found:
+            is_prepared = builder.is_prepared()
+        if is_prepared:
             return [_read_split(tfds, builder, split) for split in ("train", "test")]
     return None
 

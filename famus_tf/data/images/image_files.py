@@ -219,25 +219,25 @@ def _decoded(data, channels, jpeg_shape):
 def _decode_by_plan(data: bytes, channels: int) -> np.ndarray:
     """As `decode_data`, of any kind."""
     # In a graph it comes as bytes, else in an array without dimensions.
-    found = image_kinds.plan(data if isinstance(data, bytes) else data.item())
-    wanted = int(channels) or (1 if found.grey else 3)
-    if found.pixels is not None:
-        image = found.pixels
+    plan = image_kinds.plan(data if isinstance(data, bytes) else data.item())
+    wanted = int(channels) or (1 if plan.grey else 3)
+    if plan.pixels is not None:
+        image = plan.pixels
     else:
         # The decoders of GIF and WebP make no grey images, nor does that of JPEG of printer's colours.
-        asked = wanted if found.kind == "PNG" else found.channels
+        asked = wanted if plan.kind == "PNG" else plan.channels
         with tf.device("CPU:0"):
-            decode = _DECODERS[found.kind]
-            image = decode(found.data, asked).numpy()[..., :3]
+            decode = _DECODERS[plan.kind]
+            image = decode(plan.data, asked).numpy()[..., :3]
     if image.shape[-1] > wanted:
         with tf.device("CPU:0"):
             image = tf.image.rgb_to_grayscale(image).numpy()
     elif image.shape[-1] < wanted:
         image = np.repeat(image, wanted, axis=-1)
-    if image.shape[:2] == (found.height, found.width):
+    if image.shape[:2] == (plan.height, plan.width):
         return image
-    whole = np.zeros((found.height, found.width, wanted), np.uint8)
-    top, left = found.corner
+    whole = np.zeros((plan.height, plan.width, wanted), np.uint8)
+    top, left = plan.corner
     whole[top : top + image.shape[0], left : left + image.shape[1]] = image
     return whole
 
@@ -301,11 +301,11 @@ def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple
     sizes = []
     broken = {}
     paths = [os.fsdecode(path) for path in images.paths]
-    for path, found in zip(paths, parallel.in_order(_size_or_error, paths, seen), strict=True):
-        if isinstance(found, str):
-            broken[path] = found
+    for path, outcome in zip(paths, parallel.in_order(_size_or_error, paths, seen), strict=True):
+        if isinstance(outcome, str):
+            broken[path] = outcome
         else:
-            sizes.append(found)
+            sizes.append(outcome)
     return np.array(sizes, np.int64).reshape(-1, 2), broken
 
 

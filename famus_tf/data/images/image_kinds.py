@@ -291,14 +291,14 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 def _riff_chunks(data: bytes, position: int, end: int) -> list[tuple[bytes, tuple[int, int]]]:
     """(name, (start, end)) of the whole chunks from `position` to `end`."""
-    found = []
+    chunks = []
     while position + 8 <= end:
         name, length = struct.unpack_from("<4sI", data, position)
         if position + 8 + length > end:
             break
-        found.append((name, (position + 8, position + 8 + length)))
+        chunks.append((name, (position + 8, position + 8 + length)))
         position += 8 + length + length % 2
-    return found
+    return chunks
 
 
 _LOOKS = {

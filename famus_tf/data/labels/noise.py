@@ -18,8 +18,8 @@ class Classes:
 
     Attributes:
         count: K.
-        asymmetric: for each class the class that it is taken for in asymmetric noise, itself where it never is; None
-            where there is no customary map.
+        asymmetric: for each class the class that asymmetric noise flips it to, itself where none; None where the
+            literature has no such map.
         superclasses: for each class the number of its superclass; None where there are none.
     """
 
@@ -72,13 +72,13 @@ def transition_matrix(
 ) -> np.ndarray:
     """C with C[i, j] the probability that an example of class i is labelled j.
 
-    *   `asymmetric`: each class that has a customary mistake is taken for it with probability r (Patrini et al.,
-        2017). CIFAR-10: truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog. Where there are
-        superclasses: for the next class of the same superclass.
-    *   `flip`, `flip2`: for one (two) other classes, drawn once for each class, with probability r (r / 2 each); Shu et
-        al. (2019).
-    *   `hierarchical`: r spread evenly over the other classes of the same superclass; Shu et al. (2019).
-    *   `pairflip`: for the next class; Han et al. (2018).
+    *   `asymmetric`: flips a class with probability r to the class that it resembles (Patrini et al., 2017). CIFAR-10:
+        truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog. With superclasses: to the next class of the
+        same superclass.
+    *   `flip`, `flip2`: flips a class to one (two) other classes, drawn once for each class, with probability r (r / 2
+        each); Shu et al. (2019).
+    *   `hierarchical`: spreads r evenly over the other classes of the same superclass; Shu et al. (2019).
+    *   `pairflip`: flips a class with probability r to the next class; Han et al. (2018).
 
     Args:
         kind: one of those names.

@@ -58,10 +58,10 @@ def _read_list(path: str, kind: str) -> np.ndarray:
             # It makes no room for what a header merely names, and takes no archive for an array.
             return np.array(np.lib.format.open_memmap(path, mode="r"))
         with open(path, encoding="utf-8") as file:
-            found = pickles.whole_numbers(json.load(file))
-        if found is None:
+            labels = pickles.whole_numbers(json.load(file))
+        if labels is None:
             raise errors.InputError(f"{path}: holds no list of whole numbers, expected a class id for each image")
-        return found
+        return labels
 
 
 def _read_torch(path: str, key: str, true_labels: np.ndarray) -> np.ndarray:

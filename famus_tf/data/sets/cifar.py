@@ -167,16 +167,16 @@ def _find(variant: _Variant, data_dir: str | None) -> tuple[_Split, _Split] | No
     for place in [data_dir] if data_dir else []:
         for form, folder_name, archive_name in zip(_FORMS, variant.folders, variant.archives, strict=True):
             for folder in (os.path.join(place, folder_name), place):
-                if found := _read_folder(variant, form, folder):
-                    return found
+                if splits := _read_folder(variant, form, folder):
+                    return splits
             for archive in (os.path.join(place, archive_name), place):
                 if os.path.isfile(archive) and os.path.basename(archive) == archive_name:
                     content = archives.read_tar(archive, set(form.names(variant.train + variant.test)))
                     return _parse_all(variant, form, archive, content.get)
     keras_home = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "datasets")
     for below in ("", variant.keras_folder):
-        if found := _read_folder(variant, _FORMS[0], os.path.join(keras_home, below, variant.folders[0])):
-            return found
+        if splits := _read_folder(variant, _FORMS[0], os.path.join(keras_home, below, variant.folders[0])):
+            return splits
     return None
 
 
@@ -218,8 +218,8 @@ def _parse_python(variant: _Variant, data: bytes, where: str) -> _Split:
     content = pickles.load(data, where)
     keys = (b"data", variant.key)
     if not isinstance(content, dict) or any(key not in content for key in keys):
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise errors.InputError(f"{where}: holds {found}, expected a dict with {keys[0]!r} and {keys[1]!r}")
+        held = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise errors.InputError(f"{where}: holds {held}, expected a dict with {keys[0]!r} and {keys[1]!r}")
     images, labels = (pickles.whole_numbers(content[key]) for key in keys)
     if images is None or labels is None or labels.ndim != 1:
         raise errors.InputError(

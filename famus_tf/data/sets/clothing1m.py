@@ -132,8 +132,8 @@ def _of_lists(root: str, folder: str, check_present: bool) -> dict[str, _Part]:
 def _labels(path: str) -> dict[str, int]:
     """{key: class id} of a label file."""
     numbers, keys, ids = listing.read_ids(path, len(_NAMES))
-    found = dict(zip(keys, ids, strict=True))
-    if len(found) < len(keys):
+    label_of = dict(zip(keys, ids, strict=True))
+    if len(label_of) < len(keys):
         first = {}
         for number, key, label in zip(numbers, keys, ids, strict=True):
             if first.setdefault(key, label) != label:
@@ -141,17 +141,17 @@ def _labels(path: str) -> dict[str, int]:
                     f"{path}, line {number}: {key!r} has label {label}, an earlier line gives it {first[key]}; "
                     "expected one label for each image"
                 )
-    return found
+    return label_of
 
 
 def _is_without_prefix(root: str, key: str) -> bool:
     """Whether the images lie right below `root`; by folders, as single ones may be missing."""
     places = [key, key.removeprefix(_PREFIX)]
-    found = [place for place in places if os.path.isdir(os.path.join(root, place.partition("/")[0]))]
-    if not found:
+    existing = [place for place in places if os.path.isdir(os.path.join(root, place.partition("/")[0]))]
+    if not existing:
         folders = " nor ".join(dict.fromkeys(f"{place.partition('/')[0]}/" for place in places))
         raise errors.InputError(f"{root}: there is no {folders}, where {key!r} could be; expected {_EXPECTED}")
-    return found[0] != key
+    return existing[0] != key
 
 
 def _of_folders(root: str) -> dict[str, _Part]:

@@ -186,10 +186,10 @@ def _of_records(files: list[str], label_key: str, transform: image_files.Transfo
     features = {"image/encoded": tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([1], tf.int64)}
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found = tf.io.parse_single_example(record, features)
-        image = image_files.decode_data(found["image/encoded"], 3)
+        example = tf.io.parse_single_example(record, features)
+        image = image_files.decode_data(example["image/encoded"], 3)
         image = image_files.resize_short_side(image, transform.resize)
-        return tf.image.resize_with_crop_or_pad(image, transform.size, transform.size), found[label_key][0]
+        return tf.image.resize_with_crop_or_pad(image, transform.size, transform.size), example[label_key][0]
 
     no_tuner = tf.data.Options()
     no_tuner.autotune.enabled = False  # see `pipeline`

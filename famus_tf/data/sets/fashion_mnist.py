@@ -86,14 +86,14 @@ def _find_files(data_dir: str | None) -> list[str] | None:
     """The paths of the four files, in the order of `_FILES`, or None."""
     folders = [os.path.join(data_dir, below) for below in ("", "fashion-mnist", "fashion_mnist")] if data_dir else []
     for folder in [*folders, DEBIAN_FOLDER]:
-        found = []
+        files = []
         for name in _FILES:
             paths = [os.path.join(folder, name + suffix) for suffix in ("", ".gz")]
-            found.append(next((path for path in paths if os.path.isfile(path)), None))
-        if all(found):
-            return found
-        if any(found):
-            missing = _FILES[found.index(None)]
+            files.append(next((path for path in paths if os.path.isfile(path)), None))
+        if all(files):
+            return files
+        if any(files):
+            missing = _FILES[files.index(None)]
             raise errors.InputError(
                 f"{folder} holds a part of Fashion-MNIST, expected {missing} or {missing}.gz as well"
             )

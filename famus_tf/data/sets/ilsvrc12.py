@@ -54,10 +54,10 @@ def load(
     """
     if not os.path.isdir(folder):
         raise errors.InputError(f"option `ilsvrc_dir`={folder}: not a folder, expected one with {_LAYOUTS}")
-    found = (
+    examples = (
         _in_named_folders(folder, wnids) or _listed(folder, wnids, check_present) or _in_numbered_folders(folder, wnids)
     )
-    paths, labels = found or _side_by_side(folder, wnids)
+    paths, labels = examples or _side_by_side(folder, wnids)
     listing.require_every_class(labels, wnids, folder)
     return Examples(image_files.ImageFiles(np.array(paths), transform), labels)
 

@@ -53,8 +53,8 @@ def load_folder(data_dir: str | None, options: DataConfig) -> Source:
     if not os.path.isdir(os.path.join(data_dir, "train")):
         train, test = _split(class_folders(data_dir, expected))
         return _make("folder", {"train": train, "test": test}, options)
-    found = [name for name in ("train", "test", "val", "meta") if os.path.isdir(os.path.join(data_dir, name))]
-    splits = {name: class_folders(os.path.join(data_dir, name), expected) for name in found}
+    names = [name for name in ("train", "test", "val", "meta") if os.path.isdir(os.path.join(data_dir, name))]
+    splits = {name: class_folders(os.path.join(data_dir, name), expected) for name in names}
     if "test" not in splits:
         if "val" not in splits:
             raise errors.InputError(f"{data_dir}: has train/ but no test/ or val/, expected {expected}")

@@ -109,20 +109,20 @@ def _classes(data_dir: str, count: int) -> tuple[list[str], list[str]]:
     _check_count(path, len(lines), count)
     wnids, names = [], []
     for number, line in enumerate(lines[:count], start=1):
-        found = _SYNSET.fullmatch(line.strip())
-        if not found:
+        matched = _SYNSET.fullmatch(line.strip())
+        if not matched:
             raise errors.InputError(
                 f"{path}, line {number}: found {line!r}, expected a WordNet id, as n01440764, and a name"
             )
-        wnids.append(found[1])
-        names.append(" ".join((found[1], (found[2] or "").partition(",")[0])).strip())
+        wnids.append(matched[1])
+        names.append(" ".join((matched[1], (matched[2] or "").partition(",")[0])).strip())
     return wnids, names
 
 
-def _check_count(where: str, found: int, wanted: int) -> None:
-    if found < wanted:
+def _check_count(where: str, count: int, wanted: int) -> None:
+    if count < wanted:
         raise errors.InputError(
-            f"{where}: has {found} classes, expected the {wanted} of option `webvision_classes` or more"
+            f"{where}: has {count} classes, expected the {wanted} of option `webvision_classes` or more"
         )
 
 
