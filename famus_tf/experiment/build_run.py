@@ -46,7 +46,7 @@ class Run:
       members: one `Member` for each method.
       supervised: one of the classes of `supervision`.
       network: what is evaluated; of several networks the mean of their logits.
-      history: `training.history.OfOneMethod` or `OfTurns`.
+      history: `training.history.MethodHistory` or `JointHistory`.
     """
 
     strategy: tf.distribute.Strategy
@@ -54,7 +54,7 @@ class Run:
     supervised: supervision.GivenLabels
     members: list[Member]
     network: keras.Model
-    history: history.OfOneMethod | history.OfTurns
+    history: history.MethodHistory | history.JointHistory
     checkpoints: progress.Checkpoints
     best_weights: best_epoch.BestWeights
 

@@ -107,7 +107,7 @@ class GivenLabels:
 
     def make_history(self, progress):
         """What the run reports of its epochs; `progress` is a list of one `progress.Progress` for each method."""
-        return history.OfOneMethod(*progress)
+        return history.MethodHistory(*progress)
 
     def check(self, run):
         """Tells now, not after epochs without a meta step, that there are too few trusted examples."""
@@ -195,7 +195,7 @@ class PeersPseudoCleanSets(OwnPseudoCleanSet):
 
     def make_history(self, progress):
         """Each network has its own, and both have one in common."""
-        return history.OfTurns(progress, self.kept)
+        return history.JointHistory(progress, self.kept)
 
     def make_callbacks(self, run, workdir):
         """The splits, and the evaluation of both networks together."""
@@ -256,8 +256,8 @@ class UnlabelledImages(PeersPseudoCleanSets):
         """Of the last epoch's split; None before the first."""
         if self.kept.epoch < 0:
             return None
-        turn = self.make_plan(run, runners).turns(self.kept.epoch)[number]
-        return next(pair for pair in turn.batches(0) if pair[1] is not None)
+        phase = self.make_plan(run, runners).phases(self.kept.epoch)[number]
+        return next(pair for pair in phase.batches(0) if pair[1] is not None)
 
 
 def seed_of(seed, number):

@@ -154,9 +154,9 @@ class CoDivide:
         divisions.accuracy = [accuracy for _, accuracy in scans]
         divisions.epoch = epoch
 
-    def turns(self, epoch):
-        """Each network's turn in that epoch."""
-        return [self._turn(number, epoch) for number in range(len(self._runners))]
+    def phases(self, epoch):
+        """Each network's phase of that epoch."""
+        return [self._phase(number, epoch) for number in range(len(self._runners))]
 
     def describe_epoch(self):
         """`split`: size and quality of each network's split (`clean_split.quality`), and its accuracy on the labels."""
@@ -167,8 +167,8 @@ class CoDivide:
         known = zip(qualities, divisions.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
-    def _turn(self, number, epoch):
-        """A network's turn in an epoch, `plan.Turn`."""
+    def _phase(self, number, epoch):
+        """A network's phase of an epoch, `plan.Phase`."""
         raise NotImplementedError
 
     def _least_split(self):
@@ -184,7 +184,7 @@ class CoDivide:
         return self._divisions.splits[len(self._runners) - 1 - number]
 
     def _meta_batches(self, number, epoch, first, steps, **options):
-        """For each step of a turn a batch of the pseudo-clean set, or None where it is no meta step."""
+        """For each step of a phase a batch of the pseudo-clean set, or None where it is no meta step."""
         progress = self._runners[number].progress
         is_meta_step = self._runners[number].method.is_meta_step
         start = progress.step - progress.epoch_step
@@ -211,7 +211,7 @@ class GivenLabelsPlan(CoDivide):
     def _least_split(self):
         return self._sizes.meta_batch_size, 0
 
-    def _turn(self, number, epoch):
+    def _phase(self, number, epoch):
         feed = self._feeds[number]
         per_epoch = feed.steps_per_epoch
 
@@ -222,7 +222,7 @@ class GivenLabelsPlan(CoDivide):
             meta = self._meta_batches(number, epoch, first, per_epoch)
             return ((next(self._training[number]), trusted) for trusted in meta)
 
-        return plans.Turn(number, per_epoch, batches)
+        return plans.Phase(number, per_epoch, batches)
 
 
 class UnlabelledPlan(CoDivide):
@@ -236,16 +236,16 @@ class UnlabelledPlan(CoDivide):
         super().__init__(*args, **kwargs)
         self._learning_rate = learning_rate
 
-    def turns(self, epoch):
-        """Each network's turn in that epoch."""
+    def phases(self, epoch):
+        """Each network's phase of that epoch."""
         for runner in self._runners:
             runner.method.optimizer.learning_rate = self._learning_rate(epoch)
-        return super().turns(epoch)
+        return super().phases(epoch)
 
     def _least_split(self):
         return max(self._sizes.meta_batch_size, self._sizes.batch_size), self._sizes.batch_size
 
-    def _turn(self, number, epoch):
+    def _phase(self, number, epoch):
         return (self._warm_up if epoch < self._sizes.warmup_epochs else self._mixed)(number, epoch)
 
     def _warm_up(self, number, epoch):
@@ -259,7 +259,7 @@ class UnlabelledPlan(CoDivide):
             stream = feed.drawn(f"warm-up {epoch}", among, min(size, len(among)), first, steps)
             return ((batch, None) for batch in stream)
 
-        return plans.Turn(number, steps, batches)
+        return plans.Phase(number, steps, batches)
 
     def _mixed(self, number, epoch):
         """One epoch of semi-supervised training on the other network's split, once through its pseudo-clean set."""
@@ -280,7 +280,7 @@ class UnlabelledPlan(CoDivide):
                 trusted = next(meta)
                 yield batch, None if trusted is None else mixmatch.Labelled(*trusted)
 
-        return plans.Turn(number, steps, batches)
+        return plans.Phase(number, steps, batches)
 
 
 def make_prepare(methods, number, flags, seed):

@@ -27,7 +27,7 @@ def results(progress, bundle, *, method, selector, seed):
     """The contents of `results.json`.
 
     Args:
-      progress: `progress.Progress`, or `history.Joint`, of a run with at least one epoch done.
+      progress: `progress.Progress`, or `history.JointProgress`, of a run with at least one epoch done.
       bundle: `data.bundle.Bundle`.
       method, selector: names, as in the flags.
       seed: int.

@@ -1,4 +1,4 @@
-"""What a run reports of its epochs, whether its networks are trained by one step or in turns."""
+"""What a run reports of its epochs: of one method, or of two methods that train alternately."""
 
 import copy
 
@@ -7,7 +7,7 @@ import numpy as np
 from famus_tf.training import best_epoch
 
 
-class OfOneMethod:
+class MethodHistory:
     """The history of a run of one method, which is that of its progress.
 
     Each epoch has the evaluation of the method's network; where it trains several, of their mean logits, and under
@@ -70,8 +70,8 @@ class OfOneMethod:
         return part
 
 
-class OfTurns:
-    """The history of a run whose methods take turns: each has one of its own, and all have one in common.
+class JointHistory:
+    """The history of a run whose methods train alternately: one for each method, and one for all of them together.
 
     Args:
       progress: list of the methods' `progress.Progress`.
@@ -95,7 +95,7 @@ class OfTurns:
     @property
     def together(self):
         """What results are made of."""
-        return Joint(self._progress, self.epochs)
+        return JointProgress(self._progress, self.epochs)
 
     @property
     def of_networks(self):
@@ -103,7 +103,7 @@ class OfTurns:
         return list(self._progress)
 
     def end_epoch(self, runners, evaluated, plan_logs):
-        """As `OfOneMethod.end_epoch`; `runners` has one for each method."""
+        """As `MethodHistory.end_epoch`; `runners` has one for each method."""
         *each, together = evaluated
         for runner, logs in zip(runners, each, strict=True):
             runner.progress.end_epoch(runner.logs() | logs)
@@ -113,7 +113,7 @@ class OfTurns:
         return together
 
 
-class Joint:
+class JointProgress:
     """What has been done with several methods taken together, with the attributes of `Progress` that results are made
     of.
 

@@ -1,4 +1,4 @@
-"""The one training loop, for one device or many, one method or several in turn; callbacks, resume in mid-epoch."""
+"""The one training loop: one device or many, one method or several alternately; callbacks, resume in mid-epoch."""
 
 import contextlib
 import sys
@@ -15,9 +15,9 @@ class TrainingLoop:
     Args:
       runners: list of `runner.Runner`.
       plan: what an epoch consists of: `epochs`, their number; `begin_epoch(epoch)`, called before its first step and
-        after a resume, which changes nothing where it ends with an error; `turns(epoch)`, its list of `plan.Turn`;
+        after a resume, which changes nothing where it ends with an error; `phases(epoch)`, its list of `plan.Phase`;
         `describe_epoch()`, the plan's part of the epoch's logs, a dict.
-      history: `history.OfOneMethod` or `history.OfTurns`.
+      history: `history.MethodHistory` or `history.JointHistory`.
       checkpoints: `progress.Checkpoints`.
       checkpoint_every: steps between checkpoints; one is written at the end of the run too.
       evaluate: function () -> list of dicts of test and validation logs, of each network and of all of them together.
@@ -72,12 +72,12 @@ class TrainingLoop:
                 runner.reset_metrics()
         with self._kept(self._runners[0]):
             self._plan.begin_epoch(epoch)
-        turns = self._plan.turns(epoch)
-        total = sum(turn.steps for turn in turns)
+        phases = self._plan.phases(epoch)
+        total = sum(phase.steps for phase in phases)
         callbacks.set_params({**params, "steps": total})
         callbacks.on_epoch_begin(epoch)
-        for turn in turns:
-            self._run_turn(turn, before, before + total, callbacks)
+        for phase in phases:
+            self._run_phase(phase, before, before + total, callbacks)
         logs = self._close_epoch()
         with self._kept(self._runners[-1]):
             callbacks.on_epoch_end(epoch, logs)
@@ -85,14 +85,14 @@ class TrainingLoop:
             self._checkpoints.save()
         return logs
 
-    def _run_turn(self, turn, before, end, callbacks):
-        """The steps that are left of a turn, in an epoch from the run's step `before` to `end`."""
-        runner = self._runners[turn.number]
+    def _run_phase(self, phase, before, end, callbacks):
+        """The steps that are left of a phase, in an epoch from the run's step `before` to `end`."""
+        runner = self._runners[phase.number]
         progress = runner.progress
-        if progress.epoch_step >= turn.steps:
+        if progress.epoch_step >= phase.steps:
             return
-        batches = turn.batches(progress.epoch_step)
-        while progress.epoch_step < turn.steps:
+        batches = phase.batches(progress.epoch_step)
+        while progress.epoch_step < phase.steps:
             callbacks.on_train_batch_begin(self._steps_done() - before)
             with self._kept(runner):
                 batch = next(batches)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
+class Phase:
     """The part of an epoch in which one method takes its steps.
 
     Attributes:
-      number: which of the run's methods, counted from 0; each has one turn in an epoch at the most.
+      number: which of the run's methods, counted from 0; each has at most one phase in an epoch.
       steps: how many steps it takes.
-      batches: function of the first step, counted from the turn's own start -> iterator of pairs of a training and a
+      batches: function of the first step, counted from the phase's start -> iterator of pairs of a training and a
         meta batch, shared out over the replicas; the latter None in a step without a meta update. Data is a function of
         the step, never of an iterator's state: this is what makes resuming exact.
     """
@@ -44,8 +44,8 @@ class AllBatches:
     def begin_epoch(self, epoch):
         """Nothing: all epochs are alike."""
 
-    def turns(self, epoch):
-        """The one turn of that epoch; the last may be shorter."""
+    def phases(self, epoch):
+        """The one phase of that epoch; the last may be shorter."""
         start = epoch * self._per_epoch
 
         def batches(first):
@@ -54,7 +54,7 @@ class AllBatches:
                 self._pairs = self._iterate(start + first)
             return self._pairs
 
-        return [Turn(0, min(self._per_epoch, self._total - start), batches)]
+        return [Phase(0, min(self._per_epoch, self._total - start), batches)]
 
     def describe_epoch(self):
         """No logs."""

@@ -55,7 +55,7 @@ class Runner:
         self._last_end = None
 
     # Keras builds what holds the compiled metrics in the first step, and neither resets nor reads it before. After a
-    # resume the metrics have values by then: those of the last epoch, or of a turn that is over.
+    # resume the metrics have values by then: those of the last epoch, or of a phase that is over.
 
     def reset_metrics(self):
         """Begins the running means of an epoch."""

@@ -148,11 +148,11 @@ def test_of_a_sample_only_what_is_in_it_is_split():
 def test_the_networks_train_on_each_others_split():
     plan, parts = make_plan()
     plan.begin_epoch(3)
-    turns = plan.turns(3)
-    assert [(turn.number, turn.steps) for turn in turns] == [(0, 45 // 8), (1, 40 // 8)]
-    for turn, other in zip(turns, OTHERS[2], strict=True):
-        batches, split, feed = list(turn.batches(0)), parts.divisions.splits[other], parts.feeds[turn.number]
-        assert len(batches) == turn.steps
+    phases = plan.phases(3)
+    assert [(phase.number, phase.steps) for phase in phases] == [(0, 45 // 8), (1, 40 // 8)]
+    for phase, other in zip(phases, OTHERS[2], strict=True):
+        batches, split, feed = list(phase.batches(0)), parts.divisions.splits[other], parts.feeds[phase.number]
+        assert len(batches) == phase.steps
         right = np.flatnonzero(RIGHT[other])
         for stream, among, size in (
             ("labelled 3", right, 8),
@@ -161,7 +161,7 @@ def test_the_networks_train_on_each_others_split():
         ):
             asked = feed.named(stream)
             np.testing.assert_array_equal(asked.among, among)
-            assert (asked.size, asked.first, asked.last, asked.views) == (size, 0, turn.steps, 2)
+            assert (asked.size, asked.first, asked.last, asked.views) == (size, 0, phase.steps, 2)
             if stream == "unlabelled 3":
                 assert asked.values is None
             else:
@@ -179,35 +179,35 @@ def test_the_simple_form_trusts_the_others_split_or_its_own(count):
     plan, parts = make_plan(count, semi_supervised=False)
     for epoch in (3, 4):  # of one iterator, which is not begun again
         plan.begin_epoch(epoch)
-        turns = plan.turns(epoch)
-        assert [(turn.number, turn.steps) for turn in turns] == [(number, 7) for number in range(count)]
-        for turn, other in zip(turns, OTHERS[count], strict=True):
+        phases = plan.phases(epoch)
+        assert [(phase.number, phase.steps) for phase in phases] == [(number, 7) for number in range(count)]
+        for phase, other in zip(phases, OTHERS[count], strict=True):
             stream = f"pseudo-clean {epoch}"
             expected = [
                 (("training", 7 * epoch + step), ((stream, step), "labels", (stream, step))) for step in range(7)
             ]
-            assert list(turn.batches(0)) == expected
-            asked = parts.feeds[turn.number].named(stream)
+            assert list(phase.batches(0)) == expected
+            asked = parts.feeds[phase.number].named(stream)
             np.testing.assert_array_equal(asked.among, np.flatnonzero(RIGHT[other]))
             assert (asked.size, asked.views, asked.values) == (4, 0, None)
-            asked = parts.feeds[turn.number].named("training")
+            asked = parts.feeds[phase.number].named("training")
             assert (asked.first, asked.last) == (21, 42)
 
 
 def test_the_warm_up_is_plain_training_in_batches_of_both_kinds_together():
     plan, parts = make_plan(samples={1: np.arange(5, 29)})
     for epoch, among, steps in ((0, np.arange(N), 60 // 16), (1, np.arange(5, 29), 1)):
-        for turn in plan.turns(epoch):
-            assert turn.steps == steps
+        for phase in plan.phases(epoch):
+            assert phase.steps == steps
             stream = f"warm-up {epoch}"
             expected = [(((stream, step), "labels", (stream, step)), None) for step in range(steps)]
-            assert list(turn.batches(0)) == expected
-            asked = parts.feeds[turn.number].named(stream)
+            assert list(phase.batches(0)) == expected
+            asked = parts.feeds[phase.number].named(stream)
             np.testing.assert_array_equal(asked.among, among)
             assert (asked.size, asked.views, asked.values) == (16, 0, None)
     simple, parts = make_plan(1, semi_supervised=False, is_meta_step=lambda step: step >= 14)
-    (turn,) = simple.turns(1)
-    assert list(turn.batches(0)) == [(("training", 7 + step), None) for step in range(7)]
+    (phase,) = simple.phases(1)
+    assert list(phase.batches(0)) == [(("training", 7 + step), None) for step in range(7)]
     assert [one.stream for one in parts.feeds[0].asked] == ["training"]
 
 
@@ -217,7 +217,7 @@ def test_lambda_u_rises_from_the_end_of_the_warm_up_on(length):
     found, passed = [], []
     for epoch in (2, 3, 5):
         plan.begin_epoch(epoch)
-        first, _ = plan.turns(epoch)
+        first, _ = plan.phases(epoch)
         found += [float(batch.ramp) for batch, _ in first.batches(0)]
         passed += [epoch - 2 + step / 5 for step in range(5)]
     expected = np.clip(np.array(passed) / length, 0, 1) if length else np.ones(15)
@@ -228,10 +228,10 @@ def test_the_learning_rate_is_that_of_the_epoch():
     plan, parts = make_plan(learning_rate=lambda epoch: 0.1 / (1 + epoch))
     plan.begin_epoch(2)
     for epoch in (0, 2):
-        plan.turns(epoch)
+        plan.phases(epoch)
         assert [one.method.optimizer.learning_rate for one in parts.runners] == [0.1 / (1 + epoch)] * 2
     plan, parts = make_plan(semi_supervised=False)  # whose optimizers have a schedule of their own
-    plan.turns(0)
+    plan.phases(0)
     assert [one.method.optimizer.learning_rate for one in parts.runners] == [None, None]
 
 
@@ -295,16 +295,16 @@ def test_a_turn_goes_on_in_its_middle_with_the_same_batches(semi, count):
         plan, parts = make_plan(count, divisions, semi_supervised=semi, is_meta_step=is_meta_step)
         plan.begin_epoch(3)
         assert parts.scan.asked == []
-        turn = plan.turns(3)[-1]
+        phase = plan.phases(3)[-1]
         progress = parts.runners[-1].progress
         progress.step, progress.epoch_step = done + first, first
-        for batch in turn.batches(first):
+        for batch in phase.batches(first):
             progress.step, progress.epoch_step = progress.step + 1, progress.epoch_step + 1
             yield tf.nest.map_structure(lambda part: part.numpy() if tf.is_tensor(part) else part, batch)
 
     plan, parts = make_plan(count, semi_supervised=semi)
     plan.begin_epoch(3)
-    divisions, steps = restored(parts.divisions), plan.turns(3)[-1].steps
+    divisions, steps = restored(parts.divisions), plan.phases(3)[-1].steps
     for done in (98, 100, 101, 200):
         whole = list(batches_from(0, done))
         assert len(whole) == steps
@@ -412,4 +412,4 @@ def test_a_plan_makes_turns_as_the_loop_takes_them():
     plan.begin_epoch(2)
     assert plan.epochs == 6
     for epoch in (0, 2):
-        assert all(isinstance(turn, plans.Turn) for turn in plan.turns(epoch))
+        assert all(isinstance(phase, plans.Phase) for phase in plan.phases(epoch))
