@@ -99,8 +99,8 @@ def weights(workdir):
 
 
 def state_of(workdir, networks, count=N):
-    """`Divisions` and the list of `Progress` in the newest checkpoint."""
-    divisions = co_divide.Divisions(networks, count)
+    """`CoDivideState` and the list of `Progress` in the newest checkpoint."""
+    divisions = co_divide.CoDivideState(networks, count)
     done = [progress.Progress(count, 1) for _ in range(networks)]
     checkpoint = tf.train.Checkpoint(state=divisions, progress=done)
     checkpoint.restore(tf.train.latest_checkpoint(str(workdir / "checkpoints"))).expect_partial()

@@ -146,7 +146,7 @@ class OwnPseudoCleanSet(GivenLabels):
 
     def __init__(self, config, bundle):
         super().__init__(config, bundle)
-        self.kept = co_divide.Divisions(len(self.seeds), len(bundle.train_labels))
+        self.kept = co_divide.CoDivideState(len(self.seeds), len(bundle.train_labels))
 
     def check(self, run):
         """Nothing: the plan says what it needs."""
@@ -162,15 +162,15 @@ class OwnPseudoCleanSet(GivenLabels):
 
     def make_callbacks(self, run, workdir):
         """The splits."""
-        return [self._division_board(run, workdir, sets=())]
+        return [self._split_summaries(run, workdir, sets=())]
 
     def draw(self, run, workdir):
         """The last splits."""
         splits.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
 
-    def _division_board(self, run, workdir, sets):
+    def _split_summaries(self, run, workdir, sets):
         folder = pathlib.Path(workdir, "tensorboard")
-        return splits.DivisionBoard(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)
+        return splits.SplitSummaries(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)
 
     def _plan_arguments(self, run, runners):
         optimization = self.config.optimization
@@ -191,7 +191,7 @@ class PeersPseudoCleanSets(OwnPseudoCleanSet):
         super().__init__(config, bundle)
         self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
         self.names = [("network1", "_1"), ("network2", "_2")]
-        self.kept = co_divide.Divisions(len(self.seeds), len(bundle.train_labels))
+        self.kept = co_divide.CoDivideState(len(self.seeds), len(bundle.train_labels))
 
     def make_history(self, progress):
         """Each network has its own, and both have one in common."""
@@ -199,7 +199,7 @@ class PeersPseudoCleanSets(OwnPseudoCleanSet):
 
     def make_callbacks(self, run, workdir):
         """The splits, and the evaluation of both networks together."""
-        return [self._division_board(run, workdir, run.members[0].feed.evaluated)]
+        return [self._split_summaries(run, workdir, run.members[0].feed.evaluated)]
 
 
 class UnlabelledImages(PeersPseudoCleanSets):

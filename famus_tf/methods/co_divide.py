@@ -45,20 +45,22 @@ class Sizes(NamedTuple):
     meta_batch_size: int
 
 
-class Divisions(tf.train.experimental.PythonState):
-    """What the networks' losses say of the labels, and the history of the run; saved with every checkpoint.
+class CoDivideState(tf.train.experimental.PythonState):
+    """The state of Algorithm 2: each network's split with the losses behind it, and the history of the run.
+
+    It is part of every checkpoint.
 
     Args:
       num_networks: 1 or 2.
       num_examples: N.
 
     Attributes:
-      epoch: the epoch for which they were made, counted from 0; -1 before the first.
+      epoch: the epoch of the splits, counted from 0; -1 before the first.
       splits: list of one `clean_split.Split` for each network, by its own losses.
       mixtures: list of their `clean_split.Mixture`, None where the fit was degenerate.
       losses: float32 [networks, epochs, N]: min-max scaled losses of the last epochs, the newest last, NaN where not
         scanned.
-      accuracy: of each network on the given labels of what was scanned.
+      accuracy: list of each network's accuracy on the given labels of the scanned examples, a fraction.
       history: list of one dict for each epoch that the networks have done together.
     """
 
@@ -106,7 +108,7 @@ class CoDivide:
       feeds: list of one `feed.Feed` for each, with seeds of their own.
       scan: function of a runner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
         not scanned, and the accuracy on the given labels.
-      divisions: `Divisions`, perhaps restored.
+      state: `CoDivideState`, perhaps restored.
       flags: those of Algorithm 2, `config.co_divide`.
       sizes: `Sizes`.
       seed: of the mixture's start and of ties.
@@ -117,11 +119,11 @@ class CoDivide:
       InputError: an epoch has fewer examples than any split could do with.
     """
 
-    def __init__(self, runners, feeds, scan, divisions, flags, sizes, *, seed, epochs, is_clean=None):
+    def __init__(self, runners, feeds, scan, state, flags, sizes, *, seed, epochs, is_clean=None):
         self._runners = runners
         self._feeds = feeds
         self._scan = scan
-        self._divisions = divisions
+        self._state = state
         self._flags = flags
         self._sizes = sizes
         self._seed = seed
@@ -132,14 +134,14 @@ class CoDivide:
 
     def begin_epoch(self, epoch):
         """Co-divide: scans all losses and splits the training set, by each network; kept when a run is resumed."""
-        divisions = self._divisions
+        state = self._state
         flags = self._flags
-        if epoch < self._sizes.warmup_epochs or divisions.epoch == epoch:
+        if epoch < self._sizes.warmup_epochs or state.epoch == epoch:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._runners))]
         scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
-        kept = np.concatenate([divisions.losses, scaled], axis=1)[:, -flags.loss_epochs :]
+        kept = np.concatenate([state.losses, scaled], axis=1)[:, -flags.loss_epochs :]
         mixtures = []
         splits = []
         seed = self._seed + epoch
@@ -148,11 +150,11 @@ class CoDivide:
             mixtures.append(fitted)
             splits.append(clean_split.split(losses, probability, flags.clean_threshold, *self._least_split(), seed))
         # All at once: a run that ends before keeps what it had.
-        divisions.losses = kept
-        divisions.mixtures = mixtures
-        divisions.splits = splits
-        divisions.accuracy = [accuracy for _, accuracy in scans]
-        divisions.epoch = epoch
+        state.losses = kept
+        state.mixtures = mixtures
+        state.splits = splits
+        state.accuracy = [accuracy for _, accuracy in scans]
+        state.epoch = epoch
 
     def phases(self, epoch):
         """Each network's phase of that epoch."""
@@ -160,11 +162,11 @@ class CoDivide:
 
     def describe_epoch(self):
         """`split`: size and quality of each network's split (`clean_split.quality`), and its accuracy on the labels."""
-        divisions = self._divisions
-        if divisions.epoch < 0:
+        state = self._state
+        if state.epoch < 0:
             return {}
-        qualities = [clean_split.quality(split, self._is_clean) for split in divisions.splits]
-        known = zip(qualities, divisions.accuracy, strict=True)
+        qualities = [clean_split.quality(split, self._is_clean) for split in state.splits]
+        known = zip(qualities, state.accuracy, strict=True)
         return {"split": [quality | {"given_label_accuracy": accuracy} for quality, accuracy in known]}
 
     def _phase(self, number, epoch):
@@ -181,7 +183,7 @@ class CoDivide:
         return np.arange(self._feeds[0].num_examples) if sample is None else sample
 
     def _other_split(self, number):
-        return self._divisions.splits[len(self._runners) - 1 - number]
+        return self._state.splits[len(self._runners) - 1 - number]
 
     def _meta_batches(self, number, epoch, first, steps, **options):
         """For each step of a phase a batch of the pseudo-clean set, or None where it is no meta step."""

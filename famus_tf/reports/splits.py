@@ -9,23 +9,23 @@ import tensorflow as tf
 from famus_tf.reports import event_file, gates, pictures, split_pictures, tensorboard
 
 
-class DivisionBoard(keras.callbacks.Callback):
+class SplitSummaries(keras.callbacks.Callback):
     """Writes the splits' sizes and quality as scalars `split/*` after every epoch, and pictures of the losses.
 
     Where there are two networks, `test/*` and the same of further sets are of both together.
 
     Args:
       directory: folder of the event files.
-      divisions: `co_divide.Divisions`.
+      state: `co_divide.CoDivideState`.
       history: list of one dict for each epoch of the run; the last is written.
       is_clean: bool [N], which labels are right; None where nobody knows.
       sets: names of the sets that are evaluated.
     """
 
-    def __init__(self, directory, divisions, history, is_clean, sets):
+    def __init__(self, directory, state, history, is_clean, sets):
         super().__init__()
         self._directory = str(directory)
-        self._divisions = divisions
+        self._state = state
         self._history = history
         self._is_clean = is_clean
         self._sets = sets
@@ -44,7 +44,7 @@ class DivisionBoard(keras.callbacks.Callback):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):
                         tf.summary.scalar(f"split/network{number}_{name}", value)
-                figure = figure_of(self._divisions, number - 1, self._is_clean, quality)
+                figure = figure_of(self._state, number - 1, self._is_clean, quality)
                 tf.summary.image(f"split/network{number}_losses", gates.pixels(figure)[np.newaxis])
         self._events.flush()
 
@@ -53,19 +53,19 @@ class DivisionBoard(keras.callbacks.Callback):
         self._events.close()
 
 
-def figure_of(divisions, number, is_clean, quality):
+def figure_of(state, number, is_clean, quality):
     """The losses of one network, counted from 0, with the mixture (`split_pictures.loss_figure`)."""
-    title = f"network {number + 1}, epoch {divisions.epoch + 1}: "
+    title = f"network {number + 1}, epoch {state.epoch + 1}: "
     title += f"{quality['clean']:,} pseudo-clean, {quality['noisy']:,} not"
     if quality.get("auc") is not None:
         title += f", AUC {quality['auc']:.3f}"
-    losses = divisions.losses[number].mean(axis=0)
-    return split_pictures.loss_figure(losses, divisions.splits[number], divisions.mixtures[number], is_clean, title)
+    losses = state.losses[number].mean(axis=0)
+    return split_pictures.loss_figure(losses, state.splits[number], state.mixtures[number], is_clean, title)
 
 
-def draw(folder, divisions, is_clean, history):
+def draw(folder, state, is_clean, history):
     """Writes the last splits as `losses_1.png`, `losses_2.png` into a folder, where there are any."""
     quality = next((entry["split"] for entry in reversed(history) if "split" in entry), ())
     for number, one in enumerate(quality):
         path = pathlib.Path(folder, f"losses_{number + 1}.png")
-        pictures.save_figure(figure_of(divisions, number, is_clean, one), path)
+        pictures.save_figure(figure_of(state, number, is_clean, one), path)

@@ -75,17 +75,17 @@ class JointHistory:
 
     Args:
       progress: list of the methods' `progress.Progress`.
-      kept: what is saved with the run; its `history` is the list of one dict for each epoch done together.
+      state: what is saved with the run; its `history` is the list of one dict for each epoch that all have done.
     """
 
-    def __init__(self, progress, kept):
+    def __init__(self, progress, state):
         self._progress = progress
-        self._kept = kept
+        self._state = state
 
     @property
     def epochs(self):
         """List of one dict for each epoch done."""
-        return self._kept.history  # restoring a checkpoint replaces the list
+        return self._state.history  # restoring a checkpoint replaces the list
 
     @property
     def step(self):
@@ -114,8 +114,7 @@ class JointHistory:
 
 
 class JointProgress:
-    """What has been done with several methods taken together, with the attributes of `Progress` that results are made
-    of.
+    """The progress of several methods as one, with the attributes of `Progress` that results are made of.
 
     Args:
       parts: list of the methods' `Progress`.

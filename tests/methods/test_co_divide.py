@@ -79,7 +79,7 @@ def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lam
         runners=[make_runner(is_meta_step) for _ in range(count)],
         feeds=[Feed(samples) for _ in range(count)],
         scan=scan or Scan(),
-        divisions=divisions or co_divide.Divisions(count, N),
+        divisions=divisions or co_divide.CoDivideState(count, N),
         flags=CoDivideConfig(algorithm="co_divide", meta_set="pseudo_clean", **changes),
         sizes=co_divide.Sizes(**sizes),
     )
@@ -93,7 +93,7 @@ def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lam
 
 
 def restored(divisions):
-    again = co_divide.Divisions(len(divisions.splits), N)
+    again = co_divide.CoDivideState(len(divisions.splits), N)
     again.deserialize(divisions.serialize())
     return again
 
@@ -344,11 +344,11 @@ def _divided():
     return parts.divisions
 
 
-@pytest.mark.parametrize("make", [lambda: co_divide.Divisions(2, N), _divided], ids=["before", "after"])
+@pytest.mark.parametrize("make", [lambda: co_divide.CoDivideState(2, N), _divided], ids=["before", "after"])
 def test_divisions_are_saved_and_come_back(make, tmp_path):
     divisions = make()
     tf.train.Checkpoint(state=divisions).write(str(tmp_path / "saved"))
-    again = co_divide.Divisions(2, N)
+    again = co_divide.CoDivideState(2, N)
     tf.train.Checkpoint(state=again).read(str(tmp_path / "saved")).assert_consumed()
     assert (again.epoch, again.history, again.accuracy) == (divisions.epoch, divisions.history, divisions.accuracy)
     assert again.mixtures == divisions.mixtures
