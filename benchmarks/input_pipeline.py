@@ -88,7 +88,7 @@ def measure(name, seconds):
         images, options = _make(name, pathlib.Path(folder))
         labels = np.zeros(len(images), np.int32)
         spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True, **options)
-        batches = iter(pipeline.batches(images, labels, spec, 0, 1_000_000))
+        batches = iter(pipeline.training_batches(images, labels, spec, 0, 1_000_000))
         for _ in itertools.islice(batches, _WARM_BATCHES):
             pass
         start = time.perf_counter()

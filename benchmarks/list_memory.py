@@ -72,7 +72,7 @@ def measure(folder, entries):
     tenths = []
     steps = sampling.steps_per_epoch(entries, _BATCH)
     spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True)
-    batches = pipeline.batches(source.train_images, source.train_labels, spec, 0, steps)
+    batches = pipeline.training_batches(source.train_images, source.train_labels, spec, 0, steps)
     progress = keras.utils.Progbar(steps, unit_name="batch", verbose=int(sys.stdout.isatty()))
     for step, _ in enumerate(batches, start=1):
         progress.update(step)

@@ -241,7 +241,7 @@ class FamusSteps:
         self._meta_ratio = sizes[1] / sizes[0]
         pool_of = functools.partial(pools.make, settings.image_shape, settings.classes, settings.seed)
         self._batches, self._meta_batches = (
-            sharing.batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
+            sharing.distribute_batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
         self._step = steps.compile_step(strategy, self.trainer)

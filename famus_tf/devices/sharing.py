@@ -12,7 +12,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import replicas
 
 
-def batches(strategy, batches, *, whole=True):
+def distribute_batches(strategy, batches, *, whole=True):
     """Iterates over global batches, of which each replica of each worker gets an equal share.
 
     Args:

@@ -254,11 +254,11 @@ class UnlabelledPlan(CoDivide):
         """One epoch of plain training on all images."""
         feed = self._feeds[number]
         size = 2 * self._sizes.batch_size
-        among = self._examples(epoch)
-        steps = max(len(among) // size, 1)
+        subset = self._examples(epoch)
+        steps = max(len(subset) // size, 1)
 
         def batches(first):
-            stream = feed.drawn(f"warm-up {epoch}", among, min(size, len(among)), first, steps)
+            stream = feed.drawn(f"warm-up {epoch}", subset, min(size, len(subset)), first, steps)
             return ((batch, None) for batch in stream)
 
         return plans.Phase(number, steps, batches)

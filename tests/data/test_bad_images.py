@@ -96,7 +96,7 @@ def test_skipped_images_are_stood_in_for_and_listed(made, tmp_path, capsys):
     assert rows[1][1] == "there is no such file" and rows[2][1] == bad.reasons[_path(made, 17)] != ""
     assert bad_images.all_listed(tmp_path) == bad.reasons
     # The same positions as without bad ones, but for those two, in whose place the next of their class stand.
-    expected = [p for p, _ in sampling.batches(made.train_labels, 8, range(45), 5, "train")]
+    expected = [p for p, _ in sampling.batch_positions(made.train_labels, 8, range(45), 5, "train")]
     instead = {17: 20, 100: 103}
     for (_, labels, index), positions in zip(found, expected, strict=True):
         np.testing.assert_array_equal(index, [instead.get(p, p) for p in positions])

@@ -129,7 +129,7 @@ def test_batches_have_their_own_images_and_do_not_depend_on_the_first_step(tmp_p
     files, labels = _files(tmp_path, 11, image_files.Transform(16, 12)), np.arange(11, dtype=np.int32)
 
     def make(first, last):
-        return pipeline.batches(files, labels, batch_spec.BatchSpec("train", 4, 3, flip=True), first, last)
+        return pipeline.training_batches(files, labels, batch_spec.BatchSpec("train", 4, 3, flip=True), first, last)
 
     dataset = make(0, 5)
     assert dataset.element_spec[0] == tf.TensorSpec([4, 12, 12, 3], tf.uint8)

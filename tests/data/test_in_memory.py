@@ -79,7 +79,7 @@ def test_crops_are_those_of_the_padded_pixels(folder):
     """The arrays' chain, against NumPy: each image is one of the nine crops, mirrored or not."""
     loaded = in_memory.load(_source(folder), skip_bad=False)
     spec = batch_spec.BatchSpec("train", 32, 0, crop_padding=loaded.crop_padding, flip=True)
-    batches = pipeline.batches(loaded.train_images, loaded.train_labels, spec, 0, 3)
+    batches = pipeline.training_batches(loaded.train_images, loaded.train_labels, spec, 0, 3)
     seen = set()
     for images, _, index in batches:
         for image, position in zip(images.numpy(), index.numpy(), strict=True):

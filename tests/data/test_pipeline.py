@@ -20,7 +20,7 @@ _LABELS = (np.arange(_N) * 7 % 10).astype(np.int32)
 
 def _dataset(first_step, last_step, images=_IMAGES, labels=_LABELS, share=batch_spec.WHOLE, bad=None, **spec):
     spec = batch_spec.BatchSpec(**({"stream": "train", "size": _BATCH, "seed": 0} | spec))
-    return pipeline.batches(images, labels, spec, first_step, last_step, bad, share)
+    return pipeline.training_batches(images, labels, spec, first_step, last_step, bad, share)
 
 
 def _batches(first_step=0, last_step=12, **changes):
@@ -161,7 +161,7 @@ def test_shares_of_a_batch_are_its_rows(in_files, tmp_path):
 def test_two_views_of_some_of_the_images(in_files, tmp_path):
     """The first view is what there would be without views; the second is of the same image, cropped elsewhere."""
     images, among = _images(in_files, tmp_path), np.array([3, 4, 7, 8, 12, 15, 16, 21, 22])
-    common = {"seed": 5, "stream": "labelled", "crop_padding": 2, "flip": True, "among": among}
+    common = {"seed": 5, "stream": "labelled", "crop_padding": 2, "flip": True, "subset": among}
 
     def batches(first_step=0, **changes):
         dataset = _dataset(first_step, 6, images, **(common | changes))
@@ -209,7 +209,7 @@ def test_evaluation_batches_of_some_of_the_images(in_files, tmp_path):
     (all_images, _, _), *_ = everything
 
     def evaluation(**changes):
-        batches = pipeline.evaluation_batches(images, _LABELS, batch_size=4, among=among, **changes)
+        batches = pipeline.evaluation_batches(images, _LABELS, batch_size=4, subset=among, **changes)
         return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
     found, labels, weight = evaluation()
@@ -266,7 +266,7 @@ images = np.random.default_rng(0).integers(1, 256, (23, 6, 5, 3), np.uint8)
 labels = np.arange(23, dtype=np.int32) % 10
 def streams():
     specs = [batch_spec.BatchSpec(name, n, 0, crop_padding=2, flip=True) for name, n in (("train", 4), ("meta", 2))]
-    return pipeline.pairs(*(pipeline.batches(images, labels, spec, 3, 9) for spec in specs))
+    return pipeline.pairs(*(pipeline.training_batches(images, labels, spec, 3, 9) for spec in specs))
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 def compare(dataset):
     steps = 0

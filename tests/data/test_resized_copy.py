@@ -84,7 +84,7 @@ def test_training_reads_the_copy_by_itself(data):
             path.decode().replace(f"{data}/", f"{data}_short40/") for path in old.paths
         ]
     spec = batch_spec.BatchSpec("train", 4, 0, flip=True)
-    streams = [pipeline.batches(one.train_images, one.train_labels, spec, 0, 4) for one in (source, swapped)]
+    streams = [pipeline.training_batches(one.train_images, one.train_labels, spec, 0, 4) for one in (source, swapped)]
     for (left, labels, index), (right, same_labels, same_index) in zip(*streams, strict=True):
         np.testing.assert_array_equal(index, same_index)
         np.testing.assert_array_equal(labels, same_labels)

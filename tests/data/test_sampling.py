@@ -54,9 +54,9 @@ def test_balanced_epochs(batches):
 
 def test_batches_go_on_from_any_step():
     drawn = sampling.Sampling(4, balanced=True)
-    whole = list(sampling.batches(_LABELS, 5, range(0, 11), 7, "train", drawn))
+    whole = list(sampling.batch_positions(_LABELS, 5, range(0, 11), 7, "train", drawn))
     for first in range(11):
-        again = list(sampling.batches(_LABELS, 5, range(first, 11), 7, "train", drawn))
+        again = list(sampling.batch_positions(_LABELS, 5, range(first, 11), 7, "train", drawn))
         for found, expected in zip(again, whole[first:], strict=True):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
@@ -66,8 +66,8 @@ def test_batches_go_on_from_any_step():
 def test_batches_of_some_of_the_examples(drawn):
     """They are those of the examples alone, each once in an epoch, and go on from any step."""
     among = np.random.default_rng(1).permutation(100)[:37]
-    whole = list(sampling.batches(_LABELS, 5, range(0, 15), 7, "labelled", drawn, among=among))
-    alone = sampling.batches(_LABELS[among], 5, range(0, 15), 7, "labelled", drawn)
+    whole = list(sampling.batch_positions(_LABELS, 5, range(0, 15), 7, "labelled", drawn, subset=among))
+    alone = sampling.batch_positions(_LABELS[among], 5, range(0, 15), 7, "labelled", drawn)
     for found, expected in zip(whole, alone, strict=True):
         np.testing.assert_array_equal(found[0], among[expected[0]])
         np.testing.assert_array_equal(found[1], expected[1])
@@ -77,12 +77,12 @@ def test_batches_of_some_of_the_examples(drawn):
         assert len(set(epoch)) == 5 * per_epoch and set(epoch) <= set(among)
     assert list(epochs[0]) != list(epochs[1])
     for first in range(16):
-        again = list(sampling.batches(_LABELS, 5, range(first, 15), 7, "labelled", drawn, among=among))
+        again = list(sampling.batch_positions(_LABELS, 5, range(first, 15), 7, "labelled", drawn, subset=among))
         for found, expected in zip(again, whole[first:], strict=True):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
     with pytest.raises(errors.InputError, match="batch size is 38, expected at most the 37"):
-        list(sampling.batches(_LABELS, 38, range(1), 7, "labelled", among=among))
+        list(sampling.batch_positions(_LABELS, 38, range(1), 7, "labelled", subset=among))
 
 
 def test_the_next_good_one_of_the_class_stands_in():
@@ -108,8 +108,8 @@ def test_what_stands_in_does_not_depend_on_the_order_of_discovery():
 
 def test_bad_positions_are_replaced_in_their_batches():
     bad = np.array([1, 30])
-    plain = [positions for positions, _ in sampling.batches(_LABELS, 10, range(10), 0, "train")]
-    mended = [positions for positions, _ in sampling.batches(_LABELS, 10, range(10), 0, "train", bad=bad)]
+    plain = [positions for positions, _ in sampling.batch_positions(_LABELS, 10, range(10), 0, "train")]
+    mended = [positions for positions, _ in sampling.batch_positions(_LABELS, 10, range(10), 0, "train", bad=bad)]
     instead = sampling.stand_ins(_LABELS, bad)
     np.testing.assert_array_equal(np.concatenate(mended), instead[np.concatenate(plain)])
     assert not set(bad) & set(np.concatenate(mended))

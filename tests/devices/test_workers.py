@@ -157,13 +157,14 @@ def test_one_process_is_its_own_chief(two_replicas, tmp_path):
         with sharing.place_to_write(strategy, tmp_path / "export") as place:
             assert place == tmp_path / "export"
         sharing.check_workers_agree(strategy, ["--seed=1"], 3)
-    assert [batch.numpy().tolist() for batch in sharing.batches(one, dataset)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    of_one = [batch.numpy().tolist() for batch in sharing.distribute_batches(one, dataset)]
+    assert of_one == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_each_replica_gets_the_share_that_tensorflow_would_give_it(two_replicas):
     rows = np.arange(24, dtype=np.float32).reshape(12, 2)
     dataset = tf.data.Dataset.from_tensor_slices(((rows, rows + 100), np.arange(12))).batch(4, drop_remainder=True)
-    ours = sharing.batches(two_replicas, dataset)
+    ours = sharing.distribute_batches(two_replicas, dataset)
     for mine, theirs in zip(ours, two_replicas.experimental_distribute_dataset(dataset), strict=True):
         for part, expected in zip(tf.nest.flatten(mine), tf.nest.flatten(theirs), strict=True):
             parts, wanted = (two_replicas.experimental_local_results(value) for value in (part, expected))

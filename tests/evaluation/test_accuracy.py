@@ -48,7 +48,7 @@ def test_several_logits_are_counted_each(replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else tf.distribute.get_strategy()
     changes = [lambda images: images, lambda images: -images, lambda images: tf.roll(images, 1, axis=1)]
     evaluator = evaluation.make_evaluator(strategy, lambda images: [change(images) for change in changes])
-    found = evaluator(sharing.batches(strategy, _batches(_examples())))
+    found = evaluator(sharing.distribute_batches(strategy, _batches(_examples())))
     alone = [evaluation.make_evaluator(tf.distribute.get_strategy(), one)(_batches(_examples())) for one in changes]
     assert len(found) == 3 and len({one["accuracy"] for one in alone}) > 1
     for one, expected in zip(found, alone, strict=True):
@@ -65,7 +65,7 @@ def test_each_examples_loss(replicas, two_replicas):
     logits, labels, weight = _examples()
     weight[[3, 12]] = 0  # as of images that cannot be read
     scanner = evaluation.make_scanner(strategy, lambda images: images)
-    losses, right = scanner(sharing.batches(strategy, _batches((logits, labels, weight))))
+    losses, right = scanner(sharing.distribute_batches(strategy, _batches((logits, labels, weight))))
     counts = weight > 0
     assert losses.dtype == np.float32 and right.dtype == bool
     np.testing.assert_allclose(losses[counts], _losses(logits, labels)[counts], rtol=1e-5)

@@ -45,7 +45,7 @@ class BatchSpec:
         size: n, the global batch size.
         seed: the seed of the run.
         sampling: how an epoch's examples are drawn.
-        among: positions that the examples are drawn from, int [k]; None: all.
+        subset: positions that the examples are drawn from, int [k]; None: all.
         views: how often each image comes, cropped and mirrored in different ways; of several, images are
             [n, views, H, W, C].
         crop_padding, flip, padding_mode: see `augment.crop_and_flip`; files are cropped by their own transform.
@@ -55,7 +55,7 @@ class BatchSpec:
     size: int
     seed: int
     sampling: samplings.Sampling = samplings.NATURAL
-    among: np.ndarray | None = None
+    subset: np.ndarray | None = None
     views: int = 1
     crop_padding: int = 0
     flip: bool = False
@@ -63,7 +63,7 @@ class BatchSpec:
 
     def check(self, num_examples: int) -> None:
         """Raises an InputError, which names the stream, where batches ask for more than `num_examples` examples."""
-        available = num_examples if self.among is None else len(self.among)
+        available = num_examples if self.subset is None else len(self.subset)
         try:
             samplings.steps_per_epoch(available, self.size, self.sampling)
         except errors.InputError as error:

@@ -59,10 +59,10 @@ class Feed:
         examples = self._bundle.held_out[name]
         return self._in_order(name, examples.images, examples.labels, None)
 
-    def scan(self, among=None):
+    def scan(self, subset=None):
         """The same of the training examples at those positions, with the labels they are given; None: of all."""
         images = self._train_images()
-        return self._in_order("train" if among is None else None, images, self._bundle.train_labels, among)
+        return self._in_order("train" if subset is None else None, images, self._bundle.train_labels, subset)
 
     def sample(self, epoch):
         """Positions of as many training examples as an epoch has, drawn for that epoch; None where it has all."""
@@ -72,12 +72,12 @@ class Feed:
             return None
         return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
 
-    def drawn(self, stream, among, size, first_step, last_step, *, views=1, values=None):
+    def drawn(self, stream, subset, size, first_step, last_step, *, views=1, values=None):
         """Batches drawn from some of the training examples, each once before any comes again.
 
         Args:
           stream: what they are for.
-          among: their positions.
+          subset: their positions, int [k].
           size: examples in a global batch.
           first_step, last_step: steps of this stream.
           views: as in `batch_spec.BatchSpec`.
@@ -86,7 +86,7 @@ class Feed:
         Returns:
           Iterator of `(images, labels[, values], index)`.
         """
-        spec = self._spec(stream, size, among=among, views=views)
+        spec = self._spec(stream, size, subset=subset, views=views)
         return self._stream(spec, self._train_images(), self._bundle.train_labels, first_step, last_step, values)
 
     def _train_images(self):
@@ -98,9 +98,9 @@ class Feed:
                 self._on_host = tf.constant(self._bundle.train_images)
         return self._on_host
 
-    def _in_order(self, name, images, labels, among):
-        """All examples, or those `among` them, once and not augmented; kept under their name."""
-        count = len(labels if among is None else among)
+    def _in_order(self, name, images, labels, subset):
+        """All examples, or those of the subset, once and not augmented; kept under their name."""
+        count = len(labels if subset is None else subset)
         size = min(self._eval_batch_size, count)
         size += -size % self._strategy.num_replicas_in_sync
         share = self._share(images)
@@ -109,7 +109,7 @@ class Feed:
             key = name, first_batch, len(bad)
             if name is None or key not in self._evaluations:
                 batches = pipeline.evaluation_batches(
-                    images, labels, batch_size=size, first_batch=first_batch, bad=bad, share=share, among=among
+                    images, labels, batch_size=size, first_batch=first_batch, bad=bad, share=share, subset=subset
                 )
                 if name is None:
                     return batches
@@ -118,7 +118,7 @@ class Feed:
 
         def read(first_batch):
             part = share.rows(size)
-            positions = np.arange(count) if among is None else among
+            positions = np.arange(count) if subset is None else subset
             for start in range(first_batch * size, count, size):
                 rows = np.arange(start, start + size)[part]
                 yield positions[rows[rows < count]]
@@ -139,7 +139,7 @@ class Feed:
         share = self._share(images)
 
         def make(first, bad):
-            made = pipeline.batches(images, labels, spec, first, last_step, bad, share)
+            made = pipeline.training_batches(images, labels, spec, first, last_step, bad, share)
             if values is None:
                 return made
             known = tf.constant(values)
@@ -148,7 +148,9 @@ class Feed:
         def read(first):
             bad = self._bad.positions(images)
             steps = range(first, last_step)
-            drawn = sampling.batches(labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.among)
+            drawn = sampling.batch_positions(
+                labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.subset
+            )
             for positions, _ in drawn:
                 yield positions[share.rows(spec.size)]
 
@@ -161,4 +163,4 @@ class Feed:
         return batch_spec.WHOLE
 
     def _shared_out(self, batches, share):
-        return sharing.batches(self._strategy, batches, whole=share == batch_spec.WHOLE)
+        return sharing.distribute_batches(self._strategy, batches, whole=share == batch_spec.WHOLE)

@@ -22,7 +22,7 @@ from famus_tf.data.images import augment, image_files
 _AHEAD = 4
 
 
-def batches(
+def training_batches(
     images: np.ndarray | image_files.ImageFiles,
     labels: np.ndarray,
     spec: batch_spec.BatchSpec,
@@ -82,9 +82,9 @@ def evaluation_batches(
     first_batch: int = 0,
     bad: np.ndarray | None = None,
     share: batch_spec.Share = batch_spec.WHOLE,
-    among: np.ndarray | None = None,
+    subset: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """All examples once, in order, not augmented, in batches of one static size.
+    """All examples, or a subset of them, once, in order, not augmented, in batches of one static size.
 
     Args:
         images: uint8 [N, H, W, C], or files.
@@ -92,8 +92,8 @@ def evaluation_batches(
         batch_size: n.
         first_batch: the first batch, counted from 0.
         bad: positions of examples that are not read.
-        share: as in `batches`.
-        among: positions of the examples that count as all; None: all N.
+        share: as in `training_batches`.
+        subset: positions of the examples that are evaluated, int [k]; None: all N.
 
     Returns:
         A dataset of `(images uint8 [n, H, W, C], labels int32 [n], weight float32 [n])`; weight is 1, and 0 for the
@@ -106,7 +106,7 @@ def evaluation_batches(
     if batch_size < 1:
         raise errors.InputError(f"evaluation: the batch size is {batch_size}, expected 1 or more")
     part = share.rows(batch_size)
-    positions = np.arange(len(images)) if among is None else among
+    positions = np.arange(len(images)) if subset is None else subset
     is_good = np.ones(len(images), bool)
     if bad is not None:
         is_good[bad] = False
@@ -161,7 +161,7 @@ def _steps(
     steps: range,
     bad: np.ndarray | None,
 ) -> tf.data.Dataset:
-    """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `batches` says."""
+    """For each step positions int64 [n] and an augmentation seed int64 [2]; raises what `training_batches` says."""
     _check_arrays(images, labels, spec.stream)
     spec.check(len(images))
     if not 0 <= steps.start <= steps.stop:
@@ -169,7 +169,7 @@ def _steps(
     # Inside the generator, a bad seed would surface as an error of TensorFlow.
     streams.sequence(spec.seed, spec.stream)
     generator = functools.partial(
-        sampling.batches, labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.among
+        sampling.batch_positions, labels, spec.size, steps, spec.seed, spec.stream, spec.sampling, bad, spec.subset
     )
     signature = (tf.TensorSpec([spec.size], tf.int64), tf.TensorSpec([2], tf.int64))
     dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)

@@ -80,7 +80,7 @@ def epoch_order(
     return rng.permutation(balance.subset(labels, size, rng))
 
 
-def batches(
+def batch_positions(
     labels: np.ndarray,
     batch_size: int,
     steps: range,
@@ -88,7 +88,7 @@ def batches(
     stream: str,
     sampling: Sampling = NATURAL,
     bad: np.ndarray | None = None,
-    among: np.ndarray | None = None,
+    subset: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each of the steps the positions of its examples, int64 [n], and a seed for their augmentation, int64 [2].
 
@@ -100,12 +100,12 @@ def batches(
         stream: what the batches are for.
         sampling: see there.
         bad: positions of examples in whose place others stand; see `stand_ins`.
-        among: positions to draw from; None: all N.
+        subset: positions to draw from, int [k]; None: all N.
 
     Raises:
         errors.InputError: what `steps_per_epoch` and `stand_ins` say.
     """
-    drawn_from = labels if among is None else labels[among]
+    drawn_from = labels if subset is None else labels[subset]
     per_epoch = steps_per_epoch(len(drawn_from), batch_size, sampling)
     instead = None if bad is None or not len(bad) else stand_ins(labels, bad)
     order = None
@@ -113,7 +113,7 @@ def batches(
         epoch, batch = divmod(step, per_epoch)
         if order is None or batch == 0:
             order = epoch_order(drawn_from, batch_size, seed, stream, epoch, sampling)
-            order = order if among is None else among[order]
+            order = order if subset is None else subset[order]
             order = order if instead is None else instead[order]
         augment_seed = streams.sequence(seed, stream, "augment", step).generate_state(2)
         yield order[batch * batch_size : (batch + 1) * batch_size], augment_seed.astype(np.int64)

@@ -149,7 +149,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def folders_in(root: str) -> list[str]:
-    """The folders in a folder, sorted, links to folders among them.
+    """The folders in a folder and the links to folders, sorted by name.
 
     Raises:
         errors.InputError: it cannot be listed, or a link in it leads round to itself.
