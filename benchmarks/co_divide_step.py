@@ -73,14 +73,14 @@ def make_pieces(settings):
     compiled = {}
     for name, (learner, selector) in _LEARNERS.items():
         with strategy.scope():
-            trainers = [_trainer(settings, learner(loss=losses.SemiSupervised()), selector()) for _ in range(2)]
-        prepare = co_divide.make_prepare(trainers, 0, CoDivideConfig(), seed=0)
-        step = steps.compile_step(strategy, trainers[0], prepare=prepare)
-        trusted = meta if trainers[0].meta_learner.has_meta_step else None
+            methods = [_method(settings, learner(loss=losses.SemiSupervised()), selector()) for _ in range(2)]
+        prepare = co_divide.make_prepare(methods, 0, CoDivideConfig(), seed=0)
+        step = steps.compile_step(strategy, methods[0], prepare=prepare)
+        trusted = meta if methods[0].meta_learner.has_meta_step else None
         pieces[name] = Piece(functools.partial(_loss_of, step, batch, trusted))
-        compiled[name] = trainers, prepare
-    trainers, prepare = compiled["MW-Net exact"]
-    guesses = _compiled(strategy, lambda: _guess([trainer.network for trainer in trainers], batch, meta))
+        compiled[name] = methods, prepare
+    methods, prepare = compiled["MW-Net exact"]
+    guesses = _compiled(strategy, lambda: _guess([method.network for method in methods], batch, meta))
     pieces["label guessing"] = Piece(guesses)
     pieces["label guessing, refinement and MixUp"] = Piece(_compiled(strategy, lambda: prepare(batch, meta)))
     plain = _plain_step(settings, 4 * n)
@@ -104,16 +104,16 @@ def _raw_batches(settings, n, m):
     return mixmatch.TrainingBatch(labelled(first), unlabelled, tf.constant(1.0)), labelled(third)
 
 
-def _trainer(settings, learner, selector):
-    trainer = famus_tf.FaMUS(
+def _method(settings, learner, selector):
+    method = famus_tf.FaMUS(
         modes.build_network(settings, "float32"),
         meta_learner=learner,
         selector=selector,
         lambda_cost=settings.lambda_cost,
         validation_loss=semi_supervised_losses.validation_loss(1.0),
     )
-    trainer.compile(keras.optimizers.SGD(settings.learning_rate, momentum=0.9))
-    return trainer
+    method.compile(keras.optimizers.SGD(settings.learning_rate, momentum=0.9))
+    return method
 
 
 def _loss_of(step, batch, meta):

@@ -55,36 +55,36 @@ class GivenGates(famus_tf.GradientSampler):
         return self.gates.value()
 
 
-def make_parts(trainer, data):
+def make_parts(method, data):
     """Makes the function that takes the meta gradient (Eq. 9) apart; L_g is left out.
 
     Args:
-      trainer: a compiled `famus_tf.FaMUS` with the three-stage schedule and a learner that keeps theta.
+      method: a compiled `famus_tf.FaMUS` with the three-stage schedule and a learner that keeps theta.
       data: ((images, labels[, index]), (meta_images, meta_labels[, index])), one like those that it will be given.
 
     Returns:
       Function of data -> float32 [L, P], each layer's part, P the number of theta's entries; and a list of what the
-      selector sees, L tensors. It leaves the trainer as it is.
+      selector sees, L tensors. It leaves the method as it is.
     """
     strategy = tf.distribute.get_strategy()
     given = GivenGates()
-    given.create_variables(trainer.gated_layers)
-    backward = stage_times.compile_prefix(trainer, strategy, "Virtual-Train backward", data)
-    before = trainer.selector, trainer.lambda_g
-    trainer.selector = given
-    trainer.lambda_g = 0.0
-    tangent = stage_times.compile_prefix(trainer, strategy, "Meta-Train tangent", data)
-    trainer.selector, trainer.lambda_g = before
+    given.create_variables(method.gated_layers)
+    backward = stage_times.compile_prefix(method, strategy, "Virtual-Train backward", data)
+    before = method.selector, method.lambda_g
+    method.selector = given
+    method.lambda_g = 0.0
+    tangent = stage_times.compile_prefix(method, strategy, "Meta-Train tangent", data)
+    method.selector, method.lambda_g = before
 
     def parts(data):
         rows = []
-        for gates in np.eye(len(trainer.gated_layers), dtype=np.float32):
+        for gates in np.eye(len(method.gated_layers), dtype=np.float32):
             given.gates.assign(gates)
-            with stage_times.unchanged(trainer):
+            with stage_times.unchanged(method):
                 rows.append(np.concatenate([np.ravel(part) for part in tangent(data)]))
-        with stage_times.unchanged(trainer):
+        with stage_times.unchanged(method):
             g = backward(data)
-        return np.stack(rows), [layers.avg_pool(layer, g) for layer in trainer.gated_layers]
+        return np.stack(rows), [layers.avg_pool(layer, g) for layer in method.gated_layers]
 
     return parts
 
@@ -131,15 +131,15 @@ def measure(config, steps, count):
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    trainer = build_method.make_method(config, supervision.of(config, bundle))
-    selectors = {name: make() if make else trainer.selector for name, make in _SELECTIONS.items()}
+    method = build_method.make_method(config, supervision.of(config, bundle))
+    selectors = {name: make() if make else method.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
-        if selector is not trainer.selector:
-            selector.create_variables(trainer.gated_layers)
-    step_function = training_step.compile_step(strategy, trainer)
+        if selector is not method.selector:
+            selector.create_variables(method.gated_layers)
+    step_function = training_step.compile_step(strategy, method)
     # Behind the run's last step are batches that it does not train on.
     probes = list(_pairs(config, bundle, total, total + count))
-    parts = make_parts(trainer, probes[0])
+    parts = make_parts(method, probes[0])
     results = []
     for done, pair in enumerate(_pairs(config, bundle, 0, steps[-1]), start=1):
         step_function(*pair)

@@ -226,7 +226,7 @@ class FamusSteps:
         self.period = mode.meta_every
         with strategy.scope():
             network = build_network(settings, policy)
-            self.trainer = famus_tf.FaMUS(
+            self.method = famus_tf.FaMUS(
                 network,
                 meta_learner=mode.learner(settings.classes),
                 selector=mode.selector(),
@@ -234,7 +234,7 @@ class FamusSteps:
                 schedule=mode.schedule,
                 meta_every=mode.meta_every,
             )
-            self.trainer.compile(
+            self.method.compile(
                 _optimizer(settings), metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
             )
         sizes = settings.batch_size, settings.meta_size(mode.meta_share)
@@ -244,21 +244,21 @@ class FamusSteps:
             sharing.distribute_batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
-        self._step = steps.compile_step(strategy, self.trainer)
+        self._step = steps.compile_step(strategy, self.method)
         self._count = 0
-        self.segment_costs = [segment.cost for segment in self.trainer.segments]
-        self.layers = len(self.trainer.gated_layers)
+        self.segment_costs = [segment.cost for segment in self.method.segments]
+        self.layers = len(self.method.gated_layers)
         self.forget()
 
     def next_pair(self):
         """A training batch, and a meta batch where the next step is a meta step, else None."""
-        with_meta = self.trainer.is_meta_step(self._count)
+        with_meta = self.method.is_meta_step(self._count)
         return next(self._batches), next(self._meta_batches) if with_meta else None
 
     def trace(self):
         """Traces all steps of a period without running them; returns True."""
         pair = next(self._batches), next(self._meta_batches)
-        for with_meta in {self.trainer.is_meta_step(count) for count in range(self.period)}:
+        for with_meta in {self.method.is_meta_step(count) for count in range(self.period)}:
             self._step.get_concrete_function(pair[0], pair[1] if with_meta else None)
         return True
 
@@ -307,8 +307,8 @@ class FamusSteps:
             settled.save(file, self._weights())
 
     def _weights(self):
-        trainer = self.trainer
-        return [*trainer.network.weights, *trainer.meta_learner.weights, *trainer.selector.weights]
+        method = self.method
+        return [*method.network.weights, *method.meta_learner.weights, *method.selector.weights]
 
     def forget(self):
         """Starts `lowest_segments` and `gates_on` anew."""
@@ -317,7 +317,7 @@ class FamusSteps:
 
     def units(self):
         """The cost model's forward passes of a step, for the depths of the meta steps since `forget`; None before."""
-        if not self.trainer.meta_learner.has_meta_step:
+        if not self.method.meta_learner.has_meta_step:
             return cost_model.PLAIN_UNITS
         if not self.lowest_segments:
             return None
@@ -335,7 +335,7 @@ class FamusSteps:
 
     def _lowest_segment(self, lowest_layer):
         """From the number of the lowest selected layer; where L_g is on, the classifier's segment is never left out."""
-        layers = self.trainer.gated_layers
+        layers = self.method.gated_layers
         if lowest_layer > len(layers):
-            return layers[-1].segment if self.trainer.lambda_g else len(self.segment_costs)
+            return layers[-1].segment if self.method.lambda_g else len(self.segment_costs)
         return layers[lowest_layer - 1].segment

@@ -32,7 +32,7 @@ SIZES = {
 
 
 def cut(name, image_size=0):
-    """A trainer with the learned sampler on a network, and how it is cut.
+    """A method with the learned sampler on a network, and how it is cut.
 
     Args:
       name: a key of `SIZES`.
@@ -45,37 +45,37 @@ def cut(name, image_size=0):
     size, classes = SIZES[name]
     size = image_size or size
     network = networks.build(name, (size, size, 3), classes, [120.0] * 3, [60.0] * 3)
-    trainer = famus_tf.FaMUS(network, selector=famus_tf.GradientSampler(expected_layers=4))
-    trainer.compile(keras.optimizers.SGD(1e-3))
+    method = famus_tf.FaMUS(network, selector=famus_tf.GradientSampler(expected_layers=4))
+    method.compile(keras.optimizers.SGD(1e-3))
     rows = []
-    for index, segment in enumerate(trainer.segments):
+    for index, segment in enumerate(method.segments):
         rows.append(
             {
                 "layers": len(segment.model.layers),
-                "gated_layers": sum(layer.segment == index for layer in trainer.gated_layers),
+                "gated_layers": sum(layer.segment == index for layer in method.gated_layers),
                 "cost": segment.cost,
                 "last_layer": segment.model.outputs[0]._keras_history.operation.name,
             }
         )
-    return trainer, rows
+    return method, rows
 
 
-def one_step(trainer, batch_size):
-    """One step of a trainer on random images.
+def one_step(method, batch_size):
+    """One step of a method on random images.
 
     Returns:
       Dict of `seconds`, tracing included, `loss`, `meta_loss`, `selected` and `lowest_layer`.
     """
     rng = np.random.default_rng(0)
-    shape = trainer.network.input_shape[1:]
-    classes = trainer.network.output_shape[-1]
+    shape = method.network.input_shape[1:]
+    classes = method.network.output_shape[-1]
 
     def batch():
         images = rng.integers(0, 256, (batch_size, *shape)).astype(np.float32)
         return tf.constant(images), tf.constant(rng.integers(0, classes, batch_size))
 
     start = time.perf_counter()
-    records = tf.function(trainer.step, autograph=False)((batch(), batch()))
+    records = tf.function(method.step, autograph=False)((batch(), batch()))
     figures = {name: float(records[name]) for name in ("loss", "meta_loss", "lowest_layer")}
     selected = float(tf.reduce_sum(records["gates"]))
     return {"seconds": time.perf_counter() - start, "selected": selected, **figures}
@@ -95,10 +95,10 @@ def main(argv=None):
         for name in arguments.networks.split(","):
             if name not in SIZES:
                 raise InputError(f"--networks={name}: expected some of {', '.join(SIZES)}")
-            trainer, rows = cut(name, arguments.image_size)
-            step = one_step(trainer, arguments.batch_size)
-            results[name] = {"input_shape": trainer.network.input_shape[1:], "segments": rows, "step": step}
-            print(f"\n{name}, images of {'x'.join(map(str, trainer.network.input_shape[1:]))}:")
+            method, rows = cut(name, arguments.image_size)
+            step = one_step(method, arguments.batch_size)
+            results[name] = {"input_shape": method.network.input_shape[1:], "segments": rows, "step": step}
+            print(f"\n{name}, images of {'x'.join(map(str, method.network.input_shape[1:]))}:")
             header = ("segment", "layers", "gated layers", "share of the cost", "up to")
             lines = [
                 (str(k), str(row["layers"]), str(row["gated_layers"]), f"{row['cost']:.1%}", row["last_layer"])
@@ -107,7 +107,7 @@ def main(argv=None):
             print(table.format_table([header, *lines], markdown=True))
             print(
                 f"one step, tracing included: {step['seconds']:.1f} s, loss {step['loss']:.3f}, meta loss "
-                f"{step['meta_loss']:.3f}, {step['selected']:.0f} of {len(trainer.gated_layers)} layers selected",
+                f"{step['meta_loss']:.3f}, {step['selected']:.0f} of {len(method.gated_layers)} layers selected",
                 flush=True,
             )
         if arguments.json:

@@ -35,7 +35,7 @@ def measure(chosen, mode_names, policy, rounds):
         print(name, file=sys.stderr, flush=True)
         steps = modes.make_steps(modes.find(name), chosen, policy, strategy)
         columns[name] = stage_times.measure(
-            steps.trainer, steps.next_pair(), rounds=rounds, strategy=strategy, whole_step=steps.step
+            steps.method, steps.next_pair(), rounds=rounds, strategy=strategy, whole_step=steps.step
         )
     return columns
 

@@ -38,7 +38,7 @@ class Snapshots(keras.callbacks.Callback):
         self.kept = {}
         # As before each evaluation and checkpoint; the statistics of later steps are the same with it and without.
         self._averagers = [
-            sharing.make_averager(parts.strategy, [v.value for v in _statistics(trainer)]) for trainer in parts.methods
+            sharing.make_averager(parts.strategy, [v.value for v in _statistics(method)]) for method in parts.methods
         ]
 
     def on_train_batch_end(self, batch, logs=None):
@@ -55,26 +55,26 @@ class Snapshots(keras.callbacks.Callback):
     def _keep(self, step):
         for average in self._averagers:
             average()
-        for network, trainer in enumerate(self._parts.methods):
-            for group, variables in _groups(trainer).items():
+        for network, method in enumerate(self._parts.methods):
+            for group, variables in _groups(method).items():
                 for number, variable in enumerate(variables):
                     self.kept[f"{step}/{group}/{network}/{number}"] = keras.ops.convert_to_numpy(variable)
 
 
-def _statistics(trainer):
-    return [v for v in trainer.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+def _statistics(method):
+    return [v for v in method.network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
 
 
-def _groups(trainer):
-    learner = trainer.meta_learner
-    optimizer_variables = trainer.optimizer.variables
-    for holder, name in ((learner, "optimizer"), (trainer, "sampler_optimizer")):
+def _groups(method):
+    learner = method.meta_learner
+    optimizer_variables = method.optimizer.variables
+    for holder, name in ((learner, "optimizer"), (method, "sampler_optimizer")):
         optimizer_variables = [*optimizer_variables, *getattr(getattr(holder, name, None), "variables", [])]
     return {
-        "weights": trainer.network.trainable_variables,
-        "BatchNorm statistics": _statistics(trainer),
+        "weights": method.network.trainable_variables,
+        "BatchNorm statistics": _statistics(method),
         "theta": learner.trainable_variables,
-        "sampler": trainer.selector.trainable_variables,
+        "sampler": method.selector.trainable_variables,
         "optimizers": [v for v in optimizer_variables if tf.as_dtype(v.dtype).is_floating],
     }
 

@@ -1,6 +1,6 @@
 """Seconds of each stage of a step (Fig. 1b of the paper), from the differences of ever longer prefixes of it.
 
-The step itself says where its stages end: `trainer.mark(stage, tensors)`. A prefix is the step up to such a mark, and
+The step itself says where its stages end: `method.mark(stage, tensors)`. A prefix is the step up to such a mark, and
 returns the tensors made there; TensorFlow prunes what they do not need. What a whole step takes more than the last
 prefix are the update of the weights and the records.
 """
@@ -32,14 +32,14 @@ STAGES = (
 _WARM_ROUNDS = 2
 
 
-def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=None):
-    """Times the stages of one meta step of a trainer, whose state is the same afterwards.
+def measure(method, data, rounds=5, strategy=None, whole_step=None, prepare=None):
+    """Times the stages of one meta step of a method, whose state is the same afterwards.
 
     Args:
-      trainer: a compiled `famus.FaMUS` with a meta step.
-      data: pair of a training and a meta batch, as `trainer.step` or `prepare` takes them.
+      method: a compiled `famus.FaMUS` with a meta step.
+      data: pair of a training and a meta batch, as `method.step` or `prepare` takes them.
       rounds: all prefixes are timed in turn, so many times.
-      strategy: the `tf.distribute.Strategy` that the trainer was made in; the current one where None.
+      strategy: the `tf.distribute.Strategy` that the method was made in; the current one where None.
       whole_step: function () that makes a whole step; with it the result has the stage `UPDATES` too.
       prepare: as in `training.step.compile_step`; its time is the stage `LABEL_GUESSING`.
 
@@ -48,20 +48,20 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
       below 0 for a stage that takes next to no time. In the order of the step.
 
     Raises:
-      InputError: the trainer has no meta step.
+      InputError: the method has no meta step.
     """
-    if not trainer.meta_learner.has_meta_step:
-        raise errors.InputError(f"{type(trainer.meta_learner).__name__} has no meta step: there are no stages to time")
+    if not method.meta_learner.has_meta_step:
+        raise errors.InputError(f"{type(method.meta_learner).__name__} has no meta step: there are no stages to time")
     strategy = strategy or tf.distribute.get_strategy()
-    names = names_of_stages(trainer, strategy, data, prepare)
-    runs = [functools.partial(compile_prefix(trainer, strategy, name, data, prepare), data) for name in names]
+    names = names_of_stages(method, strategy, data, prepare)
+    runs = [functools.partial(compile_prefix(method, strategy, name, data, prepare), data) for name in names]
     if whole_step is not None:
         names = [*names, UPDATES]
         runs = [*runs, whole_step]
     seconds = [[] for _ in names]
     for number in range(_WARM_ROUNDS + rounds):
         for series, run in zip(seconds, runs, strict=True):
-            with contextlib.nullcontext() if run is whole_step else unchanged(trainer):
+            with contextlib.nullcontext() if run is whole_step else unchanged(method):
                 start = time.perf_counter()
                 run()
                 tf.test.experimental.sync_devices()
@@ -73,10 +73,10 @@ def measure(trainer, data, rounds=5, strategy=None, whole_step=None, prepare=Non
 
 
 @contextlib.contextmanager
-def unchanged(trainer):
-    """Gives every variable of a trainer and of its optimizers the value back that it had before the context."""
-    variables = list(trainer.variables)
-    for optimizer in trainer.optimizers.values():
+def unchanged(method):
+    """Gives every variable of a method and of its optimizers the value back that it had before the context."""
+    variables = list(method.variables)
+    for optimizer in method.optimizers.values():
         variables += optimizer.variables
     copies = []
     for variable in variables:
@@ -89,7 +89,7 @@ def unchanged(trainer):
             copy.assign(value)
 
 
-def names_of_stages(trainer, strategy, data, prepare=None):
+def names_of_stages(method, strategy, data, prepare=None):
     """Names of the stages of a step, in its order; tracing finds them out, nothing is computed."""
     stages = {}
 
@@ -97,15 +97,15 @@ def names_of_stages(trainer, strategy, data, prepare=None):
         del tensors
         stages[name] = None
 
-    _trace(trainer, strategy, mark, data, prepare)
+    _trace(method, strategy, mark, data, prepare)
     return list(stages)
 
 
-def compile_prefix(trainer, strategy, stage, data, prepare=None):
+def compile_prefix(method, strategy, stage, data, prepare=None):
     """The graph of a step up to a stage.
 
     Args:
-      trainer, strategy, data, prepare: as in `measure`.
+      method, strategy, data, prepare: as in `measure`.
       stage: one of `names_of_stages`.
 
     Returns:
@@ -117,31 +117,31 @@ def compile_prefix(trainer, strategy, stage, data, prepare=None):
         if name == stage:
             raise _Reached(tensors)
 
-    return _trace(trainer, strategy, mark, data, prepare)
+    return _trace(method, strategy, mark, data, prepare)
 
 
 class _Reached(Exception):
     """The end of the stage that is wanted; `args` has its tensors."""
 
 
-def _trace(trainer, strategy, mark, data, prepare):
+def _trace(method, strategy, mark, data, prepare):
     def replica(data):
         try:
             if prepare is not None:
                 data = prepare(*data)
-                trainer.mark(LABEL_GUESSING, tf.nest.flatten(data))
-            trainer.step(data)
+                method.mark(LABEL_GUESSING, tf.nest.flatten(data))
+            method.step(data)
         except _Reached as reached:
             return reached.args[0]
         return tf.constant(0)
 
     def on_every_replica(data):
         # Not in the replica's function: replicas are traced in turns.
-        before = trainer.mark
-        trainer.mark = mark
+        before = method.mark
+        method.mark = mark
         try:
             return strategy.run(replica, args=(data,))
         finally:
-            trainer.mark = before
+            method.mark = before
 
     return tf.function(on_every_replica, autograph=False).get_concrete_function(data)

@@ -20,13 +20,13 @@ def make_steps(settings):
 def test_the_second_time_the_weights_are_read(tmp_path, capsys):
     settings = Settings("small_preact", 8, 1, 3, 4, settle_steps=2, settled_folder=str(tmp_path))
     first, second = make_steps(settings), make_steps(settings)
-    fresh = [keras.ops.convert_to_numpy(weight) for weight in second.trainer.selector.weights]
+    fresh = [keras.ops.convert_to_numpy(weight) for weight in second.method.selector.weights]
     first.settle()
     assert "step 2 of 2, lowest segment" in capsys.readouterr().err
     second.settle()
     assert capsys.readouterr().err == ""
-    found = [keras.ops.convert_to_numpy(weight) for weight in second.trainer.selector.weights]
-    for before, mine, theirs in zip(fresh, found, first.trainer.selector.weights, strict=True):
+    found = [keras.ops.convert_to_numpy(weight) for weight in second.method.selector.weights]
+    for before, mine, theirs in zip(fresh, found, first.method.selector.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
         assert np.abs(mine - before).max() > 0
 
