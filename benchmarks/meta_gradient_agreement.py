@@ -126,22 +126,22 @@ def measure(config, steps, count):
       List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
     """
     strategy = strategies.make_strategy("one_device")
-    bundle = build_data.make_bundle(config.data, config.run.seed)
-    per_epoch = build_data.steps_per_epoch(config.optimization, bundle)
+    dataset = build_data.make_dataset(config.data, config.run.seed)
+    per_epoch = build_data.steps_per_epoch(config.optimization, dataset)
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    method = build_method.make_method(config, supervision.of(config, bundle))
+    method = build_method.make_method(config, supervision.of(config, dataset))
     selectors = {name: make() if make else method.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
         if selector is not method.selector:
             selector.create_variables(method.gated_layers)
     step_function = training_step.compile_step(strategy, method)
     # Behind the run's last step are batches that it does not train on.
-    probes = list(_pairs(config, bundle, total, total + count))
+    probes = list(_pairs(config, dataset, total, total + count))
     parts = make_parts(method, probes[0])
     results = []
-    for done, pair in enumerate(_pairs(config, bundle, 0, steps[-1]), start=1):
+    for done, pair in enumerate(_pairs(config, dataset, 0, steps[-1]), start=1):
         step_function(*pair)
         if done in steps:
             results += _compare_all(selectors, [parts(probe) for probe in probes], done)
@@ -149,9 +149,9 @@ def measure(config, steps, count):
     return results
 
 
-def _pairs(config, bundle, first, last):
+def _pairs(config, dataset, first, last):
     strategy = strategies.make_strategy("one_device")
-    feed = build_data.make_feed(config.optimization, bundle, strategy, config.run.seed, config.run.eval_batch_size)
+    feed = build_data.make_feed(config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size)
     return zip(feed.training(first, last), feed.meta(first, last), strict=True)
 
 

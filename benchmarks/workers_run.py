@@ -95,7 +95,7 @@ def main(argv=None):
     config = command_line.read_config(["workers_run.py", *arguments.flags])
     strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)
     parts = build_run.assemble(
-        config, build_data.make_bundle(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
+        config, build_data.make_dataset(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
     )
     snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
     build_run.training_loop(config.run, parts).run([snapshots], verbose=0)

@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).parent
 # What `-m quick` runs, folders and files: every room, but no whole run and nothing that takes seconds to trace.
 QUICK = (
     "config",
-    "data/test_bundle.py",
+    "data/test_dataset.py",
     "data/test_digits.py",
     "data/test_listing.py",
     "data/test_long_tail.py",

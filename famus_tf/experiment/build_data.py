@@ -7,7 +7,7 @@ import sys
 import keras
 
 from famus_tf.config import command_line
-from famus_tf.data import bundle as bundles
+from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
 from famus_tf.data.sets import by_name
@@ -16,8 +16,8 @@ from famus_tf.devices import cluster as clusters
 _WORTH_A_BAR = 5000
 
 
-def make_bundle(data, seed, decode=True):
-    """The training, meta and test images and labels (`data.bundle.Bundle`).
+def make_dataset(data, seed, decode=True):
+    """The training, meta and test images and labels (`data.dataset.Dataset`).
 
     Args:
       data: `config.data.DataConfig`.
@@ -32,11 +32,11 @@ def make_bundle(data, seed, decode=True):
         print(command_line.with_flags(said), flush=True)
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
-    bundle = bundles.make_bundle(source, data, seed)
+    dataset = datasets.make_dataset(source, data, seed)
     if data.augment == "auto":
-        return bundle
-    padding = 0 if data.augment == "none" else max(1, bundle.image_shape[0] // 8)
-    return dataclasses.replace(bundle, crop_padding=padding, flip=data.augment == "crop_flip")
+        return dataset
+    padding = 0 if data.augment == "none" else max(1, dataset.image_shape[0] // 8)
+    return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip")
 
 
 def progress_bar(what, count):
@@ -47,18 +47,18 @@ def progress_bar(what, count):
     return keras.utils.Progbar(count, unit_name="image").update
 
 
-def find_bad_images(data, bundle, strategy, workdir):
+def find_bad_images(data, dataset, strategy, workdir):
     """Those that are known or missing, kept in the run directory; each worker has a list of what it has met with."""
     path = bad_images.list_file(pathlib.Path(workdir), clusters.position(strategy))
-    return bad_images.BadImages(bundle, skip=data.on_bad_image == "skip", list_file=path)
+    return bad_images.BadImages(dataset, skip=data.on_bad_image == "skip", list_file=path)
 
 
-def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
+def make_feed(optimization, dataset, strategy, seed, eval_batch_size, bad=None):
     """All batches of one method.
 
     Args:
       optimization: `config.optimization.OptimizationConfig`.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       strategy: a `tf.distribute.Strategy`.
       seed: of the batches.
       eval_batch_size: images per batch in evaluation.
@@ -68,9 +68,9 @@ def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
       `feed.Feed`.
     """
     return feed.Feed(
-        bundle,
+        dataset,
         strategy,
-        bad or bad_images.BadImages(bundle, skip=False),
+        bad or bad_images.BadImages(dataset, skip=False),
         batch_size=optimization.batch_size,
         meta_batch_size=optimization.meta_batch_size,
         eval_batch_size=eval_batch_size,
@@ -79,9 +79,9 @@ def make_feed(optimization, bundle, strategy, seed, eval_batch_size, bad=None):
     )
 
 
-def steps_per_epoch(optimization, bundle):
+def steps_per_epoch(optimization, dataset):
     """Training steps in an epoch."""
-    return sampling.steps_per_epoch(len(bundle.train_labels), optimization.batch_size, _sampling(optimization))
+    return sampling.steps_per_epoch(len(dataset.train_labels), optimization.batch_size, _sampling(optimization))
 
 
 def _sampling(optimization):

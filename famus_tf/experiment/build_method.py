@@ -23,10 +23,10 @@ def make_method(config, supervised, metrics=(), number=0):
     Returns:
       A compiled `methods.base.Method`.
     """
-    seed, bundle = supervised.seeds[number], supervised.bundle
+    seed, dataset = supervised.seeds[number], supervised.dataset
     setting = base.Setting(
-        make_network=lambda which: _seeded_network(config, bundle, supervision.seed_of(seed, which)),
-        num_classes=bundle.num_classes,
+        make_network=lambda which: _seeded_network(config, dataset, supervision.seed_of(seed, which)),
+        num_classes=dataset.num_classes,
         seed=seed,
         steps_per_epoch=supervised.steps_per_epoch,
         meta_from=config.method.meta_from_epoch * supervised.plain_steps_per_epoch,
@@ -45,22 +45,22 @@ def make_method(config, supervised, metrics=(), number=0):
     return methods.BY_NAME[config.method.method](setting)
 
 
-def choose_dtype_policy(config, bundle):
+def choose_dtype_policy(config, dataset):
     """The policy that is faster on images of that size; float32 for a network from a file, which has its own."""
     if config.run.network not in networks.BUILDERS:
         return "float32"
     # Drawn, not read: a file may be broken, and the time is the same.
-    labels = bundle.train_labels[: dtype_policy.BATCH_SIZE]
-    images = np.random.default_rng(0).integers(0, 256, (len(labels), *bundle.image_shape), np.uint8)
-    return dtype_policy.choose(functools.partial(_make_network, config, bundle), images, labels)
+    labels = dataset.train_labels[: dtype_policy.BATCH_SIZE]
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), *dataset.image_shape), np.uint8)
+    return dtype_policy.choose(functools.partial(_make_network, config, dataset), images, labels)
 
 
-def _seeded_network(config, bundle, seed):
+def _seeded_network(config, dataset, seed):
     keras.utils.set_random_seed(seed)
-    return _make_network(config, bundle, config.run.dtype_policy)
+    return _make_network(config, dataset, config.run.dtype_policy)
 
 
-def _make_network(config, bundle, policy):
+def _make_network(config, dataset, policy):
     head = "cosine" if config.loss.loss == "ldam" else "linear"
-    shapes_and_statistics = bundle.image_shape, bundle.num_classes, bundle.mean, bundle.std
+    shapes_and_statistics = dataset.image_shape, dataset.num_classes, dataset.mean, dataset.std
     return networks.build(config.run.network, *shapes_and_statistics, policy, head, config.run.pretrained)

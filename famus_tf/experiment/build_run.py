@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import networks
-from famus_tf.data import bundle as bundles
+from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import feed
 from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import accuracy as evaluation
@@ -50,7 +50,7 @@ class Run:
     """
 
     strategy: tf.distribute.Strategy
-    bundle: bundles.Bundle
+    dataset: datasets.Dataset
     supervised: supervision.GivenLabels
     members: list[Member]
     network: keras.Model
@@ -74,12 +74,12 @@ class Run:
         return len(self.history.epochs) >= self.supervised.epochs
 
 
-def assemble(config, bundle, strategy, workdir):
+def assemble(config, dataset, strategy, workdir):
     """Builds all parts of a run; nothing is restored yet.
 
     Args:
       config: `config.Config`.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       strategy: a `tf.distribute.Strategy`.
       workdir: the run directory.
 
@@ -89,22 +89,22 @@ def assemble(config, bundle, strategy, workdir):
     Raises:
       InputError: the configuration asks for more than the data have.
     """
-    bad = build_data.find_bad_images(config.data, bundle, strategy, workdir)
-    supervised = supervision.of(config, bundle)
+    bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
+    supervised = supervision.of(config, dataset)
     feeds = [
-        build_data.make_feed(config.optimization, bundle, strategy, seed, config.run.eval_batch_size, bad)
+        build_data.make_feed(config.optimization, dataset, strategy, seed, config.run.eval_batch_size, bad)
         for seed in supervised.seeds
     ]
     with strategy.scope():
         metrics = [supervised.make_metrics() for _ in feeds]
         methods = [build_method.make_method(config, supervised, one, number) for number, one in enumerate(metrics)]
-        done = [progress.Progress(len(bundle.train_labels), len(method.gated_layers)) for method in methods]
+        done = [progress.Progress(len(dataset.train_labels), len(method.gated_layers)) for method in methods]
         folder = workdir / "checkpoints"
         checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
         network = networks.as_one([network for method in methods for network in method.networks])
     run = Run(
         strategy=strategy,
-        bundle=bundle,
+        dataset=dataset,
         supervised=supervised,
         members=[
             Member(*names, *parts)
@@ -150,7 +150,7 @@ def make_runners(run_flags, run):
 
 def _make_evaluate(run):
     """Function () -> list of logs on all sets: of each network and of all of them together, or of the only one."""
-    counts = np.bincount(run.bundle.train_labels, minlength=run.bundle.num_classes)
+    counts = np.bincount(run.dataset.train_labels, minlength=run.dataset.num_classes)
     parts = run.networks
 
     def predict(images):
@@ -177,8 +177,8 @@ def _make_evaluate(run):
 
 def make_callbacks(config, run, workdir):
     """What is shown of a run in TensorBoard: of each method, and what its supervision has to show."""
-    bundle, callbacks = run.bundle, []
-    labels = bundle.train_labels, bundle.train_true_labels
+    dataset, callbacks = run.dataset, []
+    labels = dataset.train_labels, dataset.train_true_labels
     for member in run.members:
         folder = pathlib.Path(workdir, "tensorboard", member.name)
         board = tensorboard.TensorBoard(

@@ -27,12 +27,12 @@ def check_replicas(config, strategy):
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
 
 
-def with_dtype_policy(config, bundle=None):
-    """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the bundle's images."""
+def with_dtype_policy(config, dataset=None):
+    """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the dataset's images."""
     run = config.run
     if run.dtype_policy != "auto":
         return config
     policy = run_directory.dtype_policy_of(pathlib.Path(run.workdir, "flags.cfg"))
-    if policy is None and bundle is not None:
-        policy = build_method.choose_dtype_policy(config, bundle)
+    if policy is None and dataset is not None:
+        policy = build_method.choose_dtype_policy(config, dataset)
     return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))

@@ -16,21 +16,21 @@ def evaluate(config):
     config = checks.with_dtype_policy(config)
     run_directory.check_same_flags(workdir, config, must_exist=False)
     predict = evaluation.load_exported(workdir / "export")
-    bundle = build_data.make_bundle(config.data, config.run.seed)
+    dataset = build_data.make_dataset(config.data, config.run.seed)
     strategy = tf.distribute.get_strategy()
-    bad = build_data.find_bad_images(config.data, bundle, strategy, workdir)
+    bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
     batches = build_data.make_feed(
-        config.optimization, bundle, strategy, config.run.seed, config.run.eval_batch_size, bad
+        config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
     )
     evaluator = evaluation.make_evaluator(strategy, predict)
     try:
         found = {name: evaluator(batches.evaluation(name)) for name in batches.evaluated}
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise errors.InputError(
-            f"{workdir / 'export'}: does not take images of {bundle.name}, {bundle.image_shape}"
+            f"{workdir / 'export'}: does not take images of {dataset.name}, {dataset.image_shape}"
         ) from error
     for name, logs in found.items():
         print(
-            f"{workdir / 'export'} on {bundle.name}: {name} accuracy {logs['accuracy']:.4f}, top-5 {logs['top5']:.4f}, "
-            f"cross-entropy {logs['loss']:.4f}, {logs['examples']:,} images"
+            f"{workdir / 'export'} on {dataset.name}: {name} accuracy {logs['accuracy']:.4f}, "
+            f"top-5 {logs['top5']:.4f}, cross-entropy {logs['loss']:.4f}, {logs['examples']:,} images"
         )

@@ -22,14 +22,14 @@ def export(config):
 
 
 def _export(config, workdir):
-    bundle = build_data.make_bundle(config.data, config.run.seed)
+    dataset = build_data.make_dataset(config.data, config.run.seed)
     # The checkpoint of any number of workers and devices is read by one.
-    run = build_run.assemble(config, bundle, strategies.make_strategy("one_device"), workdir)
+    run = build_run.assemble(config, dataset, strategies.make_strategy("one_device"), workdir)
     if not run.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     run.best_weights.restore(run.history.epochs)
     network, sentence = network_to_export(config.co_divide.export_network, run)
-    saved_model.export(network, workdir / "export", bundle.image_shape, bundle.class_names)
+    saved_model.export(network, workdir / "export", dataset.image_shape, dataset.class_names)
     best = best_epoch.best_epoch(run.history.epochs)
     step = run.history.step if best is None else best["step"]
     print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{sentence}", end="")

@@ -7,9 +7,9 @@ from famus_tf.reports import inspection
 def inspect(config):
     """Prints what the data are and writes a picture of examples; nothing is trained."""
     # Not decoded: it tells of all files that cannot be read, not of the first.
-    bundle = build_data.make_bundle(config.data, config.run.seed, decode=False)
-    print(inspection.describe(bundle), flush=True)
-    files = inspection.scan_files(bundle)
+    dataset = build_data.make_dataset(config.data, config.run.seed, decode=False)
+    print(inspection.describe(dataset), flush=True)
+    files = inspection.scan_files(dataset)
     if files:
         print(inspection.describe_files(files))
-    print(f"examples with their labels: {inspection.write(config.run.workdir, bundle, config.run.seed, files)}")
+    print(f"examples with their labels: {inspection.write(config.run.workdir, dataset, config.run.seed, files)}")

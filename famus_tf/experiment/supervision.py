@@ -19,14 +19,14 @@ from famus_tf.reports import splits
 from famus_tf.training import history, plan, stopping
 
 
-def of(config, bundle):
-    """The supervision that the flags ask for, one of the classes of this module, for a `data.bundle.Bundle`."""
+def of(config, dataset):
+    """The supervision that the flags ask for, one of the classes of this module, for a `data.dataset.Dataset`."""
     flags = config.co_divide
     if flags.meta_set == "clean":
-        return GivenLabels(config, bundle)
+        return GivenLabels(config, dataset)
     if flags.algorithm == "single":
-        return OwnPseudoCleanSet(config, bundle)
-    return (UnlabelledImages if flags.semi_supervised else PeersPseudoCleanSets)(config, bundle)
+        return OwnPseudoCleanSet(config, dataset)
+    return (UnlabelledImages if flags.semi_supervised else PeersPseudoCleanSets)(config, dataset)
 
 
 class GivenLabels:
@@ -34,7 +34,7 @@ class GivenLabels:
 
     Args:
       config: `config.Config`.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
 
     Attributes:
       seeds: one for each method of the run: of its weights, its meta-learner, its sampler and its batches.
@@ -43,15 +43,15 @@ class GivenLabels:
       kept: what is saved with the run besides, a trackable object of TensorFlow; None for nothing.
     """
 
-    def __init__(self, config, bundle):
-        self.config, self.bundle = config, bundle
+    def __init__(self, config, dataset):
+        self.config, self.dataset = config, dataset
         self.seeds, self.names = [config.run.seed], [("", "")]
         self.kept = None
 
     def make_loss(self):
         """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
         flags = self.config.loss
-        counts = np.bincount(self.bundle.train_labels, minlength=self.bundle.num_classes)
+        counts = np.bincount(self.dataset.train_labels, minlength=self.dataset.num_classes)
         focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
         makers = {
             "cross_entropy": lambda: losses.CrossEntropy() if flags.drw_epoch else None,
@@ -82,7 +82,7 @@ class GivenLabels:
     @property
     def steps_per_epoch(self):
         """Training steps in an epoch."""
-        return build_data.steps_per_epoch(self.config.optimization, self.bundle)
+        return build_data.steps_per_epoch(self.config.optimization, self.dataset)
 
     @property
     def plain_steps_per_epoch(self):
@@ -144,9 +144,9 @@ class GivenLabels:
 class OwnPseudoCleanSet(GivenLabels):
     """The meta set is what the network's own losses say is labelled right."""
 
-    def __init__(self, config, bundle):
-        super().__init__(config, bundle)
-        self.kept = co_divide.CoDivideState(len(self.seeds), len(bundle.train_labels))
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
 
     def check(self, run):
         """Nothing: the plan says what it needs."""
@@ -166,11 +166,11 @@ class OwnPseudoCleanSet(GivenLabels):
 
     def draw(self, run, workdir):
         """The last splits."""
-        splits.draw(workdir, self.kept, self.bundle.is_clean, run.history.epochs)
+        splits.draw(workdir, self.kept, self.dataset.is_clean, run.history.epochs)
 
     def _split_summaries(self, run, workdir, sets):
         folder = pathlib.Path(workdir, "tensorboard")
-        return splits.SplitSummaries(folder, self.kept, run.history.epochs, self.bundle.is_clean, sets)
+        return splits.SplitSummaries(folder, self.kept, run.history.epochs, self.dataset.is_clean, sets)
 
     def _plan_arguments(self, run, runners):
         optimization = self.config.optimization
@@ -181,17 +181,17 @@ class OwnPseudoCleanSet(GivenLabels):
         return runners, feeds, _make_scan(run), self.kept, self.config.co_divide, sizes
 
     def _plan_options(self):
-        return {"seed": self.config.run.seed, "epochs": self.epochs, "is_clean": self.bundle.is_clean}
+        return {"seed": self.config.run.seed, "epochs": self.epochs, "is_clean": self.dataset.is_clean}
 
 
 class PeersPseudoCleanSets(OwnPseudoCleanSet):
     """The simple form of Algorithm 2: two networks in turns, each with what the other one's losses say is right."""
 
-    def __init__(self, config, bundle):
-        super().__init__(config, bundle)
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
         self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
         self.names = [("network1", "_1"), ("network2", "_2")]
-        self.kept = co_divide.CoDivideState(len(self.seeds), len(bundle.train_labels))
+        self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
 
     def make_history(self, progress):
         """Each network has its own, and both have one in common."""
@@ -228,7 +228,7 @@ class UnlabelledImages(PeersPseudoCleanSets):
     def plain_steps_per_epoch(self):
         """Batches of the warm-up are twice as large."""
         optimization = self.config.optimization
-        count = optimization.batches_per_epoch * optimization.batch_size or len(self.bundle.train_labels)
+        count = optimization.batches_per_epoch * optimization.batch_size or len(self.dataset.train_labels)
         return max(count // (2 * optimization.batch_size), 1)
 
     @property
@@ -270,7 +270,7 @@ def _make_scan(run):
         evaluation.make_scanner(run.strategy, functools.partial(_logits, member.method.networks))
         for member in run.members
     ]
-    stop, labels = stopping.Stop(run.strategy), run.bundle.train_labels
+    stop, labels = stopping.Stop(run.strategy), run.dataset.train_labels
 
     def scan(number, sample):
         positions = np.arange(len(labels)) if sample is None else sample

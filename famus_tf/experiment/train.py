@@ -33,12 +33,12 @@ def train(config):
 
 def _train(config, strategy, workdir):
     chief = clusters.is_chief(strategy)
-    bundle = build_data.make_bundle(config.data, config.run.seed)
-    config = checks.with_dtype_policy(config, bundle)
+    dataset = build_data.make_dataset(config.data, config.run.seed)
+    config = checks.with_dtype_policy(config, dataset)
     if chief:
         run_directory.check_new_or_same(workdir, config)
-        print(bundle.describe(), flush=True)
-    run = build_run.assemble(config, bundle, strategy, workdir)
+        print(dataset.describe(), flush=True)
+    run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     sharing.check_workers_agree(strategy, config.flag_lines(), run.history.step)
     if chief:
@@ -56,7 +56,7 @@ def _train(config, strategy, workdir):
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
-        saved_model.export(network, place, bundle.image_shape, bundle.class_names)
+        saved_model.export(network, place, dataset.image_shape, dataset.class_names)
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)
@@ -72,14 +72,14 @@ def _position(run):
 
 def _write_results(config, run, workdir):
     names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
-    bundle, together = run.bundle, run.history.together
-    summary = run_results.results(together, bundle, **names)
-    each = [run_results.results(progress, bundle, **names) for progress in run.history.of_networks]
+    dataset, together = run.dataset, run.history.together
+    summary = run_results.results(together, dataset, **names)
+    each = [run_results.results(progress, dataset, **names) for progress in run.history.of_networks]
     if each:
         summary["networks"] = each
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
-    pictures.draw(workdir / "curves.png", summary, together, bundle)
-    pictures.draw_classes(workdir / "class_accuracy.png", summary, bundle)
+    pictures.draw(workdir / "curves.png", summary, together, dataset)
+    pictures.draw_classes(workdir / "class_accuracy.png", summary, dataset)
     for member in run.members:
         picture = workdir / f"gates{member.suffix}.png"
         gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))

@@ -22,53 +22,53 @@ _PER_ROW_CONFUSIONS = 5
 _BROKEN_SHOWN = 10
 
 
-def describe(bundle):
-    """What is in a bundle.
+def describe(dataset):
+    """Describes a dataset.
 
     Args:
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
 
     Returns:
       Several lines of text: the whole, a table of the classes, and the commonest mistakes where the truth is known.
     """
-    lines = [bundle.describe()]
-    counts = _counts(bundle)
+    lines = [dataset.describe()]
+    counts = _counts(dataset)
     smallest = counts["training"].min()
     ratio = f"{counts['training'].max() / smallest:.2f}" if smallest else "infinite: a class has none"
     lines.append(f"largest class over smallest, by the given labels: {ratio}")
-    wrong, by_true_class = _wrong_shares(bundle)
+    wrong, by_true_class = _wrong_shares(dataset)
     if by_true_class:
-        true = np.bincount(bundle.train_true_labels, minlength=bundle.num_classes)
+        true = np.bincount(dataset.train_true_labels, minlength=dataset.num_classes)
         ratio = f"{true.max() / true.min():.2f}" if true.min() else "infinite: a class has none"
         lines.append(f"largest class over smallest, by the true labels: {ratio}")
-    width = max(len(name) for name in (*bundle.class_names, "class"))
+    width = max(len(name) for name in (*dataset.class_names, "class"))
     header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>12}" for name in counts)
     if wrong is not None:
         header += f"{'wrong':>9}  " + ("taken for" if by_true_class else "(of those with this given label)")
     lines.append(header)
-    for c, name in enumerate(bundle.class_names[:_CLASSES_SHOWN]):
+    for c, name in enumerate(dataset.class_names[:_CLASSES_SHOWN]):
         row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>12,}" for column in counts.values())
         if wrong is not None:
-            row += f"{wrong[c]:>9.1%}  {_mistakes(bundle, c) if by_true_class else ''}".rstrip()
+            row += f"{wrong[c]:>9.1%}  {_mistakes(dataset, c) if by_true_class else ''}".rstrip()
         lines.append(row)
-    if bundle.num_classes > _CLASSES_SHOWN:
-        lines.append(f"... and {bundle.num_classes - _CLASSES_SHOWN} classes more, all in inspection.json")
+    if dataset.num_classes > _CLASSES_SHOWN:
+        lines.append(f"... and {dataset.num_classes - _CLASSES_SHOWN} classes more, all in inspection.json")
     return "\n".join(lines)
 
 
-def scan_files(bundle):
-    """Decodes all files of a bundle, with a progress bar.
+def scan_files(dataset):
+    """Decodes all files of a dataset, with a progress bar.
 
     Args:
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
 
     Returns:
       {"training" | "meta" | "test" | ...: {"files", "height", "width", "broken"}}: their number, [least, median,
       largest] of the sizes, and {path: what is wrong}; empty where the images are no files.
     """
     files = {}
-    held_out = {name: examples.images for name, examples in bundle.held_out.items()}
-    for name, images in {"training": bundle.train_images, **held_out}.items():
+    held_out = {name: examples.images for name, examples in dataset.held_out.items()}
+    for name, images in {"training": dataset.train_images, **held_out}.items():
         if isinstance(images, image_files.ImageFiles) and len(images):
             _LOG.info(f"{name} images:")
             sizes, broken = image_files.scan(images, keras.utils.Progbar(len(images), unit_name="image").update)
@@ -93,12 +93,12 @@ def describe_files(files):
     return "\n".join(lines)
 
 
-def write(workdir, bundle, seed, files=None):
+def write(workdir, dataset, seed, files=None):
     """Writes `inspection.json` and the picture `examples.png`.
 
     Args:
       workdir: the run directory, made where it is not there.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       seed: int, of the choice of examples.
       files: what `scan_files` found; broken ones are not drawn.
 
@@ -109,14 +109,14 @@ def write(workdir, bundle, seed, files=None):
       InputError: nothing can be written there.
     """
     workdir = pathlib.Path(workdir)
-    wrong, by_true_class = _wrong_shares(bundle)
+    wrong, by_true_class = _wrong_shares(dataset)
     wrong_by = "true class" if by_true_class else "given class"
     summary = {
-        "dataset": bundle.name,
-        "actual_noise_rate": bundle.actual_noise_rate,
-        "image_shape": list(bundle.image_shape),
-        "class_names": list(bundle.class_names),
-        **{name: column.tolist() for name, column in _counts(bundle).items()},
+        "dataset": dataset.name,
+        "actual_noise_rate": dataset.actual_noise_rate,
+        "image_shape": list(dataset.image_shape),
+        "class_names": list(dataset.class_names),
+        **{name: column.tolist() for name, column in _counts(dataset).items()},
         "wrong": None if wrong is None else wrong.tolist(),
         "wrong_by": None if wrong is None else wrong_by,
         "files": files or {},
@@ -125,7 +125,7 @@ def write(workdir, bundle, seed, files=None):
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         whole_files.write_json(workdir / "inspection.json", summary)
-        draw_examples(workdir / "examples.png", bundle, seed, broken)
+        draw_examples(workdir / "examples.png", dataset, seed, broken)
     except OSError as error:
         raise errors.InputError(
             f"option `workdir`={workdir}: cannot write there ({error.strerror or error})"
@@ -133,52 +133,52 @@ def write(workdir, bundle, seed, files=None):
     return workdir / "examples.png"
 
 
-def draw_examples(path, bundle, seed, broken=()):
+def draw_examples(path, dataset, seed, broken=()):
     """Draws training images, as equally many of each class as there is room for, with their labels.
 
     Args:
       path: PNG file to write.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       seed: int, of the choice.
       broken: paths of files that cannot be drawn.
     """
-    usable = np.arange(len(bundle.train_labels))
+    usable = np.arange(len(dataset.train_labels))
     if broken:
-        usable = np.array([k for k in usable if os.fsdecode(bundle.train_images.paths[k]) not in broken], np.int64)
+        usable = np.array([k for k in usable if os.fsdecode(dataset.train_images.paths[k]) not in broken], np.int64)
     count = _SHEET_ROWS * _SHEET_COLUMNS
-    chosen = usable[_choose(bundle.train_labels[usable], count, np.random.default_rng(seed))]
+    chosen = usable[_choose(dataset.train_labels[usable], count, np.random.default_rng(seed))]
     figure = matplotlib.figure.Figure(figsize=(1.5 * _SHEET_COLUMNS, 1.75 * _SHEET_ROWS), layout="constrained")
     axes = figure.subplots(_SHEET_ROWS, _SHEET_COLUMNS).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for axis, position, image in zip(axes, chosen, image_files.as_array(bundle.train_images, chosen), strict=False):
+    for axis, position, image in zip(axes, chosen, image_files.as_array(dataset.train_images, chosen), strict=False):
         axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        title, color = _title_of(bundle, position)
+        title, color = _title_of(dataset, position)
         axis.set_title(title, fontsize=8, color=color)
-    legend = "" if bundle.train_true_labels is None else "; green: right, red: wrong"
-    figure.suptitle(f"{bundle.name}: training images and their given labels{legend}")
+    legend = "" if dataset.train_true_labels is None else "; green: right, red: wrong"
+    figure.suptitle(f"{dataset.name}: training images and their given labels{legend}")
     pictures.save_figure(figure, path, dpi=100)
 
 
-def _title_of(bundle, position):
+def _title_of(dataset, position):
     """The given label of a training image, with the true one where it is another, and the color of both."""
-    label = bundle.train_labels[position]
-    given = bundle.class_names[label]
-    if bundle.train_true_labels is None:
+    label = dataset.train_labels[position]
+    given = dataset.class_names[label]
+    if dataset.train_true_labels is None:
         return given, "black"
-    true = bundle.train_true_labels[position]
+    true = dataset.train_true_labels[position]
     if true == label:
         return given, "tab:green"
-    note = "wrong" if true == UNKNOWN else f"true: {bundle.class_names[true]}"
+    note = "wrong" if true == UNKNOWN else f"true: {dataset.class_names[true]}"
     return f"{given}\n({note})", "tab:red"
 
 
-def _counts(bundle):
+def _counts(dataset):
     """{what they are for: images of each class}."""
-    labels = {name: examples.labels for name, examples in bundle.held_out.items()}
+    labels = {name: examples.labels for name, examples in dataset.held_out.items()}
     return {
-        name: np.bincount(column, minlength=bundle.num_classes)
-        for name, column in {"training": bundle.train_labels, **labels}.items()
+        name: np.bincount(column, minlength=dataset.num_classes)
+        for name, column in {"training": dataset.train_labels, **labels}.items()
     }
 
 
@@ -200,24 +200,24 @@ def _choose(labels, count, rng):
     return by_rank[np.argsort(labels[by_rank], kind="stable")]
 
 
-def _wrong_shares(bundle):
+def _wrong_shares(dataset):
     """The share of wrong labels for each class, and whether for each true one or, where those are unknown, given one.
 
     0 for a class without images; None where nobody knows which labels are wrong.
     """
-    true, given = bundle.train_true_labels, bundle.train_labels
+    true, given = dataset.train_true_labels, dataset.train_labels
     if true is None:
         return None, False
     by_true_class = not np.any(true == UNKNOWN)
     classes = true if by_true_class else given
-    totals = np.bincount(classes, minlength=bundle.num_classes)
-    wrong = np.bincount(classes, weights=given != true, minlength=bundle.num_classes)
+    totals = np.bincount(classes, minlength=dataset.num_classes)
+    wrong = np.bincount(classes, weights=given != true, minlength=dataset.num_classes)
     return wrong / np.maximum(totals, 1), by_true_class
 
 
-def _mistakes(bundle, c):
+def _mistakes(dataset, c):
     """The commonest wrong labels of true class `c`, as text."""
-    given = bundle.train_labels[(bundle.train_true_labels == c) & (bundle.train_labels != c)]
-    counts = np.bincount(given, minlength=bundle.num_classes)
+    given = dataset.train_labels[(dataset.train_true_labels == c) & (dataset.train_labels != c)]
+    counts = np.bincount(given, minlength=dataset.num_classes)
     common = [d for d in np.argsort(-counts, kind="stable")[:_PER_ROW_CONFUSIONS] if counts[d]]
-    return ", ".join(f"{bundle.class_names[d]} ({counts[d]:,})" for d in common)
+    return ", ".join(f"{dataset.class_names[d]} ({counts[d]:,})" for d in common)

@@ -13,18 +13,18 @@ def save_figure(figure, path, dpi=110):
         figure.savefig(place, dpi=dpi)
 
 
-def draw(path, summary, progress, bundle):
+def draw(path, summary, progress, dataset):
     """Draws a run: accuracy over the steps, and the example weights of right and of wrong labels.
 
     Args:
       path: PNG file to write.
       summary: what `results` returned.
-      progress, bundle: as in `results`.
+      progress, dataset: as in `results`.
     """
     figure = matplotlib.figure.Figure(figsize=(10, 3.6), layout="constrained")
     curve, weights = figure.subplots(1, 2)
     steps = [epoch["step"] for epoch in progress.history]
-    for name in bundle.held_out:
+    for name in dataset.held_out:
         if name != "meta":
             values = [100 * epoch[f"{name}_accuracy"] for epoch in progress.history]
             curve.plot(steps, values, color="tab:blue" if name == "test" else None, label=name)
@@ -39,7 +39,7 @@ def draw(path, summary, progress, bundle):
     curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
     curve.legend(loc="lower right")
     curve.grid(alpha=0.3)
-    parts = run_results.split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
+    parts = run_results.split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
     top = max([float(values.max()) for values in parts.values() if len(values)], default=1.0) or 1.0
     names = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
     for name, values in parts.items():
@@ -58,13 +58,13 @@ def _given_label_accuracy(splits):
     return np.mean([split["given_label_accuracy"] for split in splits])
 
 
-def draw_classes(path, summary, bundle):
+def draw_classes(path, summary, dataset):
     """Draws the test accuracy of each class over the number of its training images, and the means of the groups.
 
     Args:
       path: PNG file to write.
       summary: what `results` returned.
-      bundle: as in `results`.
+      dataset: as in `results`.
     """
     classes = [one for one in summary["classes"] if one["test_accuracy"] is not None]
     counts = np.array([max(one["training_images"], 1) for one in classes])
@@ -87,6 +87,6 @@ def draw_classes(path, summary, bundle):
     axis.set(xscale="log", xlabel="training images of the class, by the given labels", ylabel="test accuracy (%)")
     axis.set_ylim(-3, 108)
     axis.margins(x=0.12)
-    axis.set_title(f"{bundle.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
+    axis.set_title(f"{dataset.name}: test accuracy by class, mean {100 * summary['by_class_size']['class_mean']:.1f}%")
     axis.grid(alpha=0.3)
     save_figure(figure, path)

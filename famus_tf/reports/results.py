@@ -23,12 +23,12 @@ def split_example_weights(weights, given_labels, true_labels):
     return {"clean": weights[seen & right], "noisy": weights[seen & ~right]}
 
 
-def results(progress, bundle, *, method, selector, seed):
+def results(progress, dataset, *, method, selector, seed):
     """The contents of `results.json`.
 
     Args:
       progress: `progress.Progress`, or `history.JointProgress`, of a run with at least one epoch done.
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       method, selector: names, as in the flags.
       seed: int.
 
@@ -39,13 +39,13 @@ def results(progress, bundle, *, method, selector, seed):
       of that epoch, else of the last.
     """
     accuracies = [epoch["test_accuracy"] for epoch in progress.history]
-    weights = split_example_weights(progress.example_weight, bundle.train_labels, bundle.train_true_labels)
+    weights = split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
     gated = progress.gate_steps > 0
     selected = selection.best_epoch(progress.history)
     final = selected or progress.history[-1]
     return {
-        "dataset": bundle.name,
-        "actual_noise_rate": bundle.actual_noise_rate,
+        "dataset": dataset.name,
+        "actual_noise_rate": dataset.actual_noise_rate,
         "method": method,
         "selector": selector if gated else None,
         "seed": seed,
@@ -55,7 +55,7 @@ def results(progress, bundle, *, method, selector, seed):
         "test_top5": final["test_top5"],
         "selected_epoch": selected,
         "other_tests": {
-            name: {"accuracy": final[f"{name}_accuracy"], "top5": final[f"{name}_top5"]} for name in bundle.other_tests
+            name: {"accuracy": final[f"{name}_accuracy"], "top5": final[f"{name}_top5"]} for name in dataset.other_tests
         },
         "by_class_size": {
             name: final[f"test_{name}"] for name in ("class_mean", "many", "medium", "few") if f"test_{name}" in final
@@ -63,8 +63,8 @@ def results(progress, bundle, *, method, selector, seed):
         "classes": [
             {"name": name, "training_images": int(count), "test_accuracy": accuracy}
             for name, count, accuracy in zip(
-                bundle.class_names,
-                np.bincount(bundle.train_labels, minlength=bundle.num_classes),
+                dataset.class_names,
+                np.bincount(dataset.train_labels, minlength=dataset.num_classes),
                 final["test_class_accuracy"],
                 strict=True,
             )

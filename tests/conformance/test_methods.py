@@ -70,10 +70,10 @@ def _settings(name, **changes):
 def _made(settings, strategy=None):
     """A method, and its batches, training and meta, by the step."""
     strategy = strategy or tf.distribute.get_strategy()
-    bundle = build_data.make_bundle(settings.data, settings.run.seed)
+    dataset = build_data.make_dataset(settings.data, settings.run.seed)
     with strategy.scope():
-        method = build_method.make_method(settings, supervision.of(settings, bundle))
-    feed = build_data.make_feed(settings.optimization, bundle, strategy, settings.run.seed, 200)
+        method = build_method.make_method(settings, supervision.of(settings, dataset))
+    feed = build_data.make_feed(settings.optimization, dataset, strategy, settings.run.seed, 200)
     return method, list(zip(feed.training(0, 10), feed.meta(0, 10), strict=True))
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.images import image_files
 
@@ -24,14 +24,14 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def made(written, tmp_path):
-    """A bundle of files, the first `_COUNT` of which are trained on."""
+    """A dataset of files, the first `_COUNT` of which are trained on."""
     (tmp_path / "images").mkdir()
     paths = [tmp_path / "images" / f"{number:03d}.jpg" for number in range(len(written))]
     for path, data in zip(paths, written, strict=True):
         path.write_bytes(data)
     files = image_files.ImageFiles(np.array(paths), image_files.Transform(10, 8))
     labels = (np.arange(len(paths)) % 3).astype(np.int32)
-    return bundle.Bundle(
+    return dataset.Dataset(
         name="toy",
         train_images=files[np.arange(_COUNT)],
         train_labels=labels[:_COUNT],

@@ -7,7 +7,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.sets import clothing1m
 
 _COUNTS = {"noisy_train": 42, "clean_train": 28, "clean_val": 15, "clean_test": 14}
@@ -90,7 +90,7 @@ def test_what_it_is_made_into(tmp_path):
     assert len(source.class_names) == 14 and source.class_names[8] == "Down Coat" and source.flip
     np.testing.assert_allclose(source.mean, [177.45, 166.69, 162.46], atol=0.01)
     np.testing.assert_allclose(source.std, [79.38, 81.40, 81.96], atol=0.01)
-    made = bundle.make_bundle(source, DataConfig(meta_per_class=1), seed=0)
+    made = dataset.make_dataset(source, DataConfig(meta_per_class=1), seed=0)
     np.testing.assert_array_equal(np.bincount(made.meta_labels), [1] * 14)
     trusted = dict(truth["clean_train"])
     assert [trusted[path.decode()] for path in made.meta_images.paths] == made.meta_labels.tolist()
@@ -98,7 +98,7 @@ def test_what_it_is_made_into(tmp_path):
     assert not set(made.train_index) & set(made.meta_index)
     assert "true labels not known; 14 meta, 15 validation, 14 test images" in made.describe()
     with pytest.raises(errors.InputError, match=r"class 0 \(T-Shirt\) of clothing1m has 2 trusted images"):
-        bundle.make_bundle(source, DataConfig(meta_per_class=3), seed=0)
+        dataset.make_dataset(source, DataConfig(meta_per_class=3), seed=0)
 
 
 @pytest.mark.parametrize(

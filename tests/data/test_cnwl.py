@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.sets import cnwl
 
 _PER_CLASS = 6
@@ -187,7 +187,7 @@ def test_meta_set_is_of_right_labels_and_out_of_the_training_set(tmp_path):
     rows, paths, _, _ = _set(tmp_path)
     source = _load(tmp_path)
     np.testing.assert_allclose(source.mean, [129.3, 124.2, 112.5], atol=0.1)
-    made = bundle.make_bundle(source, DataConfig(meta_per_class=3), seed=0)
+    made = dataset.make_dataset(source, DataConfig(meta_per_class=3), seed=0)
     truth = {path: (label, right) for path, (_, label, right) in zip(paths, rows, strict=True)}
     assert [truth[path.decode()] for path in made.meta_images.paths] == [(label, True) for label in made.meta_labels]
     np.testing.assert_array_equal(np.bincount(made.meta_labels), [3] * 100)
@@ -285,12 +285,12 @@ def test_records(folder, side, tmp_path):
     assert np.abs(difference).max() <= (side != 32)
     np.testing.assert_array_equal(np.concatenate([source.train_labels, source.test_labels]), labels)
     assert source.crop_padding == 4 and source.padding_mode == "zero" and source.train_is_clean is None
-    made = bundle.make_bundle(source, DataConfig(meta_per_class=0), seed=0)
+    made = dataset.make_dataset(source, DataConfig(meta_per_class=0), seed=0)
     assert made.train_true_labels is None and made.meta_images.shape == (0, 32, 32, 3)
     with pytest.raises(
         errors.InputError, match=r"cnwl: which labels are right is not known .* option `meta_per_class`=0 with"
     ):
-        bundle.make_bundle(source, DataConfig(meta_per_class=1), seed=0)
+        dataset.make_dataset(source, DataConfig(meta_per_class=1), seed=0)
     with pytest.raises(
         errors.InputError, match="option `clean_by`=annotation: expected files of images, TFRecords do not name"
     ):

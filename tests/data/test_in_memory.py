@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.batches import batch_spec, pipeline
 from famus_tf.data.copies import in_memory
 from famus_tf.data.images import image_files
@@ -118,7 +118,7 @@ def test_broken_files_are_left_out_with_their_labels(folder, tmp_path):
     np.testing.assert_array_equal(loaded.train_labels, _LABELS[rest])
     np.testing.assert_array_equal(loaded.train_is_clean, source.train_is_clean[rest])
     assert sorted(loaded.left_out) == sorted(paths) and all(loaded.left_out.values())
-    made = bundle.make_bundle(loaded, DataConfig(meta_per_class=1), seed=0)
+    made = dataset.make_dataset(loaded, DataConfig(meta_per_class=1), seed=0)
     assert made.left_out == loaded.left_out
 
 

@@ -1,4 +1,4 @@
-"""Class folders and lists as sources, and the bundles that are made of them."""
+"""Class folders and lists as sources, and the datasets that are made of them."""
 
 import numpy as np
 import PIL.Image
@@ -6,7 +6,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.images import image_files
 from famus_tf.data.sets import own_images
 
@@ -36,7 +36,7 @@ def test_folders_with_splits(tmp_path):
     np.testing.assert_array_equal(source.meta.labels, [0, 0, 1, 1])
     assert source.train_images.paths[0].decode() == str(tmp_path / "train" / "cat" / "0.png")
     assert source.train_images.shape == (8, 40, 40, 3)
-    made = bundle.make_bundle(source, DataConfig(meta_per_class=10), seed=0)
+    made = dataset.make_dataset(source, DataConfig(meta_per_class=10), seed=0)
     assert len(made.train_labels) == 8 and made.train_true_labels is None and made.actual_noise_rate is None
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     assert not set(made.meta_index) & set(made.train_index)
@@ -46,7 +46,7 @@ def test_folders_with_splits(tmp_path):
 def test_folders_without_meta_and_with_val(tmp_path):
     source = own_images.load_folder(_tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}), _OPTIONS)
     assert source.meta is None and len(source.test_labels) == 4
-    made = bundle.make_bundle(source, DataConfig(noise="symmetric", noise_rate=0.5, meta_per_class=2), seed=0)
+    made = dataset.make_dataset(source, DataConfig(noise="symmetric", noise_rate=0.5, meta_per_class=2), seed=0)
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(
         made.train_true_labels, [0] * 4 + [1] * 4

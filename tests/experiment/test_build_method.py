@@ -15,16 +15,16 @@ _SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_s
 
 def _made(**flags):
     settings = config.from_values(_SETTINGS | flags)
-    bundle = build_data.make_bundle(settings.data, settings.run.seed)
-    return settings, bundle, supervision.of(settings, bundle).make_loss()
+    dataset = build_data.make_dataset(settings.data, settings.run.seed)
+    return settings, dataset, supervision.of(settings, dataset).make_loss()
 
 
 def test_losses_know_the_classes_sizes():
     assert _made()[2] is None
-    settings, bundle, loss = _made(loss="ldam", drw_epoch=8, class_balanced_beta=0.9, ldam_margin=0.3)
-    counts = np.bincount(bundle.train_labels)
+    settings, dataset, loss = _made(loss="ldam", drw_epoch=8, class_balanced_beta=0.9, ldam_margin=0.3)
+    counts = np.bincount(dataset.train_labels)
     assert counts.max() / counts.min() > 10
-    per_epoch = build_data.steps_per_epoch(settings.optimization, bundle)
+    per_epoch = build_data.steps_per_epoch(settings.optimization, dataset)
     assert isinstance(loss, losses.ClassWeighted) and loss.first_step == 8 * per_epoch
     np.testing.assert_allclose(loss.weights, losses.effective_number_weights(counts, 0.9))
     assert loss.loss.counts == counts.tolist() and loss.loss.margins.max() == pytest.approx(0.3)
@@ -41,9 +41,9 @@ def test_losses_know_the_classes_sizes():
 
 
 def test_the_trainer_has_the_schedule():
-    settings, bundle, _ = _made(loss="ldam", meta_from_epoch=2, warmup_epochs=3, lr_boundaries=(4, 8))
-    trainer = build_method.make_method(settings, supervision.of(settings, bundle))
-    per_epoch = build_data.steps_per_epoch(settings.optimization, bundle)
+    settings, dataset, _ = _made(loss="ldam", meta_from_epoch=2, warmup_epochs=3, lr_boundaries=(4, 8))
+    trainer = build_method.make_method(settings, supervision.of(settings, dataset))
+    per_epoch = build_data.steps_per_epoch(settings.optimization, dataset)
     assert trainer.meta_from == 2 * per_epoch
     assert type(trainer.network.layers[-1]).__name__ == "CosineClassifier"
     rate = trainer.optimizer._learning_rate
@@ -54,8 +54,8 @@ def test_the_trainer_has_the_schedule():
 
 @pytest.mark.parametrize(("block", "found"), [("3", 3), ("-2", -2), ("stage2", "stage2"), ("--2", "--2"), ("-", "-")])
 def test_a_block_is_a_number_or_the_start_of_names(block, found):
-    settings, bundle, _ = _made(selector="block", block=block)
+    settings, dataset, _ = _made(selector="block", block=block)
     assert meta_learned.make_selector(settings.method, seed=0).block == found
     if found in ("--2", "-"):
         with pytest.raises(errors.InputError, match=f"block '{found}': expected the start of a layer's name, one of "):
-            build_method.make_method(settings, supervision.of(settings, bundle))
+            build_method.make_method(settings, supervision.of(settings, dataset))

@@ -123,15 +123,15 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
         meta_steps.append(np.diff(-(-ends // 3)).tolist())
     divisions, _ = check(results, tmp_path / "run", 2, meta_steps)
     settings = config.from_values(co_divide_runs.ALGORITHM_2 | sizes | {"network": networks[False]})
-    bundle = build_data.make_bundle(settings.data, settings.run.seed)
+    dataset = build_data.make_dataset(settings.data, settings.run.seed)
     feed = build_data.make_feed(
-        settings.optimization, bundle, strategies.make_strategy("one_device"), settings.run.seed, 500
+        settings.optimization, dataset, strategies.make_strategy("one_device"), settings.run.seed, 500
     )
     assert len(scanned) == 2
     for epoch, found in enumerate(scanned, start=1):
         for network in found:
             np.testing.assert_array_equal(np.flatnonzero(network), feed.sample(epoch))
-        counts = np.bincount(bundle.train_labels[found[0]], minlength=10)
+        counts = np.bincount(dataset.train_labels[found[0]], minlength=10)
         assert counts.sum() == 72 and np.ptp(counts) <= 1
     assert (scanned[0] != scanned[1]).any()
     for split, said in zip(divisions.splits, results["history"][-1]["split"], strict=True):

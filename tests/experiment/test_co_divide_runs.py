@@ -41,16 +41,16 @@ def settings_of(workdir, network, **changes):
     return config.from_values(flags)
 
 
-def _bundle(settings):
-    return build_data.make_bundle(settings.data, settings.run.seed)
+def _dataset(settings):
+    return build_data.make_dataset(settings.data, settings.run.seed)
 
 
 @pytest.fixture(scope="module")
 def parts(finished, network):
     """Both networks as the run has left them, in `build_run.Run`."""
     settings = settings_of(finished[0], network)
-    bundle = _bundle(settings)
-    made = build_run.assemble(settings, bundle, strategies.make_strategy("one_device"), finished[0])
+    dataset = _dataset(settings)
+    made = build_run.assemble(settings, dataset, strategies.make_strategy("one_device"), finished[0])
     assert made.checkpoints.restore()
     return made
 
@@ -97,7 +97,7 @@ def test_each_epoch_goes_once_through_the_others_pseudo_clean_set(finished):
 def test_the_quality_of_the_splits(finished, network, scanned):
     """Against pairs of examples counted one by one."""
     workdir, results = finished
-    is_clean = _bundle(settings_of(workdir, network)).is_clean
+    is_clean = _dataset(settings_of(workdir, network)).is_clean
     divisions, _ = co_divide_runs.state_of(workdir, networks=2)
     assert divisions.epoch == co_divide_runs.WARM_UP + 1
     for split, said, losses, raw in zip(
@@ -154,12 +154,12 @@ def test_evaluate_gives_the_accuracy_of_results_json(finished, network, capsys):
 
 def test_the_mean_of_both_networks_logits_is_exported(finished, parts):
     workdir, results = finished
-    images = tf.constant(parts.bundle.test_images)
+    images = tf.constant(parts.dataset.test_images)
     each = [network(images, training=False).numpy() for network in parts.networks]
     mean = (each[0] + each[1]) / 2
     np.testing.assert_allclose(exported_logits(workdir, images), mean, rtol=1e-4, atol=1e-5)
     for logits, one in zip((mean, *each), (results, *results["networks"]), strict=True):
-        right = (logits.argmax(1) == parts.bundle.test_labels).mean()
+        right = (logits.argmax(1) == parts.dataset.test_labels).mean()
         assert right == pytest.approx(one["test_accuracy"]["last"])
 
 

@@ -148,9 +148,9 @@ VARIANTS = {
 def test_the_loop_is_fit(tmp_path, network, name):
     settings = config.from_values(SHORT | VARIANTS[name] | {"network": network, "workdir": str(tmp_path / "loop")})
     experiment.run(settings)
-    bundle = build_data.make_bundle(settings.data, settings.run.seed)
-    trainer = build_method.make_method(settings, supervision.of(settings, bundle))
-    feed = build_data.make_feed(settings.optimization, bundle, tf.distribute.get_strategy(), settings.run.seed, 500)
+    dataset = build_data.make_dataset(settings.data, settings.run.seed)
+    trainer = build_method.make_method(settings, supervision.of(settings, dataset))
+    feed = build_data.make_feed(settings.optimization, dataset, tf.distribute.get_strategy(), settings.run.seed, 500)
     train, meta = list(feed.training(0, 10)), list(feed.meta(0, 10))
     # The loop takes a meta batch in meta steps only; `fit` is given one in every step.
     both = [(batch, meta[-(-step // settings.method.meta_every)]) for step, batch in enumerate(train)]
@@ -217,8 +217,8 @@ def test_a_meta_step_every_so_many_steps_sees_consecutive_meta_batches(tmp_path,
     monkeypatch.setattr(famus.FaMUS, "step", watched)
     results = run(tmp_path / "run", network=network, meta_every=4)
     settings = config.from_values(SHORT)
-    bundle, strategy = build_data.make_bundle(settings.data, settings.run.seed), tf.distribute.get_strategy()
-    feed = build_data.make_feed(settings.optimization, bundle, strategy, settings.run.seed, 500)
+    dataset, strategy = build_data.make_dataset(settings.data, settings.run.seed), tf.distribute.get_strategy()
+    feed = build_data.make_feed(settings.optimization, dataset, strategy, settings.run.seed, 500)
     assert len(seen) == 3  # steps 0, 4 and 8 of 10
     for found, (_, _, index) in zip(seen, feed.meta(0, 3), strict=True):
         np.testing.assert_array_equal(found, index)

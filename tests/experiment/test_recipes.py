@@ -25,7 +25,7 @@ def _recipe(name):
 
 
 def _run(name, folder):
-    """Runs a recipe in `folder`; the bundle of each of its commands."""
+    """Runs a recipe in `folder`; the dataset of each of its commands."""
     stub = folder / "stub" / "python"
     stub.parent.mkdir()
     stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@" END >> "$CALLS"\n')
@@ -40,17 +40,17 @@ def _run(name, folder):
     # Trained as it is printed, shrunk; without the meta steps, whose tracing takes the longest.
     small = "--batch_size=2", "--meta_batch_size=2", "--batches_per_epoch=1", "--resize=18", "--image_size=16"
     for number, call in enumerate(calls):
-        classes = _bundle(call).num_classes
+        classes = _dataset(call).num_classes
         network = small_networks.save_convolutions(folder / f"{number}.keras", True, (16, 16, 3), classes)
         places = f"--network={network}", f"--workdir={folder / f'run{number}'}", "--method=cross_entropy"
         assert main.main([*call[1:], "--flagfile=flags/debug.cfg", *small, *places]) == 0
     # To be looked at, so that images stay files, whose names are compared.
-    return [_bundle(call) for call in calls]
+    return [_dataset(call) for call in calls]
 
 
-def _bundle(call):
+def _dataset(call):
     settings = command_line.read_config([*call[1:], "--mode=inspect"])
-    return build_data.make_bundle(settings.data, settings.run.seed, decode=False)
+    return build_data.make_dataset(settings.data, settings.run.seed, decode=False)
 
 
 @pytest.fixture

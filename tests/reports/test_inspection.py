@@ -9,14 +9,14 @@ import pytest
 
 from famus_tf import errors, main
 from famus_tf.config import config
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.experiment import build_data
 from famus_tf.reports import inspection
 
 
-def _bundle(**changes):
+def _dataset(**changes):
     labels = np.array([0, 0, 0, 1, 1, 2], np.int32)
-    made = bundle.Bundle(
+    made = dataset.Dataset(
         name="toy",
         train_images=np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4, 1),
         train_labels=labels,
@@ -37,7 +37,7 @@ def _bundle(**changes):
 
 
 def test_text():
-    lines = inspection.describe(_bundle()).splitlines()
+    lines = inspection.describe(_dataset()).splitlines()
     assert lines[0].startswith("toy: 6 training images of 4x4x1 in 3 classes of 1 to 3, 16.67% of the labels wrong")
     assert lines[1:3] == [
         "largest class over smallest, by the given labels: 3.00",
@@ -51,12 +51,12 @@ def test_text():
 
 
 def test_truth_that_nobody_knows():
-    text = inspection.describe(_bundle(train_true_labels=None))
+    text = inspection.describe(_dataset(train_true_labels=None))
     assert "true labels not known" in text and "wrong" not in text
 
 
 def test_wrong_labels_whose_true_class_is_unknown(tmp_path):
-    made = _bundle(train_true_labels=np.array([0, -1, -1, 1, 1, -1], np.int32))
+    made = _dataset(train_true_labels=np.array([0, -1, -1, 1, 1, -1], np.int32))
     lines = inspection.describe(made).splitlines()
     assert "50.00% of the labels wrong" in lines[0] and len(lines) == 6
     assert lines[2].endswith("wrong  (of those with this given label)")
@@ -78,13 +78,13 @@ def test_wrong_labels_whose_true_class_is_unknown(tmp_path):
 
 def test_class_without_an_example():
     labels = np.array([0, 0, 0, 1, 1, 1], np.int32)
-    text = inspection.describe(_bundle(train_labels=labels))
+    text = inspection.describe(_dataset(train_labels=labels))
     assert "by the given labels: infinite: a class has none" in text
 
 
 def test_many_classes():
     names = tuple(f"c{number}" for number in range(60))
-    text = inspection.describe(_bundle(class_names=names))
+    text = inspection.describe(_dataset(class_names=names))
     assert "... and 20 classes more" in text and "c39" in text and "c40" not in text
 
 
@@ -99,7 +99,7 @@ def test_examples_are_of_all_classes():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_files(channels, tmp_path):
     images = np.zeros((6, 4, 4, channels), np.uint8)
-    path = inspection.write(tmp_path / "run", _bundle(train_images=images), 0)
+    path = inspection.write(tmp_path / "run", _dataset(train_images=images), 0)
     assert path.read_bytes().startswith(b"\x89PNG")
     found = json.loads((tmp_path / "run" / "inspection.json").read_text())
     assert found["training"] == [3, 2, 1] and found["wrong"] == [0, pytest.approx(1 / 3), 0]
@@ -109,7 +109,7 @@ def test_files(channels, tmp_path):
 def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.InputError, match="cannot write there"):
-        inspection.write(tmp_path / "file" / "run", _bundle(), 0)
+        inspection.write(tmp_path / "file" / "run", _dataset(), 0)
 
 
 def test_mode(tmp_path, capsys):
@@ -118,7 +118,7 @@ def test_mode(tmp_path, capsys):
     said = capsys.readouterr().out
     values = {"mode": "inspect", "noise": "symmetric", "noise_rate": 0.4, "epochs": 1}
     settings = config.from_values(values)
-    assert build_data.make_bundle(settings.data, settings.run.seed).describe() in said
+    assert build_data.make_dataset(settings.data, settings.run.seed).describe() in said
     assert str(tmp_path / "run" / "examples.png") in said
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["examples.png", "inspection.json"]
     # The same directory can be trained in afterwards.

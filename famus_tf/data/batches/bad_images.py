@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data import bundle as bundles
+from famus_tf.data import dataset as datasets
 from famus_tf.data.formats import listing
 from famus_tf.data.images import image_files
 from famus_tf.data.source import Images
@@ -62,7 +62,7 @@ class BadImages:
     an evaluation goes without it. Each is found once: it is looked at when a batch fails, and then kept in a list.
 
     Args:
-        bundle: what is trained and tested on. Of the files that it has left out already nothing is read.
+        dataset: what is trained and tested on. Of the files that it has left out already nothing is read.
         skip: whether bad ones are passed over; else the first one is an error.
         list_file: CSV file of `image` and `reason`, read now if it is there and kept up to date; None for no file.
 
@@ -74,14 +74,14 @@ class BadImages:
             any is bad, as soon as it is read.
     """
 
-    def __init__(self, bundle: bundles.Bundle, *, skip: bool, list_file: pathlib.Path | None = None) -> None:
-        images = [bundle.train_images, *(examples.images for examples in bundle.held_out.values())]
+    def __init__(self, dataset: datasets.Dataset, *, skip: bool, list_file: pathlib.Path | None = None) -> None:
+        images = [dataset.train_images, *(examples.images for examples in dataset.held_out.values())]
         # Files that were decoded into arrays count as those that are still to be read do.
-        self._total = sum(map(len, images)) + len(bundle.left_out)
+        self._total = sum(map(len, images)) + len(dataset.left_out)
         files = [part for part in images if isinstance(part, image_files.ImageFiles)]
         self._skip = skip
         self._list_file = list_file
-        self.reasons: dict[str, str] = dict(bundle.left_out)
+        self.reasons: dict[str, str] = dict(dataset.left_out)
         self._positions: dict[int, np.ndarray] = {}
         if not skip:
             return
@@ -93,7 +93,7 @@ class BadImages:
         self._add(bad)
 
     def positions(self, images: Images) -> np.ndarray:
-        """Positions of the known bad ones in `images`, which are of the bundle, int64, rising."""
+        """Positions of the known bad ones in `images`, which are of the dataset, int64, rising."""
         if not isinstance(images, image_files.ImageFiles):
             return np.zeros(0, np.int64)
         # Once for each set of images: to look for many among a million takes seconds.

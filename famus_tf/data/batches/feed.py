@@ -15,7 +15,7 @@ class Feed:
     Of several workers each decodes the files of its own share of a batch.
 
     Args:
-      bundle: `data.bundle.Bundle`.
+      dataset: `data.dataset.Dataset`.
       strategy: a `tf.distribute.Strategy`.
       bad: `bad_images.BadImages`.
       batch_size, meta_batch_size, eval_batch_size: examples of a global batch; the last one is made smaller where the
@@ -26,14 +26,14 @@ class Feed:
     Attributes:
       num_examples: N, the number of training examples.
       steps_per_epoch: training steps in an epoch.
-      evaluated: names of the sets in `bundle.held_out` that are evaluated: all but the meta set.
+      evaluated: names of the sets in `dataset.held_out` that are evaluated: all but the meta set.
 
     Raises:
       InputError: an epoch asks for more examples than there are.
     """
 
-    def __init__(self, bundle, strategy, bad, *, batch_size, meta_batch_size, eval_batch_size, seed, drawn):
-        self._bundle = bundle
+    def __init__(self, dataset, strategy, bad, *, batch_size, meta_batch_size, eval_batch_size, seed, drawn):
+        self._dataset = dataset
         self._strategy = strategy
         self._bad = bad
         self._seed = seed
@@ -42,32 +42,32 @@ class Feed:
         self._evaluations = {}  # made once: to trace one takes longer than to go through a small set
         self._on_host = None
         self._drawn = {"train": drawn, "meta": sampling.NATURAL}
-        self.evaluated = tuple(name for name in bundle.held_out if name != "meta")
-        self.num_examples = len(bundle.train_labels)
-        self.steps_per_epoch = sampling.steps_per_epoch(len(bundle.train_labels), batch_size, drawn)
+        self.evaluated = tuple(name for name in dataset.held_out if name != "meta")
+        self.num_examples = len(dataset.train_labels)
+        self.steps_per_epoch = sampling.steps_per_epoch(len(dataset.train_labels), batch_size, drawn)
 
     def training(self, first_step, last_step):
         """Batches `(images, labels, index)` of the steps `first_step` <= t < `last_step`."""
-        return self._named("train", self._bundle.train_images, self._bundle.train_labels, first_step, last_step)
+        return self._named("train", self._dataset.train_images, self._dataset.train_labels, first_step, last_step)
 
     def meta(self, first_step, last_step):
         """The same of the meta set; its steps are the meta steps, counted from 0."""
-        return self._named("meta", self._bundle.meta_images, self._bundle.meta_labels, first_step, last_step)
+        return self._named("meta", self._dataset.meta_images, self._dataset.meta_labels, first_step, last_step)
 
     def evaluation(self, name):
-        """Batches `(images, labels, weight)` of all of one of `bundle.held_out`, in order."""
-        examples = self._bundle.held_out[name]
+        """Batches `(images, labels, weight)` of all of one of `dataset.held_out`, in order."""
+        examples = self._dataset.held_out[name]
         return self._in_order(name, examples.images, examples.labels, None)
 
     def scan(self, subset=None):
         """The same of the training examples at those positions, with the labels they are given; None: of all."""
         images = self._train_images()
-        return self._in_order("train" if subset is None else None, images, self._bundle.train_labels, subset)
+        return self._in_order("train" if subset is None else None, images, self._dataset.train_labels, subset)
 
     def sample(self, epoch):
         """Positions of as many training examples as an epoch has, drawn for that epoch; None where it has all."""
         drawn = self._drawn["train"]
-        labels = self._bundle.train_labels
+        labels = self._dataset.train_labels
         if not drawn.batches_per_epoch:
             return None
         return np.sort(sampling.epoch_order(labels, self._sizes["train"], self._seed, "sample", epoch, drawn))
@@ -87,15 +87,15 @@ class Feed:
           Iterator of `(images, labels[, values], index)`.
         """
         spec = self._spec(stream, size, subset=subset, views=views)
-        return self._stream(spec, self._train_images(), self._bundle.train_labels, first_step, last_step, values)
+        return self._stream(spec, self._train_images(), self._dataset.train_labels, first_step, last_step, values)
 
     def _train_images(self):
         """Files, or all of them in one tensor: a new one for each epoch's batches would take memory and time."""
-        if isinstance(self._bundle.train_images, image_files.ImageFiles):
-            return self._bundle.train_images
+        if isinstance(self._dataset.train_images, image_files.ImageFiles):
+            return self._dataset.train_images
         if self._on_host is None:
             with tf.device("CPU:0"):
-                self._on_host = tf.constant(self._bundle.train_images)
+                self._on_host = tf.constant(self._dataset.train_images)
         return self._on_host
 
     def _in_order(self, name, images, labels, subset):
@@ -130,8 +130,8 @@ class Feed:
         return self._stream(spec, images, labels, first_step, last_step)
 
     def _spec(self, stream, size, **options):
-        bundle = self._bundle
-        augmentation = {"crop_padding": bundle.crop_padding, "flip": bundle.flip, "padding_mode": bundle.padding_mode}
+        names = ("crop_padding", "flip", "padding_mode")
+        augmentation = {name: getattr(self._dataset, name) for name in names}
         return batch_spec.BatchSpec(stream, size, self._seed, **augmentation, **options)
 
     def _stream(self, spec, images, labels, first_step, last_step, values=None):

@@ -1,4 +1,4 @@
-"""The split of a data set into a noisy training set and a small clean meta set."""
+"""The dataset of a run: a source split into a noisy training set and a small clean meta set, with its test sets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Bundle:
-    """What a run trains, selects and tests on.
+class Dataset:
+    """The examples that a run trains, validates and tests on.
 
     Attributes:
         name: the source's name.
         train_images: uint8 [N, H, W, C], or files.
         train_labels: the given labels, perhaps wrong, int32 [N].
-        train_true_labels: int32 [N], `UNKNOWN` where only so much is known that the given one is wrong; None where
-            nobody knows any.
+        train_true_labels: int32 [N], `UNKNOWN` where all that is known is that the given label is wrong; None where
+            the true labels are not known.
         train_index: the position in the source's training set, int64 [N], rising.
         meta_images: uint8 [m, H, W, C], or files; disjoint from the training images.
         meta_labels: true labels, int32 [m].
-        meta_index: the position in the source's training set, int64 [m], rising; beyond its end for a meta set of its
-            own.
+        meta_index: the position in the source's training set, int64 [m], rising; beyond its end for a meta set that
+            the source has.
         test_images: uint8 [M, H, W, C], or files.
         test_labels: int32 [M].
         class_names: one for each class id.
@@ -72,16 +72,16 @@ class Bundle:
 
     @property
     def is_clean(self) -> np.ndarray | None:
-        """Which training labels are right, bool [N], or None where nobody knows."""
+        """Which training labels are right, bool [N]; None where that is not known."""
         return None if self.train_true_labels is None else self.train_labels == self.train_true_labels
 
     @property
     def actual_noise_rate(self) -> float | None:
-        """The share of training labels that are wrong, or None where nobody knows."""
+        """The share of training labels that are wrong, a fraction; None where that is not known."""
         return None if self.is_clean is None else float(np.mean(~self.is_clean))
 
     def describe(self) -> str:
-        """What is in it, in one line."""
+        """Its name, sizes and share of wrong labels, in one line."""
         counts = np.bincount(self.train_labels, minlength=self.num_classes)
         size = "x".join(map(str, self.image_shape))
         rate = self.actual_noise_rate
@@ -113,20 +113,20 @@ _INHERITED = (
 )
 
 
-def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
+def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
     """Splits a source: a clean meta set first, then the long tail and the limit on the rest, then noise on its labels.
 
-    Each of them draws from a random stream of its own, so that neither the noise nor the limit changes the meta set.
+    Each of them draws from another random stream, so that neither the noise nor the limit changes the meta set.
     The meta set is class-balanced and taken out of the training set, as in Shu et al., "Meta-Weight-Net" (2019).
 
     Args:
         source: the data set.
-        data: the flags of the data: noise, long tail, `train_limit` and `meta_per_class`. A source with a meta set of
-            its own gives all of that, whatever the number.
+        data: the flags of the data: noise, long tail, `train_limit` and `meta_per_class`. Of a source with a meta set
+            all of that is taken, whatever the number.
         seed: the seed of the run.
 
     Returns:
-        The bundle.
+        The dataset.
 
     Raises:
         errors.InputError: a class has too few images for the meta set, nothing or less than
@@ -152,7 +152,7 @@ def make_bundle(source: Source, data: DataConfig, seed: int) -> Bundle:
         labels = _noisy_labels(source, data, train_index, streams.generator(seed, "label noise"))
     taken_out = Examples(source.train_images[meta_index], source.train_labels[meta_index])
     meta, meta_index = given_meta or (taken_out, meta_index)
-    return Bundle(
+    return Dataset(
         train_images=source.train_images[train_index],
         train_labels=labels,
         train_true_labels=_true_labels(source, data, train_index),
@@ -183,7 +183,7 @@ def _trusted(source: Source, per_class: int) -> np.ndarray:
 
 
 def _given_meta_set(source: Source, per_class: int, seed: int) -> tuple[Examples, np.ndarray] | None:
-    """A meta set that the source brings along, and its positions, counted on from the end of the training set."""
+    """The meta set of a source that has one, and its positions, counted from the end of the training set."""
     if source.meta is None:
         return None
     first = len(source.train_labels)

@@ -7,7 +7,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.config.data import DataConfig
-from famus_tf.data import bundle
+from famus_tf.data import dataset
 from famus_tf.data.source import UNKNOWN, Examples, Source, channel_statistics
 
 _COUNTS = (30, 12, 45, 20)
@@ -36,7 +36,7 @@ def _make(source, **changes):
     flags = {"meta_per_class": 5, "seed": 0} | changes
     if flags.get("noise", "none") != "none":
         flags.setdefault("noise_rate", 0.4)
-    return bundle.make_bundle(source, seed=flags.pop("seed"), data=DataConfig(**flags))
+    return dataset.make_dataset(source, seed=flags.pop("seed"), data=DataConfig(**flags))
 
 
 def test_channel_statistics_against_numpy():
