@@ -124,8 +124,8 @@ LINES = [
     ),
     (
         "networks/__init__.py",
-        "import averaged,",
-        "import linear, averaged,",
+        "import inception_resnet,",
+        "import linear, inception_resnet,",
     ),
     (
         "networks/__init__.py",

@@ -7,14 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import networks
 from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import feed
 from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import build_data, build_method, supervision
-from famus_tf.methods import base
-from famus_tf.networks import averaged
+from famus_tf.methods import averaged, base
 from famus_tf.profiling import segment_times, stage_times
 from famus_tf.reports import gates, tensorboard
 from famus_tf.training import best_epoch, history, loop, progress, runner, stopping
@@ -101,7 +99,7 @@ def assemble(config, dataset, strategy, workdir):
         done = [progress.Progress(len(dataset.train_labels), len(method.gated_layers)) for method in methods]
         folder = workdir / "checkpoints"
         checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
-        network = networks.as_one([network for method in methods for network in method.networks])
+        network = averaged.as_one([network for method in methods for network in method.networks])
     run = Run(
         strategy=strategy,
         dataset=dataset,

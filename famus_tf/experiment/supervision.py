@@ -13,8 +13,7 @@ from famus_tf import losses
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import build_data, build_optimizers
 from famus_tf.losses import dividemix, softmax
-from famus_tf.methods import co_divide
-from famus_tf.networks import averaged
+from famus_tf.methods import averaged, co_divide
 from famus_tf.reports import splits
 from famus_tf.training import history, plan, stopping
 
@@ -283,4 +282,4 @@ def _make_scan(run):
 
 
 def _logits(networks, images):
-    return averaged.mean([network(images, training=False) for network in networks])
+    return averaged.mean_logits([network(images, training=False) for network in networks])

@@ -13,6 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import penalties
+from famus_tf.methods import averaged
 from famus_tf.training.step import StepRecords
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Setting:
     """What a method is built from, in the strategy's scope; each of `methods.BY_NAME` takes what it needs.
 
     Attributes:
-        make_network: function of a number, 0, 1, ... -> a network with initial weights of its own.
+        make_network: function of a number, 0, 1, ... -> a network; each number has other initial weights.
         num_classes: c.
         seed: of theta and of the gates.
         steps_per_epoch: training steps in an epoch.
@@ -36,7 +37,7 @@ class Setting:
         optimizer, meta_optimizer, sampler_optimizer: of w, theta and eta.
         metrics: list of Keras metrics of (labels, logits).
         record_meta_gradient: whether steps return the meta gradient.
-        forget_rate: tau of Co-teaching and JoCoR.
+        forget_rate: tau of Co-teaching and JoCoR, a number; `baselines.forget_rate` is None where the flag is auto.
         method, optimization, baselines: the groups of flags.
     """
 
@@ -59,7 +60,7 @@ class Setting:
 
 
 class Method(keras.Model):
-    """One or several networks that are trained in place by a `step` of one's own.
+    """One or several networks that a `step` trains in place.
 
     A subclass says which `networks` and `trained_variables` it has, and what `step` does. It has no more to do with
     devices, files or epochs: the training loop calls `step` on each replica's share of a batch, and the run evaluates,
@@ -127,9 +128,8 @@ class Method(keras.Model):
         self.optimizer.build(self.trained_variables)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Mean logits of the networks, [n, c]."""
-        logits = [network(images, training=training) for network in self.networks]
-        return logits[0] if len(logits) == 1 else sum(logits) / len(logits)
+        """Images -> mean logits of the networks, [n, c]."""
+        return averaged.mean_logits([network(images, training=training) for network in self.networks])
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Keras's hook for `fit`: one step, then the running means of this epoch."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches
-from famus_tf.methods import base
+from famus_tf.methods import averaged, base
 from famus_tf.training.step import StepRecords
 
 
@@ -84,7 +84,7 @@ class TwoNetworks(base.Method):
         self._apply(self._gradients(tape, loss))
         self._means["loss"].update_state(loss * replicas.count())
         self._means["kept_share"].update_state(1.0 - rate)
-        self.compute_metrics(None, labels, (first + second) / 2)
+        self.compute_metrics(None, labels, averaged.mean_logits([first, second]))
         return {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
 
     def _rate(self) -> tf.Tensor:

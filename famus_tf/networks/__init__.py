@@ -5,10 +5,7 @@ import contextlib
 import keras
 
 from famus_tf import errors
-from famus_tf.networks import averaged, inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
-
-Averaged = averaged.Averaged
-as_one = averaged.as_one
+from famus_tf.networks import inception_resnet, keras_file, preact_resnet, resnet, wide_resnet
 
 BUILDERS = {
     "small_preact": preact_resnet.small_preact,

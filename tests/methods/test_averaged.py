@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from famus_tf import networks
 from famus_tf.evaluation import saved_model
+from famus_tf.methods import averaged
 from tests import small_networks
 
 
@@ -28,21 +28,21 @@ def pair():
 
 
 def test_mean_of_logits(pair):
-    averaged, images = networks.Averaged(pair), _images()
+    both, images = averaged.Averaged(pair), _images()
     first, second = (network(images, training=False).numpy() for network in pair)
     assert np.abs(first - second).max() > 0.1
-    np.testing.assert_allclose(averaged(images), (first + second) / 2, rtol=1e-5, atol=1e-6)
-    assert [id(v) for v in averaged.variables] == [id(v) for network in pair for v in network.variables]
+    np.testing.assert_allclose(both(images), (first + second) / 2, rtol=1e-5, atol=1e-6)
+    assert [id(v) for v in both.variables] == [id(v) for network in pair for v in network.variables]
 
 
 def test_in_training_mode_both_are():
     pair = _pair(5)
     before = [network.get_layer("a_bn").moving_mean.numpy() for network in pair]
-    averaged, images = networks.Averaged(pair), _images()
-    averaged(images)
+    both, images = averaged.Averaged(pair), _images()
+    both(images)
     for network, mean in zip(pair, before, strict=True):
         np.testing.assert_array_equal(network.get_layer("a_bn").moving_mean, mean)
-    averaged(images, training=True)
+    both(images, training=True)
     for network, mean in zip(pair, before, strict=True):
         assert np.abs(network.get_layer("a_bn").moving_mean.numpy() - mean).max() > 1
 
@@ -50,16 +50,16 @@ def test_in_training_mode_both_are():
 def test_weights_are_saved_and_loaded_each_to_its_own(pair, tmp_path):
     """In one that was never called, as when a run is resumed."""
     path = str(tmp_path / "best.weights.h5")
-    networks.Averaged(pair).save_weights(path)
+    averaged.Averaged(pair).save_weights(path)
     others = _pair(1)
-    networks.Averaged(others).load_weights(path)
+    averaged.Averaged(others).load_weights(path)
     for found, expected in zip(others, pair, strict=True):
         for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_it_is_exported_with_both_networks(pair, tmp_path):
-    saved_model.export(networks.Averaged(pair), tmp_path / "export", (6, 6, 2), ["a", "b", "c"])
+    saved_model.export(averaged.Averaged(pair), tmp_path / "export", (6, 6, 2), ["a", "b", "c"])
     images = _images()
     found = tf.saved_model.load(str(tmp_path / "export")).signatures["serving_default"](images=tf.constant(images))
     expected = sum(network(images, training=False).numpy() for network in pair) / 2
