@@ -189,13 +189,13 @@ class Runner:
                 process.terminate()
 
 
-def train(jobs: Sequence[Job], parallel: int, say: Callable[[str], None]) -> tuple[dict, dict]:
+def train(jobs: Sequence[Job], parallel: int, log: Callable[[str], None]) -> tuple[dict, dict]:
     """Runs what is not finished yet.
 
     Args:
       jobs: as `make_jobs` returns them.
       parallel: number of runs at a time.
-      say: gets a progress line for each run that ends.
+      log: function of a progress line, called for each run that ends.
 
     Returns:
       {job: directory of the finished run} and {job: why it failed}.
@@ -218,7 +218,7 @@ def train(jobs: Sequence[Job], parallel: int, say: Callable[[str], None]) -> tup
         else:
             todo.append(job)
     if finished or failed:
-        say(f"{len(finished)} of {len(jobs)} runs are finished already, {len(failed)} cannot be run")
+        log(f"{len(finished)} of {len(jobs)} runs are finished already, {len(failed)} cannot be run")
     start = time.monotonic()
     with contextlib.closing(runner.run(todo)) as ended:
         for done, (job, failure) in enumerate(ended, start=1):
@@ -229,7 +229,7 @@ def train(jobs: Sequence[Job], parallel: int, say: Callable[[str], None]) -> tup
             elapsed = time.monotonic() - start
             remaining = elapsed / done * (len(todo) - done)
             outcome = f"failed: {failure}" if failure else _accuracy(job.directory)
-            say(f"[{done}/{len(todo)}] {job.name}: {outcome}; {_clock(elapsed)} elapsed, {_clock(remaining)} remaining")
+            log(f"[{done}/{len(todo)}] {job.name}: {outcome}; {_clock(elapsed)} elapsed, {_clock(remaining)} remaining")
     return finished, failed
 
 

@@ -23,7 +23,7 @@ def draw(axes: matplotlib.axes.Axes, places: np.ndarray, rows: np.ndarray, label
 
 
 def save(path: pathlib.Path, figure: matplotlib.figure.Figure) -> None:
-    """Writes a figure of one such picture as PNG, with the legend beside it."""
+    """Writes a figure of one such picture as PNG, with the legend on the right."""
     (axes,) = figure.axes
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(alpha=0.3)

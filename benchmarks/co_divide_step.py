@@ -1,11 +1,11 @@
-"""What a step of Algorithm 2 costs beside plain training with the same forward passes, and where the time goes.
+"""The cost of a step of Algorithm 2 against plain training with the same forward passes, and where the time goes.
 
     python -m benchmarks.co_divide_step --network=preact_resnet18 --image_size=32 --batch_size=8 --rounds=7
 
 A step takes n labelled and n unlabelled images, two views of each: the networks guess labels for them, the views are
 mixed, and one network trains on 4 n images. The reference is that plain training step, on images and labels that are
-there already, with the guesses' forward passes: what any training of this kind has to do. All are timed in turns in one
-process. `--batch_size` is n, `--meta_batch_size` m (0: n), of which there are two views as well.
+there already, with the guesses' forward passes: what any training of this kind has to do. All are timed alternately in
+one process. `--batch_size` is n, `--meta_batch_size` m (0: n), of which there are two views as well.
 """
 
 import functools
@@ -158,7 +158,7 @@ def _plain_step(settings, size):
 
 
 def measure(settings, rounds, sample_seconds):
-    """Times all pieces in turns.
+    """Times all pieces alternately.
 
     Returns:
       Dict name -> dict of `median_seconds`, the raw `seconds`, and `ratio` to the reference (`timing.ratio`).

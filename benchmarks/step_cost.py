@@ -1,4 +1,4 @@
-"""What a training step costs beside plain Keras training of the same network, measured in turns in one process.
+"""The cost of a training step against plain Keras training of the same network, alternately in one process.
 
     python -m benchmarks.step_cost --network=preact_resnet18 --image_size=32 --batch_size=16 --rounds=10
 
@@ -21,11 +21,11 @@ _PROFILED_STEPS = 4
 
 
 def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_directory=None):
-    """Times the modes in turn.
+    """Times the modes alternately.
 
     Args:
       settings: `settings.Settings`.
-      mode_names: list of names of modes; plain Keras is added where it is not among them.
+      mode_names: list of names of modes; plain Keras is added where it is missing.
       policies: dtype policies of the network, all interleaved.
       rounds: how often each mode is timed.
       sample_seconds: least length of one sample; several steps make one where they are faster.
@@ -46,9 +46,9 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
             results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             trace, first = (results[key][name] for name in ("trace_seconds", "first_step_seconds"))
             of_them = "" if trace is None else f", {trace:.1f} s of them tracing"
-            _say(f"{mode.name} {policy}: first step done in {first:.1f} s{of_them}")
+            _log(f"{mode.name} {policy}: first step done in {first:.1f} s{of_them}")
     counts = {key: result["steps_per_sample"] for key, result in results.items()}
-    times = timing.rounds(all_steps, counts, rounds, lambda done: _say(f"round {done} of {rounds}"))
+    times = timing.rounds(all_steps, counts, rounds, lambda done: _log(f"round {done} of {rounds}"))
     for key, result in results.items():
         mode, policy = key
         result |= _depths(all_steps[key]) | dataclasses.asdict(times[key])
@@ -58,7 +58,7 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
         if policy != "float32" and "float32" in policies:
             result["gain_over_float32"] = timing.ratio(times[mode, "float32"].seconds, times[key].seconds)
         if profile_directory:
-            _say(f"profile of {mode} {policy}")
+            _log(f"profile of {mode} {policy}")
             result["operations"] = op_profile.profile(
                 all_steps[key], pathlib.Path(profile_directory, f"{mode}_{policy}"), _PROFILED_STEPS
             )
@@ -86,7 +86,7 @@ def _depths(steps):
     }
 
 
-def _say(text):
+def _log(text):
     print(text, file=sys.stderr, flush=True)
 
 
@@ -126,7 +126,7 @@ def _run(arguments):
         profile_directory=arguments.profile,
     )
     for result in results if arguments.memory else ():
-        _say(f"memory of {result['mode']} {result['dtype_policy']}")
+        _log(f"memory of {result['mode']} {result['dtype_policy']}")
         result["memory"] = memory.measure_in_new_process(result["mode"], settings, result["dtype_policy"])
     print(f"{settings.title()}\n\n{report.table(results)}")
     if arguments.targets:

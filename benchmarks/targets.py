@@ -25,7 +25,7 @@ QUARTER_BATCHES = {"preact_resnet18": 64, "wrn28_10": 16}
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """One target beside its measurement; `met` is None where the settings are not those of the target."""
+    """One target and its measurement; `met` is None where the settings are not those of the target."""
 
     name: str
     target: float

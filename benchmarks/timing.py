@@ -1,4 +1,4 @@
-"""Times taken in turns, A B C A B C ..., and compared pair by pair: a machine that slows down slows all of them."""
+"""Times taken alternately, A B C A B C ..., and compared pair by pair: a machine that slows down slows all of them."""
 
 import dataclasses
 import math
@@ -57,7 +57,7 @@ def sample(steps, count):
 
 
 def rounds(all_steps, counts, number, progress=lambda done: None):
-    """Times all in turn, `number` times.
+    """Times all alternately, `number` times.
 
     Args:
       all_steps: dict key -> object with `step()`.

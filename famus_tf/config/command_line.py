@@ -16,7 +16,7 @@ from famus_tf.config import config, fields
 from famus_tf.config import text as flag_text
 from famus_tf.errors import InputError
 
-# Any of these beside a flags.cfg says that the file was written there by a run.
+# A flags.cfg in one folder with any of these was written by a run.
 _SIGNS_OF_A_RUN = ("checkpoints", "results.json", "versions.json")
 # As the rest of the package names an option: it may be called from a program that has no flags. The word before the
 # backticks tells it from a name that another library quotes, and the value outside of them may hold anything.

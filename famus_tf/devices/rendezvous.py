@@ -36,7 +36,7 @@ def meet(workers, position, patience):
 
 
 class _Chief:
-    """Listens until each of the others has said who it is."""
+    """Listens until each of the others has sent its number and its list of workers."""
 
     def __init__(self, workers):
         self._workers = workers

@@ -1,4 +1,4 @@
-"""Which devices a run uses (`tf.distribute`), and what is said where another worker is lost."""
+"""Which devices a run uses (`tf.distribute`), and the error where another worker is lost."""
 
 import contextlib
 import os

@@ -20,7 +20,7 @@ def export(network, path, image_shape, class_names):
       network: functional `keras.Model`, images -> logits, with the normalisation inside.
       path: folder to write; an older export there is replaced.
       image_shape: (height, width, channels) of the uint8 images that it will take, in any batch size.
-      class_names: names of the classes, written to `class_names.json` beside the model's files.
+      class_names: names of the classes, written to `class_names.json` in that folder.
 
     Raises:
       InputError: it cannot be written.

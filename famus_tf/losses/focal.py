@@ -16,7 +16,7 @@ _TINY = 1e-7
 
 @keras.saving.register_keras_serializable("famus_tf")
 class Focal(base.Loss):
-    """(1 - p_y)^gamma (-log p_y) with p = softmax(logits), as used beside LDAM (Cao et al., 2019).
+    """(1 - p_y)^gamma (-log p_y) with p = softmax(logits), as in the code of LDAM (Cao et al., 2019).
 
     Keras's `CategoricalFocalCrossentropy` is the same but for this: it cuts p off at 1e-7, so that an example which is
     wrong with so much confidence has no gradient.

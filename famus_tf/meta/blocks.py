@@ -1,4 +1,4 @@
-"""The blocks of a network, by its own names, wherever the segments are cut."""
+"""The blocks of a network by the names of its layers, wherever the segments are cut."""
 
 import re
 
@@ -12,10 +12,10 @@ _BLOCK = re.compile(r"(?:^|.*?[^a-z0-9])block_?\d+[a-z]?(?![a-z0-9])")
 def find_blocks(segments, layers):
     """The name of the block that each gated layer belongs to.
 
-    A name up to `block` and its number names a block: stage1_block2_conv1 is of stage1_block2. What stands beside such
-    layers between two places where the network is one tensor wide is of the same block, whatever it is called: so are
-    the convolutions of Keras's InceptionResNetV2, which have no names of their own. In a network without such names
-    what stands between two of those places is a block if it has a kernel, with what follows up to the next one.
+    A name up to `block` and its number names a block: stage1_block2_conv1 is of stage1_block2. All layers between the
+    same two places where the network is one tensor wide are of that block, whatever their names are: so are the
+    convolutions of Keras's InceptionResNetV2, whose names have no block. In a network without such names the layers
+    between two of those places are a block if one has a kernel, with what follows up to the next one.
 
     Args:
       segments: list of `segments.Segment`.

@@ -1,6 +1,6 @@
 """Forward, backward and tangent passes over a chain of segments, each able to leave out what lies below `lowest`.
 
-The meta gradient needs, besides the two backward passes, one Jacobian-vector product of the network: the logit tangent
+The meta gradient needs two backward passes and one Jacobian-vector product of the network: the logit tangent
 zdot = (dz / dw) . v. It is taken segment by segment with nested tapes. The inner tape gives the vector-Jacobian product
 vjp(c) for a dummy cotangent c, in which it is linear; the outer tape differentiates <vjp(c), v> with respect to c.
 TensorFlow prunes what the result does not need, and forward-mode operations are what is left.

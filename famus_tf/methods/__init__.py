@@ -1,6 +1,6 @@
 """Ways of training, one file each; `BY_NAME` has those of option `method`.
 
-What is in `BY_NAME` is a function of `base.Setting` and of the flags of its own -> a compiled `base.Method`.
+`BY_NAME` has functions of a `base.Setting` -> a compiled `base.Method`.
 """
 
 from famus_tf.methods import meta_learned

@@ -18,7 +18,7 @@ from famus_tf.training.step import StepRecords
 class TwoNetworks(base.Method):
     """Two networks and one optimizer over both; a subclass says what is minimised.
 
-    An optimizer that moves each weight by itself, as SGD and Adam do, does to each network what one of its own would.
+    With an optimizer that moves each weight by itself, as SGD and Adam do, this equals one optimizer for each network.
 
     Args:
       networks: list of two built `keras.Model`, images [n, height, width, channels] -> logits [n, c]. They are trained

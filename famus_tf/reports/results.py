@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from famus_tf.training import best_epoch as selection
+from famus_tf.training import best_epoch
 
 
 def split_example_weights(weights, given_labels, true_labels):
@@ -11,7 +11,7 @@ def split_example_weights(weights, given_labels, true_labels):
     Args:
       weights: float32 [N], NaN where an example was not seen yet.
       given_labels: int [N].
-      true_labels: int [N], or None where nobody knows them.
+      true_labels: int [N]; None where they are not known.
 
     Returns:
       Dict of float arrays: `clean` and `noisy`, or `all` where the true labels are not known.
@@ -41,7 +41,7 @@ def results(progress, dataset, *, method, selector, seed):
     accuracies = [epoch["test_accuracy"] for epoch in progress.history]
     weights = split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
     gated = progress.gate_steps > 0
-    selected = selection.best_epoch(progress.history)
+    selected = best_epoch.best_epoch(progress.history)
     final = selected or progress.history[-1]
     return {
         "dataset": dataset.name,

@@ -44,8 +44,8 @@ def load(data_dir: str | None, options: DataConfig) -> Source:
 
     The classes are those of `info/synsets.txt`, in its order. Where there is no such file, they are the first class
     folders of `train/` or, with the file lists, the first of ILSVRC12's, both sorted by WordNet id. ILSVRC12's
-    validation images are matched to them by WordNet id. The number of training images is printed, beside the 65,944
-    of the published file list where it is another: copies of the set differ.
+    validation images are matched to them by WordNet id. The number of training images is logged, with the 65,944 of
+    the published file list where it is another: copies of the set differ.
 
     Images are scaled to 320 and cropped to 299 pixels, in training a box of random size and ratio, and normalised as
     ImageNet's are.
