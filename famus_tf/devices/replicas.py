@@ -34,12 +34,12 @@ def all_reduce_mean(tensors):
 def all_gather(rows):
     """[n, ...] -> [n * replicas, ...], one replica's rows behind the other's; not for bytes."""
     context = _several()
-    return rows if context is None else context.all_gather(_on_own_device(rows), axis=0)
+    return rows if context is None else context.all_gather(_on_device(rows), axis=0)
 
 
 def _all_reduce(op, tensors):
     context = _several()
-    return tensors if context is None else context.all_reduce(op, _on_own_device(tensors))
+    return tensors if context is None else context.all_reduce(op, _on_device(tensors))
 
 
 def _several():
@@ -48,7 +48,7 @@ def _several():
     return None if context is None or context.num_replicas_in_sync == 1 else context
 
 
-def _on_own_device(tensors):
+def _on_device(tensors):
     # A part of the batch handed through, a variable that is read, or a captured tensor is on no device yet. A worker
     # with one replica then refuses to reduce it: "destinations can not be empty" (TensorFlow 2.21).
     return tf.nest.map_structure(tf.identity, tensors)

@@ -120,10 +120,10 @@ def values_of_workers(strategy, value):
 
     @tf.function(autograph=False)
     def collect():
-        def own_row():
+        def row():
             return tf.one_hot(cluster.position, len(cluster.workers), tf.constant(value, tf.int64), dtype=tf.int64)
 
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(own_row), axis=None)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(row), axis=None)
 
     # A worker's replicas have each added the same.
     return [int(total) // (strategy.num_replicas_in_sync // len(cluster.workers)) for total in collect()]

@@ -234,14 +234,14 @@ class _Chain:
         functional = segments.as_functional(network)
         self.segments = segments.find_segments(functional)
         self.layers = layers.find_gated_layers(self.segments)
-        self._warn_of_what_is_not_cut(network, functional)
+        self._warn_of_large_segment(network, functional)
         self.variables = [variable for segment in self.segments for variable in segment.variables]
         # The sums over replicas inside such a network may not stand in a conditional.
         self.synchronised = replicas.count() > 1 and any(
             getattr(layer, "synchronized", False) for layer in network._flatten_layers()
         )
 
-    def _warn_of_what_is_not_cut(self, network, functional):
+    def _warn_of_large_segment(self, network, functional):
         largest = max(range(len(self.segments)), key=lambda index: self.segments[index].cost)
         kernels = sum(len(variable.shape) > 1 for variable in self.segments[largest].variables)
         share = self.segments[largest].cost

@@ -140,7 +140,7 @@ def small_loss_weights(losses: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
     first = tf.cast(tf.range(count) < kept, losses.dtype)
     is_kept = tf.scatter_nd(order[:, tf.newaxis], first, [count])
     weight = is_kept * tf.cast(count, losses.dtype) / tf.cast(kept, losses.dtype)
-    return _own_rows(weight, tf.shape(losses)[0])
+    return _rows_of_replica(weight, tf.shape(losses)[0])
 
 
 def mean_of_kept(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -149,7 +149,7 @@ def mean_of_kept(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return softmax.mean_over_batch(tf.where(weights > 0, losses, tf.zeros_like(losses)) * weights)
 
 
-def _own_rows(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def _rows_of_replica(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """This replica's part of what `replicas.all_gather` has joined."""
     context = tf.distribute.get_replica_context()
     number = 0 if context is None or replicas.count() == 1 else context.replica_id_in_sync_group

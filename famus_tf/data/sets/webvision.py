@@ -73,7 +73,7 @@ def load(data_dir: str | None, options: DataConfig) -> Source:
     test_paths, test_labels = _validation(data_dir, wnids, check)
     for what, labels in (("training", train_labels), ("validation", test_labels)):
         listing.require_every_class(labels, names, f"{data_dir}, {what} set")
-    _tell(len(train_labels), len(wnids))
+    _log_size(len(train_labels), len(wnids))
     transform = _transform(options)
     other_tests = {}
     if options.ilsvrc_dir:
@@ -157,7 +157,7 @@ def _by_class(data_dir: str, name: str, wnids: list[str]) -> _Found:
     return listing.in_folders(place, {wnid: label for label, wnid in enumerate(wnids)})
 
 
-def _tell(images: int, classes: int) -> None:
+def _log_size(images: int, classes: int) -> None:
     note = f"; published work has {_MINI_IMAGES:,}" if classes == _MINI and images != _MINI_IMAGES else ""
     _LOG.info(f"webvision: {images:,} training images in the first {classes} classes{note}")
 
