@@ -24,7 +24,7 @@ from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
-from famus_tf.experiment import build_data, build_method, supervision
+from famus_tf.experiment import build_data, build_run
 from famus_tf.meta import layers
 from famus_tf.profiling import stage_times
 from famus_tf.reports import compare as table
@@ -131,7 +131,7 @@ def measure(config, steps, count):
     total = config.optimization.train_steps or config.optimization.epochs * per_epoch
     if steps[-1] > total:
         raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    method = build_method.make_method(config, supervision.of(config, dataset))
+    method = build_run.make_method(config, build_run.make_supervision(config, dataset))
     selectors = {name: make() if make else method.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
         if selector is not method.selector:

@@ -71,6 +71,7 @@ STUDIES = {
             "cross-entropy": ["--method=cross_entropy"],
             "Co-teaching": ["--method=co_teaching"],
             "JoCoR": ["--method=jocor"],
+            "JoCoR, c = 0.9": ["--method=jocor", "--joint_weight=0.9"],
         },
         # Right labels, 128 images of the largest class, 6 of the smallest.
         "longtail": {

@@ -1,66 +1,53 @@
 """The methods of a run: networks, optimizers and what trains them, from the flags."""
 
-import functools
-
-import keras
-import numpy as np
-
-from famus_tf import methods, networks
+from famus_tf import methods
 from famus_tf.experiment import build_optimizers, supervision
 from famus_tf.methods import base
-from famus_tf.profiling import dtype_policy
 
 
-def make_method(config, supervised, metrics=(), number=0):
+def make_method(
+    supervised,
+    make_network,
+    method,
+    optimization,
+    baselines,
+    *,
+    forget_rate=0.0,
+    record_meta_gradient=False,
+    metrics=(),
+    number=0,
+):
     """One method of a run; call it in the strategy's scope.
 
     Args:
-      config: `config.Config`.
       supervised: one of the classes of `supervision`.
+      make_network: function of a seed -> a network.
+      method, optimization, baselines: the groups of flags of these names.
+      forget_rate: tau of Co-teaching and JoCoR.
+      record_meta_gradient: whether steps return the meta gradient.
       metrics: Keras metrics of (labels, logits).
       number: of several methods in turns, which.
 
     Returns:
       A compiled `methods.base.Method`.
     """
-    seed, dataset = supervised.seeds[number], supervised.dataset
+    seed = supervised.seeds[number]
     setting = base.Setting(
-        make_network=lambda which: _seeded_network(config, dataset, supervision.seed_of(seed, which)),
-        num_classes=dataset.num_classes,
+        make_network=lambda which: make_network(supervision.seed_of(seed, which)),
+        num_classes=supervised.dataset.num_classes,
         seed=seed,
         steps_per_epoch=supervised.steps_per_epoch,
-        meta_from=config.method.meta_from_epoch * supervised.plain_steps_per_epoch,
+        meta_from=method.meta_from_epoch * supervised.plain_steps_per_epoch,
         loss=supervised.make_loss(),
         validation_loss=supervised.validation_loss,
-        optimizer=build_optimizers.base(config.optimization, supervised.learning_rate),
-        meta_optimizer=build_optimizers.meta(config.optimization),
-        sampler_optimizer=build_optimizers.sampler(config.optimization),
+        optimizer=build_optimizers.base(optimization, supervised.learning_rate),
+        meta_optimizer=build_optimizers.meta(optimization),
+        sampler_optimizer=build_optimizers.sampler(optimization),
         metrics=list(metrics),
-        record_meta_gradient=config.run.log_meta_gradient,
-        method=config.method,
-        optimization=config.optimization,
-        baselines=config.baselines,
-        forget_rate=config.forget_rate,
+        record_meta_gradient=record_meta_gradient,
+        method=method,
+        optimization=optimization,
+        baselines=baselines,
+        forget_rate=forget_rate,
     )
-    return methods.BY_NAME[config.method.method](setting)
-
-
-def choose_dtype_policy(config, dataset):
-    """The policy that is faster on images of that size; float32 for a network from a file, which has its own."""
-    if config.run.network not in networks.BUILDERS:
-        return "float32"
-    # Drawn, not read: a file may be broken, and the time is the same.
-    labels = dataset.train_labels[: dtype_policy.BATCH_SIZE]
-    images = np.random.default_rng(0).integers(0, 256, (len(labels), *dataset.image_shape), np.uint8)
-    return dtype_policy.choose(functools.partial(_make_network, config, dataset), images, labels)
-
-
-def _seeded_network(config, dataset, seed):
-    keras.utils.set_random_seed(seed)
-    return _make_network(config, dataset, config.run.dtype_policy)
-
-
-def _make_network(config, dataset, policy):
-    head = "cosine" if config.loss.loss == "ldam" else "linear"
-    shapes_and_statistics = dataset.image_shape, dataset.num_classes, dataset.mean, dataset.std
-    return networks.build(config.run.network, *shapes_and_statistics, policy, head, config.run.pretrained)
+    return methods.BY_NAME[method.method](setting)

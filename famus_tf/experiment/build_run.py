@@ -1,6 +1,7 @@
 """One training run: its methods with their batches and progress, their training, and what is shown of it."""
 
 import dataclasses
+import functools
 import pathlib
 
 import keras
@@ -11,7 +12,7 @@ from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import feed
 from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import accuracy as evaluation
-from famus_tf.experiment import build_data, build_method, supervision
+from famus_tf.experiment import build_data, build_method, build_network, supervision
 from famus_tf.methods import averaged, base
 from famus_tf.profiling import segment_times, stage_times
 from famus_tf.reports import gates, tensorboard
@@ -88,14 +89,14 @@ def assemble(config, dataset, strategy, workdir):
       InputError: the configuration asks for more than the data have.
     """
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
-    supervised = supervision.of(config, dataset)
+    supervised = make_supervision(config, dataset)
     feeds = [
         build_data.make_feed(config.optimization, dataset, strategy, seed, config.run.eval_batch_size, bad)
         for seed in supervised.seeds
     ]
     with strategy.scope():
         metrics = [supervised.make_metrics() for _ in feeds]
-        methods = [build_method.make_method(config, supervised, one, number) for number, one in enumerate(metrics)]
+        methods = [make_method(config, supervised, one, number) for number, one in enumerate(metrics)]
         done = [progress.Progress(len(dataset.train_labels), len(method.gated_layers)) for method in methods]
         folder = workdir / "checkpoints"
         checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
@@ -115,6 +116,33 @@ def assemble(config, dataset, strategy, workdir):
     )
     supervised.check(run)
     return run
+
+
+def make_supervision(config, dataset):
+    """What the run's labels are trusted for: one of the classes of `supervision`."""
+    return supervision.of(
+        config.co_divide,
+        dataset,
+        loss=config.loss,
+        optimization=config.optimization,
+        meta_from_epoch=config.method.meta_from_epoch,
+        seed=config.run.seed,
+    )
+
+
+def make_method(config, supervised, metrics=(), number=0):
+    """One compiled `methods.base.Method` of the run, as `build_method.make_method`; call it in the strategy's scope."""
+    return build_method.make_method(
+        supervised,
+        functools.partial(build_network.make_seeded_network, config.run, config.loss, supervised.dataset),
+        config.method,
+        config.optimization,
+        config.baselines,
+        forget_rate=config.forget_rate,
+        record_meta_gradient=config.run.log_meta_gradient,
+        metrics=metrics,
+        number=number,
+    )
 
 
 def training_loop(run_flags, run):
@@ -173,22 +201,22 @@ def _make_evaluate(run):
     return evaluate
 
 
-def make_callbacks(config, run, workdir):
+def make_callbacks(run_flags, run, workdir):
     """What is shown of a run in TensorBoard: of each method, and what its supervision has to show."""
     dataset, callbacks = run.dataset, []
     labels = dataset.train_labels, dataset.train_true_labels
     for member in run.members:
         folder = pathlib.Path(workdir, "tensorboard", member.name)
         board = tensorboard.TensorBoard(
-            folder, member.method, member.progress, *labels, config.run.summary_every, member.feed.evaluated
+            folder, member.method, member.progress, *labels, run_flags.summary_every, member.feed.evaluated
         )
         callbacks += [board, gates.Diagnostics(board, member.method, member.progress)]
     return callbacks + run.supervised.make_callbacks(run, workdir)
 
 
-def time_stages(config, run, workdir):
+def time_stages(run_flags, run, workdir):
     """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
-    if not config.run.log_stage_times:
+    if not run_flags.log_stage_times:
         return
     for number, member in enumerate(run.members):
         done = member.progress
@@ -196,7 +224,7 @@ def time_stages(config, run, workdir):
         due = not timed or (run.is_done and done.step not in timed)
         if not due or not member.method.needs_meta_batches:
             continue
-        data = run.supervised.batches_to_time(run, make_runners(config.run, run), number)
+        data = run.supervised.batches_to_time(run, make_runners(run_flags, run), number)
         if data is None:
             continue
         prepare = run.supervised.make_prepare(run, number)

@@ -5,24 +5,24 @@ import pathlib
 
 from famus_tf import errors
 from famus_tf.devices import cluster as clusters
-from famus_tf.experiment import build_method
+from famus_tf.experiment import build_network
 from famus_tf.runs import directory as run_directory
 
 
-def check_replicas(config, strategy):
-    """Refuses, as an InputError, what does not go with the devices in use."""
+def check_replicas(run, method, optimization, strategy):
+    """Refuses, as an InputError, what does not go with the devices in use; takes the groups of flags of these names."""
     replicas = strategy.num_replicas_in_sync
     if clusters.num_workers(strategy) > 1:  # each would measure something else
         for name, found, wanted in (
-            ("dtype_policy", config.run.dtype_policy, "auto"),
-            ("layer_cost", config.method.layer_cost, "measured"),
+            ("dtype_policy", run.dtype_policy, "auto"),
+            ("layer_cost", method.layer_cost, "measured"),
         ):
             if found == wanted:
                 raise errors.InputError(f"--{name}={found} with --strategy=multi_worker: expected another value")
-    if config.run.jit_compile and replicas > 1:
+    if run.jit_compile and replicas > 1:
         raise errors.InputError(f"--jit_compile on {replicas} devices: expected one; give --strategy=one_device")
     for name in ("batch_size", "meta_batch_size"):
-        size = getattr(config.optimization, name)
+        size = getattr(optimization, name)
         if size % replicas:
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
 
@@ -34,5 +34,5 @@ def with_dtype_policy(config, dataset=None):
         return config
     policy = run_directory.dtype_policy_of(pathlib.Path(run.workdir, "flags.cfg"))
     if policy is None and dataset is not None:
-        policy = build_method.choose_dtype_policy(config, dataset)
+        policy = build_network.choose_dtype_policy(run, config.loss, dataset)
     return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))

@@ -18,22 +18,27 @@ from famus_tf.reports import splits
 from famus_tf.training import history, plan, stopping
 
 
-def of(config, dataset):
-    """The supervision that the flags ask for, one of the classes of this module, for a `data.dataset.Dataset`."""
-    flags = config.co_divide
-    if flags.meta_set == "clean":
-        return GivenLabels(config, dataset)
-    if flags.algorithm == "single":
-        return OwnPseudoCleanSet(config, dataset)
-    return (UnlabelledImages if flags.semi_supervised else PeersPseudoCleanSets)(config, dataset)
+def of(co_divide, dataset, **others):
+    """The supervision that the flags ask for, one of the classes of this module; takes what `GivenLabels` takes."""
+    if co_divide.meta_set == "clean":
+        kind = GivenLabels
+    elif co_divide.algorithm == "single":
+        kind = OwnPseudoCleanSet
+    else:
+        kind = UnlabelledImages if co_divide.semi_supervised else PeersPseudoCleanSets
+    return kind(co_divide, dataset, **others)
 
 
 class GivenLabels:
     """Training on all labels as they are given; where a method has a meta set, its labels are trusted.
 
     Args:
-      config: `config.Config`.
+      co_divide: `config.co_divide.CoDivideConfig`.
       dataset: `data.dataset.Dataset`.
+      loss: `config.loss.LossConfig`.
+      optimization: `config.optimization.OptimizationConfig`.
+      meta_from_epoch: epochs before the first with meta steps.
+      seed: of the run.
 
     Attributes:
       seeds: one for each method of the run: of its weights, its meta-learner, its sampler and its batches.
@@ -42,14 +47,20 @@ class GivenLabels:
       kept: what is saved with the run besides, a trackable object of TensorFlow; None for nothing.
     """
 
-    def __init__(self, config, dataset):
-        self.config, self.dataset = config, dataset
-        self.seeds, self.names = [config.run.seed], [("", "")]
+    def __init__(self, co_divide, dataset, *, loss, optimization, meta_from_epoch, seed):
+        self.co_divide = co_divide
+        self.dataset = dataset
+        self.loss = loss
+        self.optimization = optimization
+        self.meta_from_epoch = meta_from_epoch
+        self.seed = seed
+        self.seeds = [seed]
+        self.names = [("", "")]
         self.kept = None
 
     def make_loss(self):
         """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
-        flags = self.config.loss
+        flags = self.loss
         counts = np.bincount(self.dataset.train_labels, minlength=self.dataset.num_classes)
         focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
         makers = {
@@ -76,12 +87,12 @@ class GivenLabels:
     @property
     def learning_rate(self):
         """alpha, a number or a schedule."""
-        return build_optimizers.learning_rate(self.config.optimization, self.total_steps, self.steps_per_epoch)
+        return build_optimizers.learning_rate(self.optimization, self.total_steps, self.steps_per_epoch)
 
     @property
     def steps_per_epoch(self):
         """Training steps in an epoch."""
-        return build_data.steps_per_epoch(self.config.optimization, self.dataset)
+        return build_data.steps_per_epoch(self.optimization, self.dataset)
 
     @property
     def plain_steps_per_epoch(self):
@@ -91,7 +102,7 @@ class GivenLabels:
     @property
     def total_steps(self):
         """Length of the run; None where epochs differ in their steps."""
-        optimization = self.config.optimization
+        optimization = self.optimization
         return optimization.train_steps or optimization.epochs * self.steps_per_epoch
 
     @property
@@ -143,8 +154,8 @@ class GivenLabels:
 class OwnPseudoCleanSet(GivenLabels):
     """The meta set is what the network's own losses say is labelled right."""
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, co_divide, dataset, **others):
+        super().__init__(co_divide, dataset, **others)
         self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
 
     def check(self, run):
@@ -172,23 +183,21 @@ class OwnPseudoCleanSet(GivenLabels):
         return splits.SplitSummaries(folder, self.kept, run.history.epochs, self.dataset.is_clean, sets)
 
     def _plan_arguments(self, run, runners):
-        optimization = self.config.optimization
-        sizes = co_divide.Sizes(
-            self.config.method.meta_from_epoch, optimization.batch_size, optimization.meta_batch_size
-        )
+        optimization = self.optimization
+        sizes = co_divide.Sizes(self.meta_from_epoch, optimization.batch_size, optimization.meta_batch_size)
         feeds = [member.feed for member in run.members]
-        return runners, feeds, _make_scan(run), self.kept, self.config.co_divide, sizes
+        return runners, feeds, _make_scan(run), self.kept, self.co_divide, sizes
 
     def _plan_options(self):
-        return {"seed": self.config.run.seed, "epochs": self.epochs, "is_clean": self.dataset.is_clean}
+        return {"seed": self.seed, "epochs": self.epochs, "is_clean": self.dataset.is_clean}
 
 
 class PeersPseudoCleanSets(OwnPseudoCleanSet):
     """The simple form of Algorithm 2: two networks in turns, each with what the other one's losses say is right."""
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
-        self.seeds = [seed_of(config.run.seed, number) for number in range(2)]
+    def __init__(self, co_divide, dataset, **others):
+        super().__init__(co_divide, dataset, **others)
+        self.seeds = [seed_of(self.seed, number) for number in range(2)]
         self.names = [("network1", "_1"), ("network2", "_2")]
         self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
 
@@ -206,13 +215,13 @@ class UnlabelledImages(PeersPseudoCleanSets):
 
     def make_loss(self):
         """DivideMix's, of mixed targets."""
-        flags = self.config.co_divide
+        flags = self.co_divide
         return losses.SemiSupervised(flags.prior_penalty, flags.confidence_penalty)
 
     @property
     def validation_loss(self):
         """L_c with the penalty on the mean prediction."""
-        return dividemix.validation_loss(self.config.co_divide.prior_penalty)
+        return dividemix.validation_loss(self.co_divide.prior_penalty)
 
     def make_metrics(self):
         """None: mixed targets have no class that would be right."""
@@ -221,12 +230,12 @@ class UnlabelledImages(PeersPseudoCleanSets):
     @property
     def learning_rate(self):
         """alpha of the first epoch; the plan sets it in each."""
-        return build_optimizers.rate_of_epoch(self.config.optimization)(0)
+        return build_optimizers.rate_of_epoch(self.optimization)(0)
 
     @property
     def plain_steps_per_epoch(self):
         """Batches of the warm-up are twice as large."""
-        optimization = self.config.optimization
+        optimization = self.optimization
         count = optimization.batches_per_epoch * optimization.batch_size or len(self.dataset.train_labels)
         return max(count // (2 * optimization.batch_size), 1)
 
@@ -238,16 +247,16 @@ class UnlabelledImages(PeersPseudoCleanSets):
     @property
     def epochs(self):
         """Epochs of the run."""
-        return self.config.optimization.epochs
+        return self.optimization.epochs
 
     def make_prepare(self, run, number):
         """Label refinement and guessing, and MixUp."""
         methods = [member.method for member in run.members]
-        return co_divide.make_prepare(methods, number, self.config.co_divide, self.config.run.seed)
+        return co_divide.make_prepare(methods, number, self.co_divide, self.seed)
 
     def make_plan(self, run, runners):
         """Algorithm 2's epochs with unlabelled images."""
-        rate = build_optimizers.rate_of_epoch(self.config.optimization)
+        rate = build_optimizers.rate_of_epoch(self.optimization)
         options = self._plan_options() | {"learning_rate": rate}
         return co_divide.UnlabelledPlan(*self._plan_arguments(run, runners), **options)
 

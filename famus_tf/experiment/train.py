@@ -26,7 +26,7 @@ def train(config):
     strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)
     interruption.renew()
     chief = clusters.is_chief(strategy)
-    checks.check_replicas(config, strategy)
+    checks.check_replicas(config.run, config.method, config.optimization, strategy)
     with run_directory.held(workdir) if chief else contextlib.nullcontext():
         _train(config, strategy, workdir)
 
@@ -48,11 +48,11 @@ def _train(config, strategy, workdir):
     unfinished = not run.is_done
     if chief and resumed and unfinished:
         print(f"{workdir}: goes on after {_position(run)}", flush=True)
-    build_run.time_stages(config, run, workdir)
+    build_run.time_stages(config.run, run, workdir)
     if unfinished:
-        callbacks = build_run.make_callbacks(config, run, workdir) if chief else []
+        callbacks = build_run.make_callbacks(config.run, run, workdir) if chief else []
         build_run.training_loop(config.run, run).run(callbacks, verbose=None if chief else 0)
-        build_run.time_stages(config, run, workdir)
+        build_run.time_stages(config.run, run, workdir)
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from famus_tf import methods, networks
 from famus_tf.config import config
 from famus_tf.config.method import METHODS
-from famus_tf.experiment import build_data, build_method, modes, supervision
+from famus_tf.experiment import build_data, build_run, modes
 from famus_tf.training import progress
 from famus_tf.training import step as steps
 
@@ -72,7 +72,7 @@ def _made(settings, strategy=None):
     strategy = strategy or tf.distribute.get_strategy()
     dataset = build_data.make_dataset(settings.data, settings.run.seed)
     with strategy.scope():
-        method = build_method.make_method(settings, supervision.of(settings, dataset))
+        method = build_run.make_method(settings, build_run.make_supervision(settings, dataset))
     feed = build_data.make_feed(settings.optimization, dataset, strategy, settings.run.seed, 200)
     return method, list(zip(feed.training(0, 10), feed.meta(0, 10), strict=True))
 

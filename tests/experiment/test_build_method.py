@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from famus_tf import errors, losses
 from famus_tf.config import config
-from famus_tf.experiment import build_data, build_method, supervision
+from famus_tf.experiment import build_data, build_run
 from famus_tf.methods import meta_learned
 from famus_tf.training import learning_rates
 
@@ -16,7 +16,7 @@ _SETTINGS = {"dataset": "digits", "imbalance": 20, "meta_per_class": 5, "batch_s
 def _made(**flags):
     settings = config.from_values(_SETTINGS | flags)
     dataset = build_data.make_dataset(settings.data, settings.run.seed)
-    return settings, dataset, supervision.of(settings, dataset).make_loss()
+    return settings, dataset, build_run.make_supervision(settings, dataset).make_loss()
 
 
 def test_losses_know_the_classes_sizes():
@@ -42,7 +42,7 @@ def test_losses_know_the_classes_sizes():
 
 def test_the_trainer_has_the_schedule():
     settings, dataset, _ = _made(loss="ldam", meta_from_epoch=2, warmup_epochs=3, lr_boundaries=(4, 8))
-    trainer = build_method.make_method(settings, supervision.of(settings, dataset))
+    trainer = build_run.make_method(settings, build_run.make_supervision(settings, dataset))
     per_epoch = build_data.steps_per_epoch(settings.optimization, dataset)
     assert trainer.meta_from == 2 * per_epoch
     assert type(trainer.network.layers[-1]).__name__ == "CosineClassifier"
@@ -58,4 +58,4 @@ def test_a_block_is_a_number_or_the_start_of_names(block, found):
     assert meta_learned.make_selector(settings.method, seed=0).block == found
     if found in ("--2", "-"):
         with pytest.raises(errors.InputError, match=f"block '{found}': expected the start of a layer's name, one of "):
-            build_method.make_method(settings, supervision.of(settings, dataset))
+            build_run.make_method(settings, build_run.make_supervision(settings, dataset))

@@ -16,7 +16,7 @@ import tensorflow as tf
 from famus_tf import errors, main
 from famus_tf.config import config
 from famus_tf.devices import strategy as strategies
-from famus_tf.experiment import build_data, build_method, build_run, supervision
+from famus_tf.experiment import build_data, build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import famus
 from famus_tf.training import progress
@@ -149,7 +149,7 @@ def test_the_loop_is_fit(tmp_path, network, name):
     settings = config.from_values(SHORT | VARIANTS[name] | {"network": network, "workdir": str(tmp_path / "loop")})
     experiment.run(settings)
     dataset = build_data.make_dataset(settings.data, settings.run.seed)
-    trainer = build_method.make_method(settings, supervision.of(settings, dataset))
+    trainer = build_run.make_method(settings, build_run.make_supervision(settings, dataset))
     feed = build_data.make_feed(settings.optimization, dataset, tf.distribute.get_strategy(), settings.run.seed, 500)
     train, meta = list(feed.training(0, 10)), list(feed.meta(0, 10))
     # The loop takes a meta batch in meta steps only; `fit` is given one in every step.

@@ -57,4 +57,4 @@ def test_compiled_step_equals_the_plain_one(monkeypatch, name):
 def test_several_devices_are_refused(two_replicas):
     made = config.from_values({"epochs": 1, "jit_compile": True})
     with pytest.raises(errors.InputError, match="--jit_compile on 2 devices: expected one"):
-        checks.check_replicas(made, two_replicas)
+        checks.check_replicas(made.run, made.method, made.optimization, two_replicas)

@@ -5,7 +5,8 @@
 
 p^k are the softmax probabilities; the gradient goes through both sides of both divergences. F as in Co-teaching. With
 c = 0 and tau = 0 these are two trainings on cross-entropy. Differences from the published code: as for Co-teaching, but
-for the mean; its default of c is 0.1, here 0.9, what its README has for most of CIFAR-10.
+for the mean. c is 0.1 by default, as in the code; its README has 0.9 for most of CIFAR-10, with Adam, whose steps do
+not shrink with 1 - c as those of SGD do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class JoCoR(two_networks.TwoNetworks):
         networks: Sequence[keras.Model],
         forget_rate: Callable[[tf.Tensor], tf.Tensor] | None = None,
         weight_decay: float = 0.0,
-        joint_weight: float = 0.9,
+        joint_weight: float = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(networks, forget_rate, weight_decay, **kwargs)
