@@ -13,9 +13,19 @@ def test_every_network_has_a_size():
     assert tuple(segments.SIZES) == tuple(networks.BUILDERS)
 
 
-# Inception-ResNet-v2 takes a minute to trace; tests/meta/test_segments_at_scale.py cuts it, its blocks are stepped in
-# tests/networks/test_families.py.
-@pytest.mark.parametrize("name", [name for name in segments.SIZES if name != "inception_resnet_v2"])
+def _quick(name):
+    """Deep networks take a minute to trace; test_segments_at_scale cuts all of them, test_families steps their blocks."""
+    return name in ("small_preact", "preact_resnet18")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if _quick(name) else pytest.mark.slow)
+        for name in segments.SIZES
+        if name != "inception_resnet_v2"
+    ],
+)
 def test_a_step_and_its_table(name, tmp_path, capsys):
     assert segments.main([f"--networks={name}", "--image_size=32", f"--json={tmp_path / 'found.json'}"]) == 0
     said = capsys.readouterr().out

@@ -56,7 +56,7 @@ def accuracy_said(text):
 
 
 def test_the_stages_of_a_step_with_guessed_labels_are_timed(tmp_path, networks):
-    flags = EPOCHS | {"network": networks[True], "log_stage_times": True}
+    flags = EPOCHS | {"network": networks[True], "log_stage_times": True, "selector": "block"}
     results = co_divide_runs.run(tmp_path / "timed", **flags)
     plain = co_divide_runs.run(tmp_path / "plain", **flags | {"log_stage_times": False})
     for timed, one in zip(results["networks"], plain["networks"], strict=True):
