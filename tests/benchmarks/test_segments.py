@@ -14,7 +14,7 @@ def test_every_network_has_a_size():
 
 
 def _quick(name):
-    """Deep networks take a minute to trace; test_segments_at_scale cuts all of them, test_families steps their blocks."""
+    """Deeper ones take a minute to trace; test_segments_at_scale cuts all, test_families steps their blocks."""
     return name in ("small_preact", "preact_resnet18")
 
 
