@@ -18,22 +18,22 @@ from famus_tf.reports import splits
 from famus_tf.training import history, plan, stopping
 
 
-def of(co_divide, dataset, **others):
+def of(flags, dataset, **others):
     """The supervision that the flags ask for, one of the classes of this module; takes what `GivenLabels` takes."""
-    if co_divide.meta_set == "clean":
+    if flags.meta_set == "clean":
         kind = GivenLabels
-    elif co_divide.algorithm == "single":
+    elif flags.algorithm == "single":
         kind = OwnPseudoCleanSet
     else:
-        kind = UnlabelledImages if co_divide.semi_supervised else PeersPseudoCleanSets
-    return kind(co_divide, dataset, **others)
+        kind = UnlabelledImages if flags.semi_supervised else PeersPseudoCleanSets
+    return kind(flags, dataset, **others)
 
 
 class GivenLabels:
     """Training on all labels as they are given; where a method has a meta set, its labels are trusted.
 
     Args:
-      co_divide: `config.co_divide.CoDivideConfig`.
+      flags: of Algorithm 2, `config.co_divide.CoDivideConfig`.
       dataset: `data.dataset.Dataset`.
       loss: `config.loss.LossConfig`.
       optimization: `config.optimization.OptimizationConfig`.
@@ -47,8 +47,8 @@ class GivenLabels:
       kept: what is saved with the run besides, a trackable object of TensorFlow; None for nothing.
     """
 
-    def __init__(self, co_divide, dataset, *, loss, optimization, meta_from_epoch, seed):
-        self.co_divide = co_divide
+    def __init__(self, flags, dataset, *, loss, optimization, meta_from_epoch, seed):
+        self.flags = flags
         self.dataset = dataset
         self.loss = loss
         self.optimization = optimization
@@ -154,8 +154,8 @@ class GivenLabels:
 class OwnPseudoCleanSet(GivenLabels):
     """The meta set is what the network's own losses say is labelled right."""
 
-    def __init__(self, co_divide, dataset, **others):
-        super().__init__(co_divide, dataset, **others)
+    def __init__(self, flags, dataset, **others):
+        super().__init__(flags, dataset, **others)
         self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
 
     def check(self, run):
@@ -186,7 +186,7 @@ class OwnPseudoCleanSet(GivenLabels):
         optimization = self.optimization
         sizes = co_divide.Sizes(self.meta_from_epoch, optimization.batch_size, optimization.meta_batch_size)
         feeds = [member.feed for member in run.members]
-        return runners, feeds, _make_scan(run), self.kept, self.co_divide, sizes
+        return runners, feeds, _make_scan(run), self.kept, self.flags, sizes
 
     def _plan_options(self):
         return {"seed": self.seed, "epochs": self.epochs, "is_clean": self.dataset.is_clean}
@@ -195,8 +195,8 @@ class OwnPseudoCleanSet(GivenLabels):
 class PeersPseudoCleanSets(OwnPseudoCleanSet):
     """The simple form of Algorithm 2: two networks in turns, each with what the other one's losses say is right."""
 
-    def __init__(self, co_divide, dataset, **others):
-        super().__init__(co_divide, dataset, **others)
+    def __init__(self, flags, dataset, **others):
+        super().__init__(flags, dataset, **others)
         self.seeds = [seed_of(self.seed, number) for number in range(2)]
         self.names = [("network1", "_1"), ("network2", "_2")]
         self.kept = co_divide.CoDivideState(len(self.seeds), len(dataset.train_labels))
@@ -215,13 +215,13 @@ class UnlabelledImages(PeersPseudoCleanSets):
 
     def make_loss(self):
         """DivideMix's, of mixed targets."""
-        flags = self.co_divide
+        flags = self.flags
         return losses.SemiSupervised(flags.prior_penalty, flags.confidence_penalty)
 
     @property
     def validation_loss(self):
         """L_c with the penalty on the mean prediction."""
-        return dividemix.validation_loss(self.co_divide.prior_penalty)
+        return dividemix.validation_loss(self.flags.prior_penalty)
 
     def make_metrics(self):
         """None: mixed targets have no class that would be right."""
@@ -252,7 +252,7 @@ class UnlabelledImages(PeersPseudoCleanSets):
     def make_prepare(self, run, number):
         """Label refinement and guessing, and MixUp."""
         methods = [member.method for member in run.members]
-        return co_divide.make_prepare(methods, number, self.co_divide, self.seed)
+        return co_divide.make_prepare(methods, number, self.flags, self.seed)
 
     def make_plan(self, run, runners):
         """Algorithm 2's epochs with unlabelled images."""
