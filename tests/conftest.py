@@ -13,7 +13,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HERE = pathlib.Path(__file__).parent
-# What `-m quick` runs, folders and files: every room, but no whole run and nothing that takes seconds to trace.
+# What `-m quick` runs, folders and files: every folder, but no whole run and nothing that takes seconds to trace.
 QUICK = (
     "config",
     "data/test_dataset.py",
@@ -26,6 +26,7 @@ QUICK = (
     "data/test_pickles.py",
     "data/test_sampling.py",
     "devices/test_allocator.py",
+    "experiment/test_supervision.py",
     "losses",
     "meta/test_gumbel.py",
     "meta/test_layers.py",

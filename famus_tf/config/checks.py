@@ -199,7 +199,7 @@ def _two_networks(config) -> None:
     ):
         if value != expected:
             value, expected = flag_text.shown(value), flag_text.shown(expected)
-            raise InputError(f"--{name}={value} with --method={method}, which has no meta step: expected {expected}")
+            raise InputError(f"--{name}={value} with --method={method}, which does not use it: expected {expected}")
 
 
 def _forget_rate(config) -> None:

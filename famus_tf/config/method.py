@@ -11,7 +11,7 @@ class Kind:
 
     Attributes:
       needs_meta_set: whether it learns from a meta set.
-      networks: how many networks one step trains.
+      networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
     """
 

@@ -18,8 +18,9 @@ class RunConfig(fields.FlagGroup):
 
     mode: str = fields.flag(
         "train",
-        "What to do: train (and evaluate along the way), evaluate the trained network on the test set, export it as a "
-        "SavedModel, or inspect the data: counts, noise, and a picture of examples with their labels.",
+        "What to do: train (and evaluate along the way), evaluate the run directory's SavedModel on the test set, "
+        "export the newest checkpoint's network as a SavedModel, inspect the data (counts, noise, a picture of "
+        "examples with their labels), or prepare a scaled copy of large images.",
         ("train", "evaluate", "export", "inspect", "prepare"),
     )
     workdir: str = fields.flag(

@@ -26,7 +26,7 @@ def make_method(
       forget_rate: tau of Co-teaching and JoCoR.
       record_meta_gradient: whether steps return the meta gradient.
       metrics: Keras metrics of (labels, logits).
-      number: of several methods in turns, which.
+      number: of several methods trained alternately, which.
 
     Returns:
       A compiled `methods.base.Method`.

@@ -1,6 +1,7 @@
 """Which labels a run trusts, and what follows from it: the loss, the plan of epochs, what is saved and shown besides.
 
-One class for each answer; `of` chooses, and nothing else asks.
+One class for each answer; `of` chooses, and nothing else asks. The length of its `seeds` is the number of methods that a
+run trains alternately.
 """
 
 import functools
@@ -193,7 +194,7 @@ class OwnPseudoCleanSet(GivenLabels):
 
 
 class PeersPseudoCleanSets(OwnPseudoCleanSet):
-    """The simple form of Algorithm 2: two networks in turns, each with what the other one's losses say is right."""
+    """The simple form of Algorithm 2: two networks alternately, each with what the other one's losses say is right."""
 
     def __init__(self, flags, dataset, **others):
         super().__init__(flags, dataset, **others)

@@ -1,12 +1,14 @@
 """Algorithm 1 of "Faster Meta Update Strategy for Noise-Robust Deep Learning" (Xu et al., CVPR 2021).
 
-Symbols, as in the paper:
+Eq. 3 to 12, in the order of the supplement's listing. Symbols, the paper's but for g, u and the lambdas:
   w      weights of the network Phi, cut into segments; w_hat after the virtual step, w' after the actual one
   theta  parameters of the meta-learner Psi, which decides how far to trust each training label
   eta    parameters of the samplers Gamma, one for each layer
   r      gates [L], r_l = 1 where layer l accumulates the meta gradient
   alpha, beta, delta  learning rates of w, theta and eta (`optimizer`, `meta_optimizer`, `sampler_optimizer`)
-  g      gradient of the training loss, u  gradient of the validation loss L_c at w_hat, one tensor for each variable
+  g      gradient of the training loss (the paper's g is the meta gradient), u  gradient of the validation loss L_c at
+         w_hat, one tensor for each variable
+  lambda_r, lambda_g  the paper's lambda_1 and lambda_2
   n, m   sizes of the training and the validation ("meta") batch; L  number of layers; K  expected number of gates on
 
 What it reduces to: with `AllLayers()` and lambda_g = 0 this is the meta-learner itself (MW-Net, L2R, MLC); with

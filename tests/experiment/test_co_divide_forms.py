@@ -111,7 +111,7 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
     def watched(self, epoch):
         begin(self, epoch)
         if epoch:
-            scanned.append(~np.isnan(self._divisions.losses[:, -1]))
+            scanned.append(~np.isnan(self._state.losses[:, -1]))
 
     monkeypatch.setattr(co_divide.CoDivide, "begin_epoch", watched)
     results = co_divide_runs.run(tmp_path / "run", networks[False], **sizes)
