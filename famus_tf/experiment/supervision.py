@@ -1,7 +1,7 @@
 """Which labels a run trusts, and what follows from it: the loss, the plan of epochs, what is saved and shown besides.
 
-One class for each answer; `of` chooses, and nothing else asks. The length of its `seeds` is the number of methods that a
-run trains alternately.
+One class for each answer; `of` chooses, and nothing else asks. A run trains as many methods alternately as there are
+`seeds`.
 """
 
 import functools
