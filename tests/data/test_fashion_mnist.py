@@ -76,7 +76,7 @@ def test_nowhere(tmp_path):
         fashion_mnist.load(str(tmp_path))
     message = str(caught.value)
     assert "\n" not in message
-    for part in (str(tmp_path), "--data_dir", "apt-get install dataset-fashion-mnist", "tfds.load('fashion_mnist')"):
+    for part in (str(tmp_path), "`data_dir`", "apt-get install dataset-fashion-mnist", "tfds.load('fashion_mnist')"):
         assert part in message
 
 

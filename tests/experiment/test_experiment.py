@@ -298,7 +298,7 @@ def test_data_that_does_not_fit(tmp_path, monkeypatch, changes, said):
     with pytest.raises(errors.InputError) as caught:
         run(tmp_path / "run", **changes)
     if said is None:
-        for way in ("--data_dir", "dataset-fashion-mnist", "tensorflow_datasets"):
+        for way in ("option `data_dir`", "dataset-fashion-mnist", "tensorflow_datasets"):
             assert way in str(caught.value)
     else:
         assert said in str(caught.value)
