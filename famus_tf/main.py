@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruption.handled():
             _run(command_line.read_config(argv))
     except InputError as error:
-        said = plain_text.escaped(command_line.with_flags(str(error)))
-        print(f"famus_tf: error: {said}", file=sys.stderr)
+        message = plain_text.escaped(command_line.with_flags(str(error)))
+        print(f"famus_tf: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         message = str(stopped) or "interrupted; the same command goes on from the last checkpoint"
