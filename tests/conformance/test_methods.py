@@ -5,7 +5,6 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +15,7 @@ from famus_tf.config.method import METHODS
 from famus_tf.experiment import build_data, build_run, modes
 from famus_tf.training import progress
 from famus_tf.training import step as steps
+from tests import small_networks
 
 NEUTRAL = {
     "cross_entropy": {},
@@ -42,20 +42,14 @@ _FLAGS = {
 }
 
 
-def _tiny(input_shape, num_classes, mean, std):
-    """Of two convolutions, without BatchNorm, so that two replicas have the same numbers as one."""
-    images = keras.Input(input_shape)
-    x = keras.layers.Rescaling(1 / float(std[0]), -float(mean[0] / std[0]))(images)
-    for number in range(2):
-        x = keras.layers.Conv2D(6, 3, 2, name=f"convolution{number}")(x)
-        x = keras.layers.ReLU()(x)
-    x = keras.layers.Flatten()(x)
-    return keras.Model(images, keras.layers.Dense(num_classes, name="classifier")(x), name="tiny")
-
-
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(networks.BUILDERS, "small_preact", _tiny)
+def network(monkeypatch):
+    """Of two convolutions, without BatchNorm, so that two replicas have the same numbers as one."""
+
+    def build(input_shape, num_classes, mean, std):
+        return small_networks.convolutions(False, input_shape, num_classes, count=2)
+
+    monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
 
 
 @pytest.fixture(params=sorted(methods.BY_NAME))

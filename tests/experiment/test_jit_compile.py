@@ -23,12 +23,9 @@ def two_steps(make_selector, jit_compile):
         trainer = famus_tf.FaMUS(network, selector=make_selector(), lambda_cost=0.2)
         trainer.compile(keras.optimizers.SGD(0.1, momentum=0.9), meta_optimizer=keras.optimizers.SGD(1.0))
     step = steps.compile_step(strategy, trainer, jit_compile)
-    rng, records = np.random.default_rng(1), []
-    for _ in range(2):
-        sides = [
-            (tf.constant(rng.normal(size=(n, 6, 6, 2)), tf.float32), tf.constant(rng.integers(0, 3, n))) for n in (6, 4)
-        ]
-        found, logs = step(*sides)
+    records = []
+    for seed in range(2):
+        found, logs = step(*(small_networks.batch(seed + n, n, "float32") for n in (6, 4)))
         records += [steps.gather({k: v for k, v in found.items() if v[0] is not None}), logs]
     owners = trainer.network, trainer.meta_learner, trainer.selector
     return [v.numpy() for owner in owners for v in owner.variables], records

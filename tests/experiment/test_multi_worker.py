@@ -50,16 +50,11 @@ FLAGS = [f"--{name}={value}" for name, value in SHORT.items()]
 # The command, its network replaced.
 COMMAND = """
 import sys
-import keras
 from famus_tf import main, networks
+from tests import small_networks
 
 def without_batch_norm(input_shape, num_classes, mean, std):
-    images = keras.Input(input_shape)
-    x = keras.layers.Rescaling(1 / 128, offset=-1)(images)
-    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
-    y = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
-    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(keras.layers.Add()([x, y]))
-    return keras.Model(images, keras.layers.Dense(num_classes)(keras.layers.Flatten()(x)))
+    return small_networks.convolutions(False, input_shape, num_classes, count=2)
 
 networks.BUILDERS["small_preact"] = without_batch_norm
 sys.exit(main.main(sys.argv))

@@ -12,7 +12,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,6 +22,7 @@ from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise_file
 from famus_tf.data.sets import cnwl
 from famus_tf.networks import keras_file
+from tests import small_networks
 from tests.faults import image_samples
 
 _LABELS = np.arange(40, dtype=np.int32) % 4
@@ -86,10 +86,6 @@ def _saved(folder, name, save):
     return data
 
 
-def _network(path):
-    keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]).save(path)
-
-
 def _record(path):
     with tf.io.TFRecordWriter(path) as writer:
         for label in range(2):
@@ -118,7 +114,9 @@ def make(folder):
         "pt": Sample(_zip(pickle.dumps({"worse_label": _LABELS}, 2)), ".pt", _noise),
         **{f"pickle {n}": Sample(pickle.dumps(whole, n), ".pkl", _read_pickle) for n in (0, 2, 5)},
         "keras": Sample(
-            _saved(folder, "a.keras", _network), ".keras", lambda path: keras_file.load(path, (4, 4, 3), 4)
+            _saved(folder, "a.keras", small_networks.convolutions(False, (4, 4, 3), 4, count=0).save),
+            ".keras",
+            lambda path: keras_file.load(path, (4, 4, 3), 4),
         ),
         "tar": Sample(_tar("w"), ".tar", lambda path: archives.read_tar(path, {"one", "two"})),
         "tar.gz": Sample(_tar("w:gz"), ".tar.gz", lambda path: archives.read_tar(path, {"one", "two"})),

@@ -9,6 +9,7 @@ import famus_tf
 from famus_tf.methods import two_networks
 from famus_tf.methods.baselines import co_teaching, jocor
 from famus_tf.training import step as steps
+from tests import small_networks
 
 N, CLASSES = 10, 3
 _LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], np.int32)
@@ -67,11 +68,7 @@ def _networks(batch_norm=False, dtype="float64"):
     made = []
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)
-        images = keras.Input((4,), dtype=dtype)
-        x = keras.layers.Dense(6, activation="tanh", dtype=dtype)(images)
-        if batch_norm:
-            x = keras.layers.BatchNormalization(dtype=dtype)(x)
-        made.append(keras.Model(images, keras.layers.Dense(CLASSES, dtype=dtype)(x)))
+        made.append(small_networks.dense(dtype, batch_norm))
     return made
 
 

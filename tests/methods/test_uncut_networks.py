@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import famus_tf
 from tests import small_networks
+from tests.small_networks import batch
 
 
 class _Whole(keras.Model):
@@ -24,11 +25,6 @@ class _Whole(keras.Model):
         y = names["conv2"](names["a_relu"](names["a_bn"](x, training=training)))
         x = names["conv3"](names["b_relu"](names["b_bn"](names["add"]([x, y]), training=training)))
         return names["classifier"](names["pool"](names["c_relu"](names["c_bn"](x, training=training))))
-
-
-def _batch(seed, count):
-    rng = np.random.default_rng(seed)
-    return tf.constant(rng.normal(size=(count, 6, 6, 2))), tf.constant(rng.integers(0, 3, count))
 
 
 @pytest.mark.parametrize("schedule", ["three_stage", "one_loop"])
@@ -49,7 +45,7 @@ def test_a_subclassed_model_is_trained_as_the_functional_one(schedule):
         assert len(said) == whole and all("network 'mine' is a _Whole, whose graph" in text for text in said)
         trainer.compile(keras.optimizers.SGD(0.3), meta_optimizer=keras.optimizers.SGD(0.5))
         for seed in range(3):
-            trainer.step((_batch(seed, 8), _batch(50 + seed, 5)))
+            trainer.step((batch(seed, 8), batch(50 + seed, 5)))
         made.append(trainer)
     assert len(made[1].segments) == 1 and len(made[1].gated_layers) == len(made[0].gated_layers)
     functional, whole = (
@@ -69,7 +65,7 @@ def test_a_subclassed_model_under_the_sampler_and_fit():
     with pytest.warns(UserWarning, match="costs the same whatever is selected"):
         trainer = famus_tf.FaMUS(network, selector=famus_tf.GradientSampler(2))
     trainer.compile(keras.optimizers.SGD(0.1))
-    data = tf.data.Dataset.zip(*(tf.data.Dataset.from_tensor_slices(_batch(s, 16)).batch(8) for s in (0, 50)))
+    data = tf.data.Dataset.zip(*(tf.data.Dataset.from_tensor_slices(batch(s, 16)).batch(8) for s in (0, 50)))
     before = [variable.numpy() for variable in network.trainable_variables]
     trainer.fit(data, epochs=2, verbose=0)
     assert all(

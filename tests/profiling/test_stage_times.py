@@ -23,10 +23,7 @@ def make(meta_learner=None, selector=None, **options):
 
 @pytest.fixture
 def data():
-    rng = np.random.default_rng(0)
-    return tuple(
-        (tf.constant(rng.normal(size=(n, 6, 6, 2)), tf.float32), tf.constant(rng.integers(0, 3, n))) for n in (6, 4)
-    )
+    return tuple(small_networks.batch(seed, n, "float32") for seed, n in ((0, 6), (1, 4)))
 
 
 def gradients(network, images, loss):

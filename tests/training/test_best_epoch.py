@@ -63,10 +63,10 @@ def test_the_best_epochs_weights_are_exported(tree, tmp_path, capsys, monkeypatc
     assert "expected the weights of the best epoch" in capsys.readouterr().err
 
 
-def test_only_a_better_epoch_is_kept(residual_network, tmp_path):
+def test_only_a_better_epoch_is_kept(tmp_path):
     import tensorflow as tf
 
-    network, path = residual_network(), tmp_path / "best.weights.h5"
+    network, path = small_networks.residual("float32"), tmp_path / "best.weights.h5"
     kept = selection.BestWeights(network, path, tf.distribute.get_strategy())
     kept.keep_if_best([{"validation_accuracy": 0.5}])
     first = [variable.numpy() for variable in network.variables]

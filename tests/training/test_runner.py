@@ -11,9 +11,7 @@ from tests import small_networks
 
 
 def _batch(seed):
-    rng = np.random.default_rng(seed)
-    images = tf.constant(rng.normal(size=(8, 6, 6, 2)), tf.float32)
-    return images, tf.constant(rng.integers(0, 3, 8), tf.int32), tf.range(8, dtype=tf.int64)
+    return *small_networks.batch(seed, 8, "float32"), tf.range(8, dtype=tf.int64)
 
 
 def _make(folder, metrics):
