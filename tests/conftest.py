@@ -1,4 +1,4 @@
-"""Two logical CPUs for the whole process, one strategy on them, and small networks for the oracles.
+"""Two logical CPUs for the whole process, one strategy on them, and what the quick tier is.
 
 TensorFlow fixes its devices when it is first used, so they are configured after the test modules are collected and
 before any test runs; a run that collects no test with TensorFlow does not pay for importing it. No test module may make
@@ -46,6 +46,7 @@ QUICK = (
 
 def pytest_collection_modifyitems(items):
     """Marks what is quick."""
+    assert all((HERE / place).exists() for place in QUICK)
     for item in items:
         path = item.path.relative_to(HERE).as_posix()
         if any(path == place or path.startswith(f"{place}/") for place in QUICK):
@@ -84,42 +85,3 @@ def two_replicas():
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
-@pytest.fixture(scope="session")
-def residual_network():
-    """Function that builds a small residual network, images [n, 6, 6, 2] -> logits [n, 3]."""
-    return _residual_network
-
-
-def _residual_network(dtype="float32", batch_norm=True, seed=0, kernel_regularizer=None):
-    """Stem, one identity block, a convolution with bias, the classifier; every weight away from its initial value."""
-    import keras
-    import numpy as np
-
-    def convolution(filters, name, **options):
-        options = {"padding": "same", "use_bias": False, "kernel_regularizer": kernel_regularizer} | options
-        return keras.layers.Conv2D(filters, 3, name=name, dtype=dtype, **options)
-
-    def normalised(x, name):
-        if batch_norm:
-            x = keras.layers.BatchNormalization(momentum=0.9, dtype=dtype, name=f"{name}_bn")(x)
-        return keras.layers.Activation("relu", dtype=dtype, name=f"{name}_relu")(x)
-
-    images = keras.Input((6, 6, 2), dtype=dtype, name="images")
-    x = convolution(4, "stem")(images)
-    y = convolution(4, "block_conv1")(normalised(x, "block_a"))
-    y = convolution(4, "block_conv2")(normalised(y, "block_b"))
-    x = keras.layers.Add(dtype=dtype, name="block_add")([x, y])
-    x = convolution(5, "down", strides=2, use_bias=True)(x)
-    x = normalised(x, "head")
-    x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pool")(x)
-    logits = keras.layers.Dense(3, dtype=dtype, kernel_regularizer=kernel_regularizer, name="classifier")(x)
-    network = keras.Model(images, logits, name="tiny")
-    generator = np.random.default_rng(seed)
-    for variable in network.trainable_variables:
-        fan_in = np.prod(variable.shape[:-1])
-        spread = 1.5 * fan_in**-0.5 if len(variable.shape) > 1 else 0.2
-        center = 1.0 if variable.name == "gamma" else 0.0
-        variable.assign(center + spread * generator.standard_normal(variable.shape))
-    return network

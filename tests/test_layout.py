@@ -153,6 +153,12 @@ def test_sizes(path):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
 
 
+def test_the_oracle_uses_nothing_of_what_it_tests():
+    tests = ROOT / "tests"
+    for path in (*(tests / "oracles").glob("*.py"), tests / "small_networks.py"):
+        assert not any(name.startswith("famus_tf") for name in imported(path)), path
+
+
 def test_build_is_what_the_imports_say():
     written = BUILD_FILE["text"]()
     compile(written, "BUILD", "exec")  # its syntax is a subset of Python's

@@ -3,43 +3,100 @@
 The engine never differentiates through the network twice; the oracles do nothing else.
 """
 
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from famus_tf.losses import softmax
+from famus_tf.meta import layers, learners, objectives
 from famus_tf.meta import meta_gradient as engine
 from famus_tf.meta import segments as segmentation
+from tests import small_networks
 from tests.oracles import nested_tapes
+
+ALPHA, LAYERS = 0.3, 7
+
+
+def make_case():
+    """A network with what the engine and the oracle take of it, and two batches of (images, labels)."""
+    network = small_networks.shaken(small_networks.residual("float64"))
+    segments = segmentation.find_segments(network)
+    return types.SimpleNamespace(
+        network=network,
+        segments=segments,
+        gated_layers=layers.find_gated_layers(segments),
+        trained_variables=[v for segment in segments for v in segment.variables],
+        training=small_networks.batch(3, 5),
+        meta=small_networks.batch(4, 4),
+    )
 
 
 @pytest.fixture(scope="module")
-def case(residual_network):
-    case = nested_tapes.make_case(residual_network("float64"))
-    assert len(case.segments) >= 4 and len(case.layers) == 8
-    return case
+def case():
+    made = make_case()
+    assert len(made.segments) >= 4 and len(made.gated_layers) == LAYERS
+    return made
+
+
+def make_learner(normalize=True):
+    learner = learners.MWNet(hidden=6, normalize=normalize, seed=5, dtype="float64")
+    learner.create_variables()
+    return learner
+
+
+def make_oracle(case, learner, gates, lambda_g=0.0):
+    theta = nested_tapes.MWNet(learner.trainable_variables, normalize=learner.normalize)
+    return nested_tapes.NestedTapes(case, theta, gates, ALPHA, lambda_g=lambda_g)
+
+
+def logits_at(case, w):
+    return make_oracle(case, make_learner(), np.ones(LAYERS)).logits(w, case.training[0])
+
+
+def engine_gradient(case, learner, gates, lambda_g=0.0):
+    """(g, u, gradient of theta) by the pieces of the engine."""
+    forward = engine.RecordedForward(case.segments, case.training[0])
+    theta = learner.parameters(None)
+
+    def loss(logits, theta):
+        return learner.loss(logits, case.training[1], theta)
+
+    _, dz = engine.logit_gradient(lambda z: loss(z, theta), forward.logits)
+    g = forward.backward(dz)
+    w_hat = [w - ALPHA * gradient for w, gradient in zip(engine.weights_at(case.segments), g, strict=True)]
+    meta = engine.RecordedForward(case.segments, case.meta[0], w_hat.__getitem__)
+    _, dz = engine.logit_gradient(lambda z: softmax.mean_cross_entropy(case.meta[1], z), meta.logits)
+    u = meta.backward(dz)
+    gates, alpha = tf.constant(gates, tf.float64), tf.constant(ALPHA, tf.float64)
+    last = layers.avg_pool(case.gated_layers[-1], g)
+    directions = objectives.directions(case.gated_layers, gates, u, last, alpha, lambda_g)
+    tangent = forward.tangent(directions.__getitem__)
+    return g, u, engine.meta_gradient(loss, forward.logits, tangent, theta)
 
 
 def _gate_vectors():
-    generator = np.random.default_rng(11)
-    return [np.ones(8), *(generator.integers(0, 2, 8).astype(float) for _ in range(3)), np.eye(8)[0], np.eye(8)[7]]
+    generator, one = np.random.default_rng(11), np.eye(LAYERS)
+    some = (generator.integers(0, 2, LAYERS).astype(float) for _ in range(3))
+    return [np.ones(LAYERS), *some, one[0], one[-1]]
 
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_meta_gradient_equals_nested_tapes(case, normalize):
-    learner = nested_tapes.make_learner(normalize)
+    learner = make_learner(normalize)
     for gates in _gate_vectors():
-        actual = nested_tapes.engine_gradient(case, learner, gates)[2]
-        nested_tapes.assert_close(
-            actual, nested_tapes.nested_gradient(case, learner.parameters(None), normalize, gates)
-        )
+        expected = make_oracle(case, learner, gates).meta_train(case.training, case.meta).theta_gradient
+        nested_tapes.assert_close(engine_gradient(case, learner, gates)[2], expected)
 
 
 def test_unselected_layers_leave_the_meta_gradient(case):
     """The comparison above would mean little if the gates made no difference."""
-    learner = nested_tapes.make_learner(True)
-    gradients = [np.concatenate([np.ravel(x) for x in nested_tapes.engine_gradient(case, learner, gates)[2]])
-                 for gates in (np.ones(8), np.eye(8)[0], np.eye(8)[7])]  # fmt: skip
+    learner, one = make_learner(), np.eye(LAYERS)
+    gradients = [
+        nested_tapes.flat(engine_gradient(case, learner, gates)[2]) for gates in (np.ones(LAYERS), one[0], one[-1])
+    ]
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert np.linalg.norm(gradients[a] - gradients[b]) > 1e-2 * np.linalg.norm(gradients[0])
 
@@ -47,53 +104,46 @@ def test_unselected_layers_leave_the_meta_gradient(case):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_meta_gradient_is_equation_7(case, normalize):
     """-alpha sum_i dW_i/dtheta <u, gradient of loss_i>, each example's gradient taken on its own."""
-    learner = nested_tapes.make_learner(normalize)
-    _, u, actual = nested_tapes.engine_gradient(case, learner, np.ones(8))
-    w = [tf.convert_to_tensor(v.value) for v in case.variables]
-    theta = learner.parameters(None)
+    learner = make_learner(normalize)
+    _, u, actual = engine_gradient(case, learner, np.ones(LAYERS))
+    oracle = make_oracle(case, learner, np.ones(LAYERS))
+    w, theta = oracle.w, oracle.learner.theta
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(w)
-        losses = nested_tapes.cross_entropy(case.labels, nested_tapes.logits_at(case, w, case.images))
+        losses = nested_tapes.cross_entropies(case.training[1], oracle.logits(w, case.training[0]))
         each_loss = tf.unstack(losses)
     with tf.GradientTape(persistent=True) as weight_tape:
         weight_tape.watch(theta)
-        each_weight = tf.unstack(nested_tapes.example_weights(losses, theta, normalize))
+        each_weight = tf.unstack(oracle.learner.weights(losses, theta))
     expected = [np.zeros(t.shape) for t in theta]
     for loss, weight in zip(each_loss, each_weight, strict=True):
         agreement = sum(np.sum(a * b) for a, b in zip(u, tape.gradient(loss, w), strict=True))
         for total, part in zip(expected, weight_tape.gradient(weight, theta), strict=True):
-            total -= nested_tapes.ALPHA * agreement * part.numpy()
+            total -= ALPHA * agreement * part.numpy()
     nested_tapes.assert_close(actual, expected)
 
 
 def test_last_layer_loss_equals_nested_tapes(case):
     """L_g of Eq. 11, for a classifier that is selected and one that is not; Avg-Pool works in float32."""
-    learner = nested_tapes.make_learner(True)
-    for gates in (np.ones(8), 1 - np.eye(8)[7]):
-        with_gap = nested_tapes.engine_gradient(case, learner, gates, lambda_g=0.7)[2]
-        expected = nested_tapes.nested_gradient(case, learner.parameters(None), True, gates, lambda_g=0.7)
+    learner = make_learner()
+    for gates in (np.ones(LAYERS), 1 - np.eye(LAYERS)[-1]):
+        with_gap = engine_gradient(case, learner, gates, lambda_g=0.7)[2]
+        expected, without = (
+            make_oracle(case, learner, gates, lambda_g).meta_train(case.training, case.meta).theta_gradient
+            for lambda_g in (0.7, 0.0)
+        )
         nested_tapes.assert_close(with_gap, expected, 1e-6)
-        without = nested_tapes.nested_gradient(case, learner.parameters(None), True, gates)
         difference = max(np.max(np.abs(a - b)) for a, b in zip(expected, without, strict=True))
         assert difference > 1e-3 * max(np.max(np.abs(b)) for b in without)
 
 
 def test_gate_gradient_is_minus_alpha_u_dot_g(case):
     """dL_c / dr_l at r = 1 of w_hat_l = w_l - alpha r_l g_l, by one tape over the gates."""
-    g, u, _ = nested_tapes.engine_gradient(case, nested_tapes.make_learner(True), np.ones(8))
-    w = [tf.convert_to_tensor(v.value) for v in case.variables]
-    r = tf.ones([8], tf.float64)
-    with tf.GradientTape() as tape:
-        tape.watch(r)
-        w_hat = list(w)
-        for number, layer in enumerate(case.layers):
-            for p in layer.positions:
-                w_hat[p] = w[p] - nested_tapes.ALPHA * r[number] * g[p]
-        loss = tf.reduce_mean(
-            nested_tapes.cross_entropy(case.meta_labels, nested_tapes.logits_at(case, w_hat, case.meta_images))
-        )
-    actual = [-nested_tapes.ALPHA * sum(np.sum(u[p] * g[p]) for p in layer.positions) for layer in case.layers]
-    nested_tapes.assert_close([np.array(actual)], [tape.gradient(loss, r)])
+    learner = make_learner()
+    g, u, _ = engine_gradient(case, learner, np.ones(LAYERS))
+    actual = [-ALPHA * sum(np.sum(u[p] * g[p]) for p in layer.positions) for layer in case.gated_layers]
+    expected = make_oracle(case, learner, np.ones(LAYERS)).step(case.training, case.meta).gate_gradient
+    nested_tapes.assert_close([np.array(actual)], [expected])
 
 
 def _masked(case, values, lowest):
@@ -109,16 +159,16 @@ def _masked(case, values, lowest):
 def test_chain_that_stops_early_equals_the_masked_full_chain(case):
     """For every depth, as an int outside a graph and as a tensor inside one, with weights of its own and without."""
     generator = np.random.default_rng(7)
-    directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.variables]
-    cotangent = tf.constant(generator.standard_normal((nested_tapes.N, nested_tapes.CLASSES)))
-    weights = [v.value + 0.1 for v in case.variables].__getitem__
+    directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.trained_variables]
+    cotangent = tf.constant(generator.standard_normal((5, 3)))
+    weights = [v.value + 0.1 for v in case.trained_variables].__getitem__
 
     def passes(lowest, weights):
-        forward = engine.RecordedForward(case.segments, case.images, weights)
+        forward = engine.RecordedForward(case.segments, case.training[0], weights)
         return forward.backward(cotangent, lowest), forward.tangent(directions.__getitem__, lowest)
 
-    full = engine.RecordedForward(case.segments, case.images)
-    full_at = engine.RecordedForward(case.segments, case.images, weights)
+    full = engine.RecordedForward(case.segments, case.training[0])
+    full_at = engine.RecordedForward(case.segments, case.training[0], weights)
     traced = tf.function(lambda lowest: (passes(lowest, None), passes(lowest, weights)))
     depths = [*range(len(case.segments) + 1), 2**31 - 1]
     for lowest in depths:
@@ -141,7 +191,7 @@ def test_chain_that_stops_early_equals_the_masked_full_chain(case):
 
 def test_inner_products_stop_at_the_lowest_segment(case):
     generator = np.random.default_rng(9)
-    g, u = ([tf.constant(generator.standard_normal(v.shape)) for v in case.variables] for _ in range(2))
+    g, u = ([tf.constant(generator.standard_normal(v.shape)) for v in case.trained_variables] for _ in range(2))
     expected = [np.sum(a * b) for a, b in zip(g, u, strict=True)]
     traced = tf.function(lambda lowest: engine.inner_products(case.segments, g, u, lowest))
     for lowest in (*range(len(case.segments) + 1), 2**31 - 1):
@@ -157,12 +207,12 @@ def test_segments_that_are_not_reached_keep_nothing_in_memory():
         image = x = keras.Input((size, size, width))
         for _ in range(8):
             x = keras.layers.ReLU()(keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x))
-        logits = keras.layers.Dense(nested_tapes.CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+        logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
         chain = segmentation.find_segments(keras.Model(image, logits))
         w, images, cotangent = (
             engine.weights_at(chain),
             tf.ones([8, size, size, width]),
-            tf.ones([8, nested_tapes.CLASSES]),
+            tf.ones([8, 3]),
         )
 
         @tf.function
@@ -188,40 +238,37 @@ def test_segments_that_are_not_reached_keep_nothing_in_memory():
 
 
 def test_backward_equals_one_tape_over_the_network(case):
-    cotangent = tf.constant(np.random.default_rng(2).standard_normal((nested_tapes.N, nested_tapes.CLASSES)))
-    w = [tf.convert_to_tensor(v.value) for v in case.variables]
+    cotangent = tf.constant(np.random.default_rng(2).standard_normal((5, 3)))
+    w = [tf.convert_to_tensor(v.value) for v in case.trained_variables]
     with tf.GradientTape() as tape:
         tape.watch(w)
-        product = tf.reduce_sum(cotangent * nested_tapes.logits_at(case, w, case.images))
-    actual = engine.RecordedForward(case.segments, case.images).backward(cotangent)
+        product = tf.reduce_sum(cotangent * logits_at(case, w))
+    actual = engine.RecordedForward(case.segments, case.training[0]).backward(cotangent)
     nested_tapes.assert_close(actual, tape.gradient(product, w), 1e-12)
 
 
 def test_tangent_equals_finite_difference_and_forward_mode(case):
     generator = np.random.default_rng(8)
-    w = [tf.convert_to_tensor(v.value) for v in case.variables]
-    directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.variables]
-    tangent = engine.RecordedForward(case.segments, case.images).tangent(directions.__getitem__)
+    w = [tf.convert_to_tensor(v.value) for v in case.trained_variables]
+    directions = [tf.constant(generator.standard_normal(v.shape)) for v in case.trained_variables]
+    tangent = engine.RecordedForward(case.segments, case.training[0]).tangent(directions.__getitem__)
     step = 1e-6
-    up, down = (
-        nested_tapes.logits_at(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)], case.images)
-        for sign in (1, -1)
-    )
+    up, down = (logits_at(case, [a + sign * step * b for a, b in zip(w, directions, strict=True)]) for sign in (1, -1))
     np.testing.assert_allclose(tangent, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
     with tf.autodiff.ForwardAccumulator(w, directions) as accumulator:
-        logits = nested_tapes.logits_at(case, w, case.images)
+        logits = logits_at(case, w)
     np.testing.assert_allclose(tangent, accumulator.jvp(logits), rtol=1e-11, atol=1e-11)
 
 
-def test_only_the_pass_at_w_moves_batch_norm_statistics(residual_network):
-    case = nested_tapes.make_case(residual_network("float64"))
+def test_only_the_pass_at_w_moves_batch_norm_statistics():
+    case = make_case()
     before = [v.numpy() for v in case.network.non_trainable_variables]
-    engine.RecordedForward(case.segments, case.images, [v.value + 1.0 for v in case.variables].__getitem__)
+    engine.RecordedForward(case.segments, case.training[0], [v.value + 1.0 for v in case.trained_variables].__getitem__)
     for v, old in zip(case.network.non_trainable_variables, before, strict=True):
         np.testing.assert_array_equal(v, old)
-    engine.RecordedForward(case.segments, case.images)
-    stem = case.network.get_layer("stem")(case.images).numpy()
-    statistics = case.network.get_layer("block_a_bn")
+    engine.RecordedForward(case.segments, case.training[0])
+    stem = case.network.get_layer("conv1")(case.training[0]).numpy()
+    statistics = case.network.get_layer("a_bn")
     # One step of momentum 0.9 from the initial mean 0 and variance 1, so once and not twice.
     np.testing.assert_allclose(statistics.moving_mean, 0.1 * stem.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(statistics.moving_variance, 0.9 + 0.1 * stem.var((0, 1, 2)), rtol=1e-12)

@@ -87,48 +87,30 @@ def test_a_loss_without_more_to_say_weighs_by_itself_and_adds_nothing():
     assert float(learner.penalty(logits, labels)) == 0.0
 
 
-class Oracle:
-    """One step written out with nested tapes, on a float64 network."""
+def _penalty(logits):
+    mean = tf.reduce_mean(tf.nn.softmax(logits), axis=0)
+    return -tf.reduce_sum(tf.math.log(CLASSES * mean)) / CLASSES
 
-    def __init__(self, trainer, normalize, meta_penalty):
-        self.case = nested_tapes.make_case(trainer.network)
-        self.theta = [tf.constant(v.numpy()) for v in trainer.meta_learner.trainable_variables]
-        self.w = [tf.constant(v.numpy()) for v in self.case.variables]
-        self.normalize, self.meta_penalty = normalize, meta_penalty
 
-    def penalty(self, log_p):
-        mean = tf.reduce_mean(tf.exp(log_p), axis=0)
-        return -tf.reduce_sum(tf.math.log(CLASSES * mean)) / CLASSES
+def _losses(targets, logits):
+    square = tf.reduce_mean((tf.nn.softmax(logits) - targets) ** 2, axis=1)
+    return tf.where(_LABELLED, 2 * nested_tapes.cross_entropies(targets, logits), 2 * LAMBDA_U * square)
 
-    def training_loss(self, w, images, targets, theta):
-        log_p = tf.nn.log_softmax(nested_tapes.logits_at(self.case, w, images))
-        seen = -tf.reduce_sum(targets * log_p, axis=1)
-        square = tf.reduce_mean((tf.exp(log_p) - targets) ** 2, axis=1)
-        each = tf.where(_LABELLED, 2 * seen, 2 * LAMBDA_U * square)
-        weights = nested_tapes.example_weights(tf.stop_gradient(seen), theta, self.normalize)
-        return tf.reduce_sum(weights * each) + PRIOR_PENALTY * self.penalty(log_p)
 
-    def step(self, training, meta, gates, one_loop):
-        """L_tra, L_c at w_hat, the meta gradient, w' and theta'."""
-        gate_of = {p: gate for gate, layer in zip(gates, self.case.layers, strict=True) for p in layer.positions}
-        with tf.GradientTape() as outer:
-            outer.watch(self.theta)
-            with tf.GradientTape() as inner:
-                inner.watch(self.w)
-                loss = self.training_loss(self.w, *training, self.theta)
-            g = inner.gradient(loss, self.w)
-            gated = [gl if gate_of[p] else tf.stop_gradient(gl) for p, gl in enumerate(g)]
-            w_hat = [w - ALPHA * gl for w, gl in zip(self.w, gated, strict=True)]
-            log_p = tf.nn.log_softmax(nested_tapes.logits_at(self.case, w_hat, meta[0]))
-            objective = -tf.reduce_mean(tf.reduce_sum(meta[1] * log_p, axis=1))
-            objective += self.meta_penalty * self.penalty(log_p)
-        gradient = outer.gradient(objective, self.theta)
-        theta = [t - BETA * d for t, d in zip(self.theta, gradient, strict=True)]
-        with tf.GradientTape() as tape:
-            tape.watch(self.w)
-            actual = self.training_loss(self.w, *training, self.theta if one_loop else theta)
-        w = [x - ALPHA * d for x, d in zip(self.w, tape.gradient(actual, self.w), strict=True)]
-        return actual, objective, gradient, w, theta
+def _make_oracle(trainer, gates, normalize, schedule):
+    learner = nested_tapes.MWNet(
+        trainer.meta_learner.trainable_variables,
+        BETA,
+        normalize,
+        _losses,
+        weighed_by=nested_tapes.cross_entropies,
+        penalty=lambda logits: PRIOR_PENALTY * _penalty(logits),
+    )
+
+    def validation_loss(targets, logits):
+        return nested_tapes.mean_cross_entropy(targets, logits) + META_PENALTY * _penalty(logits)
+
+    return nested_tapes.NestedTapes(trainer, learner, gates, ALPHA, schedule=schedule, validation_loss=validation_loss)
 
 
 def _make_trainer(selector, normalize=True, meta_penalty=META_PENALTY, schedule="three_stage"):
@@ -153,35 +135,30 @@ def _data():
 
 
 @pytest.mark.parametrize(
-    ("selector", "normalize", "schedule"),
+    ("selector", "gates", "normalize", "schedule"),
     [
-        ("all", True, "three_stage"),
-        ("all", False, "one_loop"),
-        ("block", False, "three_stage"),
-        ("block", True, "one_loop"),
+        (famus_tf.AllLayers, [1] * 7, True, "three_stage"),
+        (famus_tf.AllLayers, [1] * 7, False, "one_loop"),
+        (lambda: famus_tf.FixedBlock(-1), [0] * 6 + [1], False, "three_stage"),
+        (lambda: famus_tf.FixedBlock(-1), [0] * 6 + [1], True, "one_loop"),
     ],
 )
-def test_a_step_on_mixed_labels_equals_nested_tapes(selector, normalize, schedule):
-    selector = famus_tf.AllLayers() if selector == "all" else famus_tf.FixedBlock(-1)
-    trainer = _make_trainer(selector, normalize, schedule=schedule)
+def test_a_step_on_mixed_labels_equals_nested_tapes(selector, gates, normalize, schedule):
+    trainer = _make_trainer(selector(), normalize, schedule=schedule)
     (images, targets), meta = _data()
-    oracle = Oracle(trainer, normalize, META_PENALTY)
+    oracle = _make_oracle(trainer, gates, normalize, schedule)
     index = tf.range(ROWS, dtype=tf.int64)
     step = tf.function(trainer.step, autograph=False)
     records = step(((images, _mixed(targets), index), (*meta, index[:META_ROWS])))
-    gates = records["gates"].numpy()
-    assert bool(gates.all()) is isinstance(selector, famus_tf.AllLayers) and gates.any()
-    loss, meta_loss, gradient, w, theta = oracle.step(
-        (images, tf.constant(targets)), meta, gates, schedule == "one_loop"
-    )
-    np.testing.assert_allclose(records["loss"], loss, rtol=1e-9)
-    np.testing.assert_allclose(records["meta_loss"], meta_loss, rtol=1e-9)
-    flat = np.concatenate([np.ravel(part) for part in gradient])
-    nested_tapes.assert_close([records["meta_gradient"].numpy()], [flat])
-    for found, expected in zip(oracle.case.variables, w, strict=True):
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8, atol=1e-10)
-    for found, expected in zip(trainer.meta_learner.trainable_variables, theta, strict=True):
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8, atol=1e-10)
+    expected = oracle.step((images, tf.constant(targets)), meta)
+    np.testing.assert_array_equal(records["gates"], gates)
+    np.testing.assert_allclose(records["loss"], expected.loss, rtol=1e-9)
+    np.testing.assert_allclose(records["meta_loss"], expected.meta_loss, rtol=1e-9)
+    nested_tapes.assert_close([records["meta_gradient"].numpy()], [nested_tapes.flat(expected.theta_gradient)])
+    pairs = [(trainer.trained_variables, oracle.w), (trainer.meta_learner.trainable_variables, oracle.learner.theta)]
+    for found, expected in pairs:
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.numpy(), other, rtol=1e-8, atol=1e-10)
 
 
 def test_what_l_c_is_decides_about_theta():

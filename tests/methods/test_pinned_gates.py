@@ -3,38 +3,19 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import famus_tf
-from famus_tf.meta import selectors
-from tests import small_networks
-
-
-class Pinned(selectors.GradientSampler):
-    """A sampler whose gates are given, so that `lowest` stays a tensor and every conditional is built."""
-
-    learned = False
-
-    def __init__(self, gates):
-        super().__init__()
-        self.gates = gates
-
-    def call(self, descriptors, step):
-        return tf.constant(self.gates, tf.float32)
+from tests import pinned, small_networks
 
 
 def one_step(gates, lambda_g):
     """The step's logs, and how far theta moved."""
     network = small_networks.residual("float32")
-    trainer = famus_tf.FaMUS(network, selector=Pinned(gates), lambda_g=lambda_g)
+    trainer = famus_tf.FaMUS(network, selector=pinned.Pinned(gates), lambda_g=lambda_g)
     trainer.compile(keras.optimizers.SGD(0.2), meta_optimizer=keras.optimizers.SGD(0.5))
     assert len(trainer.gated_layers) == len(gates)
-    rng = np.random.default_rng(0)
-    sides = [
-        (tf.constant(rng.normal(size=(6, 6, 6, 2)), tf.float32), tf.constant(rng.integers(0, 3, 6))) for _ in range(2)
-    ]
     before = [v.numpy() for v in trainer.meta_learner.trainable_variables]
-    logs = trainer.train_step(tuple(sides))
+    logs = trainer.train_step(tuple(small_networks.batch(seed, 6, "float32") for seed in (0, 1)))
     after = [v.numpy() for v in trainer.meta_learner.trainable_variables]
     return logs, max(np.abs(a - b).max() for a, b in zip(after, before, strict=True))
 

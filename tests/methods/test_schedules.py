@@ -1,6 +1,5 @@
 """Whole steps of every learner and schedule in float64 against nested tapes around whole stages; what is refused."""
 
-import dataclasses
 import itertools
 
 import keras
@@ -10,8 +9,9 @@ import tensorflow as tf
 
 import famus_tf
 from famus_tf import errors
-from famus_tf.meta import selectors
-from tests import small_networks
+from tests import pinned, small_networks
+from tests.oracles import nested_tapes
+from tests.small_networks import batch
 
 # Exact in float32, which optimizers hold their learning rates in.
 ALPHA, BETA, MOMENTUM, DECAY, LAMBDA_G, LAMBDA_R, LAMBDA_COST = 0.25, 8.0, 0.875, 0.0625, 0.5, 0.125, 0.25
@@ -19,41 +19,32 @@ CLASSES = 3
 GATES = ([1, 1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1, 0])
 
 
-class Pinned(selectors.GradientSampler):
-    """A sampler whose gates are given: `lowest` stays a tensor, every conditional is built, eta has a gradient."""
-
-    def __init__(self, gates):
-        super().__init__(expected_layers=2)
-        self.gates = gates
-        self.seen = []
-
-    def call(self, descriptors, step):
-        self.seen.append([descriptor.numpy() for descriptor in descriptors])
-        return tf.constant(self.gates, tf.float32)
-
-
-def batch(seed, n):
-    rng = np.random.default_rng(seed)
-    return tf.constant(rng.normal(size=(n, 6, 6, 2))), tf.constant(rng.integers(0, CLASSES, n), tf.int32)
-
-
-def make_learner(name):
-    # The weights of this seed's MW-Net rise from 0.4 to 0.8 between losses of 0 and 4; other seeds' hardly vary.
-    return {
-        "mw_net": lambda: famus_tf.MWNet(hidden=6, seed=15, dtype="float64"),
-        "mw_net_mean": lambda: famus_tf.MWNet(hidden=6, normalize=False, seed=15, dtype="float64"),
-        "l2r": lambda: famus_tf.L2R(dtype="float64"),
-        "mlc": lambda: famus_tf.MLC(CLASSES, dtype="float64"),
-        "mlc_sum": lambda: famus_tf.MLC(CLASSES, virtual_learning_rate=0.03125, reduction="sum", dtype="float64"),
-    }[name]()
+# For each a function that makes the learner under test, and one that makes the oracle's from theta. The weights of
+# this seed's MW-Net rise from 0.4 to 0.8 between losses of 0 and 4; other seeds' hardly vary.
+LEARNERS = {
+    "mw_net": (
+        lambda: famus_tf.MWNet(hidden=6, seed=15, dtype="float64"),
+        lambda theta: nested_tapes.MWNet(theta, BETA),
+    ),
+    "mw_net_mean": (
+        lambda: famus_tf.MWNet(hidden=6, normalize=False, seed=15, dtype="float64"),
+        lambda theta: nested_tapes.MWNet(theta, BETA, normalize=False),
+    ),
+    "l2r": (lambda: famus_tf.L2R(dtype="float64"), lambda theta: nested_tapes.L2R()),
+    "mlc": (lambda: famus_tf.MLC(CLASSES, dtype="float64"), lambda theta: nested_tapes.MLC(CLASSES, BETA)),
+    "mlc_sum": (
+        lambda: famus_tf.MLC(CLASSES, virtual_learning_rate=0.03125, reduction="sum", dtype="float64"),
+        lambda theta: nested_tapes.MLC(CLASSES, BETA, tf.reduce_sum),
+    ),
+}
 
 
 def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G):
     keras.utils.set_random_seed(7)
     trainer = famus_tf.FaMUS(
         small_networks.residual("float64"),
-        meta_learner=make_learner(learner),
-        selector=Pinned(gates),
+        meta_learner=LEARNERS[learner][0](),
+        selector=pinned.Pinned(gates, learned=True),
         lambda_r=LAMBDA_R,
         lambda_g=lambda_g,
         lambda_cost=LAMBDA_COST,
@@ -63,132 +54,26 @@ def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G):
     trainer.compile(
         optimizer=keras.optimizers.SGD(ALPHA, momentum=MOMENTUM, nesterov=nesterov),
         meta_optimizer=keras.optimizers.SGD(BETA),
-        sampler_optimizer=keras.optimizers.SGD(0.0),
+        sampler_optimizer=keras.optimizers.SGD(1.0),
     )
-    trainer.gate_gradients = []
-    trainer._apply_to_sampler = lambda tape, gates, gradient: trainer.gate_gradients.append(gradient.numpy())
     return trainer
 
 
-@dataclasses.dataclass
-class Oracle:
-    """The same algorithm with nested tapes: no segments, no tangent, no shared forward pass, no engine."""
-
-    trainer: object
-    learner: str
-    schedule: str
-    gates: list
-    nesterov: bool
-    lambda_g: float
-
-    def __post_init__(self):
-        network = self.trainer.network
-        self.network = keras.models.clone_model(network)
-        self.network.set_weights(network.get_weights())
-        self.w = [tf.constant(v.numpy()) for v in network.trainable_variables]
-        self.velocity = [tf.zeros_like(w) for w in self.w]
-        self.theta = [tf.constant(v.numpy()) for v in self.trainer.meta_learner.trainable_variables]
-        number_of = {id(v): k for k, v in enumerate(network.trainable_variables)}
-        flat = [v for segment in self.trainer.segments for v in segment.variables]
-        self.members = [[number_of[id(flat[p])] for p in layer.positions] for layer in self.trainer.gated_layers]
-        self.gate_of = {k: self.gates[number] for number, members in enumerate(self.members) for k in members}
-
-    def logits(self, weights, images):
-        states = [v.value for v in self.network.non_trainable_variables]
-        return self.network.stateless_call(weights, states, images, training=True)[0]
-
-    def training_loss(self, weights, images, labels, theta):
-        logits = self.logits(weights, images)
-        if self.learner.startswith("mlc"):
-            logits = logits @ theta[0]
-        losses = -tf.gather(tf.nn.log_softmax(logits), labels, batch_dims=1)
-        if self.learner.startswith("mw_net"):
-            x = tf.nn.relu(tf.stop_gradient(losses)[:, None] @ theta[0] + theta[1])
-            v = tf.sigmoid(x @ theta[2] + theta[3])[:, 0]
-            total = tf.reduce_sum(v) if self.learner == "mw_net" else tf.cast(len(labels), v.dtype)
-            return tf.reduce_sum(v * losses) / total
-        if self.learner == "l2r":
-            return tf.reduce_sum(theta[0] * losses)
-        return tf.reduce_sum(losses) if self.learner == "mlc_sum" else tf.reduce_mean(losses)
-
-    def first_theta(self, n):
-        if self.learner == "l2r":
-            return [tf.zeros([n], tf.float64)]
-        return [tf.eye(CLASSES, dtype=tf.float64)] if self.learner.startswith("mlc") else self.theta
-
-    def updated(self, theta, gradient):
-        if self.learner.startswith("mw_net"):
-            return [t - BETA * g for t, g in zip(theta, gradient, strict=True)]
-        if self.learner == "l2r":
-            weights = np.maximum(-gradient[0].numpy(), 0)
-            return [tf.constant(weights / (weights.sum() or 1))]
-        matrix = np.maximum(theta[0].numpy() - BETA * gradient[0].numpy(), 0)
-        sums = matrix.sum(0)
-        return [tf.constant(matrix / np.where(sums > 0, sums, 1))]
-
-    def pooled(self, gradients, members):
-        return tf.concat([tf.reduce_mean(tf.reshape(gradients[k], [-1, gradients[k].shape[-1]]), 0)
-                          for k in members], 0)  # fmt: skip
-
-    def actual(self, g, velocity):
-        """Velocity and weights behind one optimizer step, differentiable in g."""
-        g = [x + DECAY * w for x, w in zip(g, self.w, strict=True)]
-        velocity = [MOMENTUM * v - ALPHA * x for v, x in zip(velocity, g, strict=True)]
-        moves = [MOMENTUM * v - ALPHA * x for v, x in zip(velocity, g, strict=True)] if self.nesterov else velocity
-        return velocity, [w + move for w, move in zip(self.w, moves, strict=True)]
-
-    def step(self, training, meta, last_actual):
-        """One step; returns dL/dr, the network's pooled descriptors, and this step's actual gradient."""
-        images, labels = training
-        theta = self.first_theta(len(labels))
-        alpha = 0.03125 if self.learner == "mlc_sum" else ALPHA
-        r = tf.constant(self.gates, tf.float64)
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(theta)
-            outer.watch(r)
-            with tf.GradientTape() as inner:
-                inner.watch(self.w)
-                loss = self.training_loss(self.w, images, labels, theta)
-            g = inner.gradient(loss, self.w)
-            gated = [x if self.gate_of[k] else tf.stop_gradient(x) for k, x in enumerate(g)]
-            if self.schedule == "one_loop":
-                velocity, w_hat = self.actual(gated, self.velocity)
-            else:
-                w_hat = [w - alpha * x for w, x in zip(self.w, gated, strict=True)]
-            with tf.GradientTape() as validation:
-                validation.watch(w_hat)
-                log_p = tf.nn.log_softmax(self.logits(w_hat, meta[0]))
-                objective = -tf.reduce_mean(tf.gather(log_p, meta[1], batch_dims=1))
-            u = validation.gradient(objective, w_hat)
-            if self.lambda_g:
-                gap = self.pooled(g, self.members[-1]) - tf.stop_gradient(self.pooled(u, self.members[-1]))
-                objective += self.lambda_g * tf.reduce_sum(gap**2)
-        theta_new = self.updated(theta, outer.gradient(objective, theta))
-        if self.schedule == "one_loop":
-            actual_gradient, rate = g, ALPHA * (1 + MOMENTUM * self.nesterov)
-        else:
-            with tf.GradientTape() as tape:
-                tape.watch(self.w)
-                loss = self.training_loss(self.w, images, labels, theta_new)
-            actual_gradient, rate = tape.gradient(loss, self.w), alpha
-            velocity, w_hat = self.actual(actual_gradient, self.velocity)
-        self.velocity, self.w = velocity, w_hat
-        if self.learner.startswith("mw_net"):
-            self.theta = theta_new
-        seen = last_actual if self.learner == "l2r" else g
-        step_of_gates = actual_gradient if self.learner == "l2r" else g
-        pooled = [self.pooled(seen, members) for members in self.members]
-        return self.gate_gradient(u, step_of_gates, rate, r), pooled, actual_gradient
-
-    def gate_gradient(self, u, g, rate, r):
-        segments = [layer.segment for layer in self.trainer.gated_layers]
-        lowest = min(s for s, gate in zip(segments, self.gates, strict=True) if gate)
-        found = []
-        for members, layer in zip(self.members, self.trainer.gated_layers, strict=True):
-            product = sum(float(tf.reduce_sum(u[k] * g[k])) for k in members)
-            found.append(-rate * product * (layer.segment >= lowest)
-                         + LAMBDA_R * 2 * (sum(self.gates) - 2) + LAMBDA_COST * layer.cost)  # fmt: skip
-        return np.array(found)
+def make_oracle(trainer, learner, schedule, gates, nesterov):
+    return nested_tapes.NestedTapes(
+        trainer,
+        LEARNERS[learner][1](trainer.meta_learner.trainable_variables),
+        gates,
+        ALPHA,
+        MOMENTUM,
+        nesterov,
+        DECAY,
+        virtual_alpha=0.03125 if learner == "mlc_sum" else None,
+        schedule=schedule,
+        lambda_g=LAMBDA_G,
+        lambda_r=LAMBDA_R,
+        lambda_cost=LAMBDA_COST,
+    )
 
 
 ALL, SOME, TOP = GATES
@@ -204,20 +89,20 @@ CASES = [
 @pytest.mark.parametrize(("learner", "schedule", "gates", "nesterov"), CASES)
 def test_steps_equal_nested_tapes(learner, schedule, gates, nesterov):
     trainer = make_trainer(learner, schedule, gates, nesterov)
-    oracle = Oracle(trainer, learner, schedule, gates, nesterov, LAMBDA_G)
-    actual = [tf.zeros_like(w) for w in oracle.w]
-    start = [v.numpy() for v in trainer.network.trainable_variables]
+    oracle = make_oracle(trainer, learner, schedule, gates, nesterov)
+    start, selector = [v.numpy() for v in trainer.trained_variables], trainer.selector
     for number in range(2):
         data = batch(number, 8), batch(number + 50, 5)
+        selector.moved.assign(tf.zeros_like(selector.moved))
         trainer.step(data)
-        gate_gradient, pooled, actual = oracle.step(*data, actual)
-        np.testing.assert_allclose(trainer.gate_gradients[-1], gate_gradient, rtol=1e-5, atol=1e-8)
-        for found, expected in zip(trainer.selector.seen[-1], pooled, strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
-    for found, expected, before in zip(trainer.network.trainable_variables, oracle.w, start, strict=True):
+        expected = oracle.step(*data)
+        np.testing.assert_allclose(-selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-8)
+        for found, pooled in zip(selector.seen[-1], expected.pooled, strict=True):
+            np.testing.assert_allclose(found, pooled, rtol=1e-5, atol=1e-7)
+    for found, expected, before in zip(trainer.trained_variables, oracle.w, start, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
         assert np.abs(found.numpy() - before).max() > 1e-3
-    for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.theta, strict=True):
+    for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.learner.theta, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
 
 
@@ -310,7 +195,7 @@ def test_fit_takes_a_meta_step_every_so_many_steps(replicas, two_replicas):
 )
 def test_what_a_learner_does_not_allow_is_refused(arguments, message):
     if "meta_learner" in arguments:
-        arguments = arguments | {"meta_learner": make_learner(arguments["meta_learner"])}
+        arguments = arguments | {"meta_learner": LEARNERS[arguments["meta_learner"]][0]()}
     with pytest.raises(errors.InputError) as raised:
         famus_tf.FaMUS(small_networks.residual(), **arguments)
     assert message in str(raised.value)

@@ -8,8 +8,10 @@ import tensorflow as tf
 import famus_tf
 from famus_tf import losses
 from famus_tf.networks import ends, preact_resnet, resnet
+from tests import small_networks
 from tests.oracles import nested_tapes
 
+_CLASSES, _ALPHA = 3, 0.25
 _STATISTICS = [0.1, 0.2, 0.3], [1.1, 1.2, 1.3]
 
 
@@ -18,61 +20,57 @@ def _bottom_of(build, size, last):
     images, x = ends.normalised_images((size, size, 3), *_STATISTICS)
     body = build(include_top=False, weights=None, input_tensor=x)
     x = keras.layers.GlobalAveragePooling2D()(body.get_layer(last).output)
-    return keras.Model(images, ends.classifier(nested_tapes.CLASSES)(x))
+    return keras.Model(images, ends.classifier(_CLASSES)(x))
 
 
 FAMILIES = {
-    "pre-activation": lambda: preact_resnet.small_preact((8, 8, 3), nested_tapes.CLASSES, *_STATISTICS),
+    "pre-activation": lambda: preact_resnet.small_preact((8, 8, 3), _CLASSES, *_STATISTICS),
     "wide": lambda: preact_resnet.pre_activation_network(
-        "wrn10_1", (8, 8, 3), nested_tapes.CLASSES, *_STATISTICS, "linear", widths=(16, 32, 64), blocks=1, stem_width=16
+        "wrn10_1", (8, 8, 3), _CLASSES, *_STATISTICS, "linear", widths=(16, 32, 64), blocks=1, stem_width=16
     ),
-    "resnet32": lambda: resnet.resnet32((8, 8, 3), nested_tapes.CLASSES, *_STATISTICS),
+    "resnet32": lambda: resnet.resnet32((8, 8, 3), _CLASSES, *_STATISTICS),
     "bottlenecks of ResNet-50": lambda: _bottom_of(keras.applications.ResNet50, 32, "conv2_block2_out"),
     "Inception-ResNet blocks": lambda: _bottom_of(keras.applications.InceptionResNetV2, 75, "block35_1_ac"),
-    "cosine classifier": lambda: preact_resnet.small_preact(
-        (8, 8, 3), nested_tapes.CLASSES, *_STATISTICS, head="cosine"
-    ),
+    "cosine classifier": lambda: preact_resnet.small_preact((8, 8, 3), _CLASSES, *_STATISTICS, head="cosine"),
 }
 
 
-def _in_float64(network):
-    """The same graph with float64 layers and other weights than the initial ones, none of which is zero."""
+class _Masked(famus_tf.AllLayers):
+    """Gates that the test chooses, at full depth: without conditionals, which take long to trace."""
 
-    def clone(layer):
-        own = {"dtype": "float64"} if isinstance(layer, keras.layers.Layer) else {}  # else an operation, as padding is
-        return type(layer).from_config(layer.get_config() | own)
-
-    keras.utils.set_random_seed(3)
-    images = keras.Input(network.input_shape[1:], dtype="float64")
-    made = keras.models.clone_model(network, input_tensors=images, clone_function=clone)
-    rng = np.random.default_rng(5)
-    for variable in made.trainable_variables:
-        noise = rng.normal(0, 0.2, variable.shape)
-        variable.assign(variable + noise if len(variable.shape) == 1 else variable * (1 + noise))
-    return made
+    def call(self, descriptors, step):
+        return tf.constant(self.gates, tf.float32)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_meta_gradient_of_each_family(family):
-    case = nested_tapes.make_case(_in_float64(FAMILIES[family]()))
-    assert {variable.dtype for variable in case.network.variables} <= {"float64", "uint32"}
-    assert len(case.segments) >= 3
-    loss = oracle = None
+    network = small_networks.shaken(small_networks.in_float64(FAMILIES[family]()))
+    assert {variable.dtype for variable in network.variables} <= {"float64", "uint32"}
+    loss, oracles = None, nested_tapes.cross_entropies
     if family == "cosine classifier":
         counts = [9, 4, 1]
         loss, margins = losses.LDAM(counts), np.array([0.5 * (1 / n) ** 0.25 for n in counts])
 
-        def oracle(labels, logits):
+        def oracles(labels, logits):
             y = tf.one_hot(labels, 3, dtype=tf.float64)
             return -tf.reduce_sum(y * tf.nn.log_softmax(logits - 30 * y * margins), axis=1)
 
-    learner = nested_tapes.make_learner(True, loss)
-    rng = np.random.default_rng(2)
-    for gates in (np.ones(len(case.layers)), rng.integers(0, 2, len(case.layers)).astype(float)):
-        found = nested_tapes.engine_gradient(case, learner, gates)[2]
-        theta = learner.parameters(None)
-        expected = nested_tapes.nested_gradient(case, theta, True, gates, loss=oracle or nested_tapes.cross_entropy)
-        nested_tapes.assert_close(found, expected, 1e-8)
+    learner = famus_tf.MWNet(hidden=6, seed=5, dtype="float64", loss=loss)
+    trainer = famus_tf.FaMUS(network, learner, _Masked())
+    trainer.compile(keras.optimizers.SGD(_ALPHA))
+    trainer.record_meta_gradient = True
+    assert len(trainer.segments) >= 3
+    rng, count = np.random.default_rng(2), len(trainer.gated_layers)
+    data = [
+        (tf.constant(rng.normal(size=(len(labels), *network.input_shape[1:]))), tf.constant(labels))
+        for labels in ([0, 2, 1, 1, 0], [2, 0, 1, 2])
+    ]
+    for gates in (np.ones(count), rng.integers(0, 2, count).astype(float)):
+        trainer.selector.gates = gates.tolist()
+        theta = nested_tapes.MWNet(learner.trainable_variables, losses=oracles)
+        expected = nested_tapes.NestedTapes(trainer, theta, gates, _ALPHA).meta_train(*data).theta_gradient
+        found = trainer.step(data)["meta_gradient"].numpy()
+        nested_tapes.assert_close([found], [nested_tapes.flat(expected)], 1e-8)
 
 
 _WEIGHTS = losses.effective_number_weights([50, 9, 2], 0.9999)
