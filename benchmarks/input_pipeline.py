@@ -27,8 +27,6 @@ from famus_tf.errors import InputError
 from famus_tf.reports import compare as table
 
 _BATCH = 128
-_WARM_BATCHES = 10
-_FILES = 300
 
 
 def _arrays(size, count):
@@ -36,11 +34,11 @@ def _arrays(size, count):
     return images, {"crop_padding": 4, "padding_mode": "zero"}
 
 
-def _files(folder, shape, transform):
+def _files(folder, count, shape, transform):
     """JPEGs of one shape, parts of scikit-learn's two photographs; each is in the list many times."""
     rng = np.random.default_rng(0)
     photographs = [PIL.Image.fromarray(image) for image in load_sample_images().images]
-    for number in range(_FILES):
+    for number in range(count):
         photograph = photographs[number % len(photographs)]
         width = int(photograph.width * rng.uniform(0.6, 0.85))
         height = width * shape[0] // shape[1]
@@ -49,19 +47,19 @@ def _files(folder, shape, transform):
         pixels = np.asarray(part.resize(shape[::-1], PIL.Image.Resampling.BILINEAR))
         encoded = tf.io.encode_jpeg(pixels, quality=resized_copy.JPEG_QUALITY)
         (folder / f"{number}.jpg").write_bytes(encoded.numpy())
-    paths = [str(folder / f"{number}.jpg") for number in range(_FILES)] * 40
+    paths = [str(folder / f"{number}.jpg") for number in range(count)] * 40
     return image_files.ImageFiles(np.array(paths), transform), {"crop_padding": 0}
 
 
-def _make(name, folder):
+def _make(name, folder, count):
     """Images, and the pipeline's arguments for them."""
     makers = {
         "32x32 in memory, crop and flip": lambda: _arrays(32, 50_000),
         "JPEG 256x341 of --mode=prepare, crop 224 and flip": lambda: _files(
-            folder, (256, 341), image_files.Transform(256, 224)
+            folder, count, (256, 341), image_files.Transform(256, 224)
         ),
         "JPEG 300x400, scaled to 256, crop 224 and flip": lambda: _files(
-            folder, (300, 400), image_files.Transform(256, 224)
+            folder, count, (300, 400), image_files.Transform(256, 224)
         ),
     }
     return makers[name]()
@@ -74,22 +72,24 @@ PIPELINES = (
 )
 
 
-def measure(name, seconds):
+def measure(name, seconds, files=300, warm_batches=10):
     """Images per second of CPU time and of the clock.
 
     Args:
       name: one of `PIPELINES`.
       seconds: for how long, by the clock.
+      files: number of different JPEGs.
+      warm_batches: batches before the measurement.
 
     Returns:
       Dict of `images`, `cpu_seconds`, `seconds`, `per_cpu_second`, `per_second`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        images, options = _make(name, pathlib.Path(folder))
+        images, options = _make(name, pathlib.Path(folder), files)
         labels = np.zeros(len(images), np.int32)
         spec = batch_spec.BatchSpec("train", _BATCH, seed=0, flip=True, **options)
         batches = iter(pipeline.training_batches(images, labels, spec, 0, 1_000_000))
-        for _ in itertools.islice(batches, _WARM_BATCHES):
+        for _ in itertools.islice(batches, warm_batches):
             pass
         start = time.perf_counter()
         start_cpu = time.process_time()
@@ -111,6 +111,8 @@ def main(argv=None):
     """Runs one command line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each is measured")
+    parser.add_argument("--files", type=int, default=300, help="number of different JPEGs")
+    parser.add_argument("--warm_batches", type=int, default=10, help="batches before the measurement")
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args(argv)
     if arguments.seconds <= 0:
@@ -118,7 +120,8 @@ def main(argv=None):
         return 2
     allocator.keep_freed_memory()  # as the command does before it trains
     kept = record.Record(arguments)
-    results = {name: measure(name, arguments.seconds) for name in PIPELINES}
+    sizes = arguments.seconds, arguments.files, arguments.warm_batches
+    results = {name: measure(name, *sizes) for name in PIPELINES}
     header = ("pipeline", "images per CPU-second", "images per second")
     rows = []
     for name, result in results.items():

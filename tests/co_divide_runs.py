@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.config import config
-from famus_tf.evaluation import saved_model
+from famus_tf.evaluation import accuracy, saved_model
 from famus_tf.experiment import build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import co_divide
@@ -55,14 +55,20 @@ def without_pictures(monkeypatch):
 
 @contextlib.contextmanager
 def scans(found):
-    """Appends the losses [networks, N], as they are, of each scan in this context to a list."""
-    scaled = co_divide._scaled
+    """Appends the losses of each network in each scan in this context, as they are, to a list."""
+    make_scanner = accuracy.make_scanner
 
-    def watched(losses):
-        found.append(losses)
-        return scaled(losses)
+    def watched(*arguments):
+        scanner = make_scanner(*arguments)
 
-    with mock.patch.object(co_divide, "_scaled", watched):
+        def scan(batches):
+            losses, right = scanner(batches)
+            found.append(losses[:N])
+            return losses, right
+
+        return scan
+
+    with mock.patch.object(accuracy, "make_scanner", watched):
         yield
 
 
@@ -76,13 +82,13 @@ def copied_in_mid_epoch(workdir, copy):
     save, copied = progress.Checkpoints.save, []
 
     def save_at_times(self):
-        last = self._progress[-1]
+        last = self.progress[-1]
         if len(last.history) == WARM_UP and last.epoch_step in (2, 3):
-            assert all(other.epoch_step > 3 for other in self._progress[:-1])
+            assert all(other.epoch_step > 3 for other in self.progress[:-1])
             save(self)
             shutil.copytree(workdir / "checkpoints", copy / "checkpoints")
             shutil.copy(workdir / "flags.cfg", copy)
-            copied.append(self._step())
+            copied.append(self.step)
         elif len(last.history) == ALGORITHM_2["epochs"]:
             save(self)
 

@@ -30,7 +30,7 @@ def choose(build, images, labels):
     """
     images, labels = tf.constant(images[:BATCH_SIZE]), tf.constant(labels[:BATCH_SIZE])
     names = ("float32", "mixed_bfloat16")
-    passes = {name: _forward_and_backward(build(name), images, labels) for name in names}
+    passes = {name: forward_and_backward(build(name), images, labels) for name in names}
     seconds = {name: [] for name in names}
     for _ in range(_ROUNDS):
         for name, run in passes.items():
@@ -48,7 +48,7 @@ def choose(build, images, labels):
     return chosen
 
 
-def _forward_and_backward(network, images, labels):
+def forward_and_backward(network, images, labels):
     """A function that runs both, already traced, and returns a number that depends on every gradient."""
     sources = [variable.value for variable in network.trainable_variables]
 

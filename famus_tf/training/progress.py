@@ -143,6 +143,9 @@ class Checkpoints:
       metrics: the metric objects that the methods were compiled with, a list for each.
       strategy: the strategy of the methods. Of several workers each must save and restore; only the chief writes.
       state: what else belongs to the run, a trackable object of TensorFlow; None for nothing.
+
+    Attributes:
+      progress: as given.
     """
 
     def __init__(self, methods, progress, directory, metrics=(), strategy=None, state=None):
@@ -158,7 +161,7 @@ class Checkpoints:
         parts["means"] = [variable.value for metric in _joined(means) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._directory = pathlib.Path(directory)
-        self._progress = list(progress)
+        self.progress = list(progress)
         self._strategy = strategy or tf.distribute.get_strategy()
         self._saved = None  # what `_state` was then
         self._last = None  # the newest `checkpoint_files.Checkpoint`; on the chief alone
@@ -203,8 +206,8 @@ class Checkpoints:
         if clusters.is_chief(self._strategy):
             before = f"step {self._last.step:,}" if self._last else "the start"
             then = f"the steps since {before} are lost; once that is mended the same command goes on from there"
-            with whole_files.explained(self._directory / f"ckpt-{self._step()}", then):
-                self._last = checkpoint_files.publish(self._directory, self._step(), self._checkpoint.write)
+            with whole_files.explained(self._directory / f"ckpt-{self.step}", then):
+                self._last = checkpoint_files.publish(self._directory, self.step, self._checkpoint.write)
             checkpoint_files.prune(self._directory, self._last, self._damaged)
         else:
             with sharing.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
@@ -213,7 +216,9 @@ class Checkpoints:
 
     def _state(self):
         """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""
-        return self._step(), sum(len(progress.history) for progress in self._progress)
+        return self.step, sum(len(progress.history) for progress in self.progress)
 
-    def _step(self):
-        return sum(progress.step for progress in self._progress)
+    @property
+    def step(self):
+        """Number of steps done by all methods together."""
+        return sum(progress.step for progress in self.progress)

@@ -7,10 +7,9 @@ import pytest
 from benchmarks import input_pipeline
 
 
-def test_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(input_pipeline, "_FILES", 4)
-    monkeypatch.setattr(input_pipeline, "_WARM_BATCHES", 1)
-    assert input_pipeline.main(["--seconds=0.2", f"--json={tmp_path / 'found.json'}"]) == 0
+def test_command(tmp_path, capsys):
+    quick = ["--seconds=0.2", "--files=4", "--warm_batches=1"]
+    assert input_pipeline.main([*quick, f"--json={tmp_path / 'found.json'}"]) == 0
     found = json.loads((tmp_path / "found.json").read_text())["results"]
     assert tuple(found) == input_pipeline.PIPELINES
     said = " ".join(capsys.readouterr().out.split())

@@ -113,8 +113,13 @@ def test_sequence(tmp_path):
         image_files.ImageFiles(np.array(["a"]), image_files.Transform(32, 40))
 
 
-def test_scan(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "_AT_A_TIME", 3)
+def test_in_order_and_in_parts():
+    done = []
+    assert list(parallel.in_order(lambda x: x * x, range(7), done.append, part_size=3)) == [x * x for x in range(7)]
+    assert done == [3, 6, 7]
+
+
+def test_scan(tmp_path):
     files, done = _files(tmp_path, 7, image_files.Transform(16, 12)), []
     (tmp_path / "2.png").write_bytes(b"no image")
     (tmp_path / "6.png").unlink()
@@ -122,7 +127,7 @@ def test_scan(tmp_path, monkeypatch):
     np.testing.assert_array_equal(sizes, [[20, 24]] * 5)
     assert [path.rpartition("/")[2] for path in broken] == ["2.png", "6.png"]
     assert all(reason.startswith("not a readable image") for reason in broken.values())
-    assert done == [3, 6, 7]
+    assert done == [7]
 
 
 def test_batches_have_their_own_images_and_do_not_depend_on_the_first_step(tmp_path):

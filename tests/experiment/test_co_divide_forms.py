@@ -10,7 +10,7 @@ from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_data
 from famus_tf.experiment import modes as experiment
-from famus_tf.methods import co_divide
+from famus_tf.methods import clean_split
 from famus_tf.profiling import stage_times
 from tests import co_divide_runs, small_networks
 
@@ -106,14 +106,13 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
     """Only the epoch's sample is scanned and split, the same by both networks; it is another one in each epoch."""
     sizes = {"batches_per_epoch": 9, "sampling": "balanced", "meta_every": 3, "epochs": 3, "meta_from_epoch": 1}
     sizes |= {"schedule": "one_loop", "selector": "all"}
-    begin, scanned = co_divide.CoDivide.begin_epoch, []
+    split, seen = clean_split.split, []
 
-    def watched(self, epoch):
-        begin(self, epoch)
-        if epoch:
-            scanned.append(~np.isnan(self._state.losses[:, -1]))
+    def watched(losses, *arguments):
+        seen.append(~np.isnan(losses))
+        return split(losses, *arguments)
 
-    monkeypatch.setattr(co_divide.CoDivide, "begin_epoch", watched)
+    monkeypatch.setattr(clean_split, "split", watched)
     results = co_divide_runs.run(tmp_path / "run", networks[False], **sizes)
     warm_up, meta_steps = 72 // 16, []
     for number, one in enumerate(results["networks"]):
@@ -127,13 +126,14 @@ def test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample(tmp_path, n
     feed = build_data.make_feed(
         settings.optimization, dataset, strategies.make_strategy("one_device"), settings.run.seed, 500
     )
-    assert len(scanned) == 2
+    scanned = seen[:2], seen[2:]  # in each epoch by both networks
+    assert len(seen) == 4
     for epoch, found in enumerate(scanned, start=1):
         for network in found:
             np.testing.assert_array_equal(np.flatnonzero(network), feed.sample(epoch))
         counts = np.bincount(dataset.train_labels[found[0]], minlength=10)
         assert counts.sum() == 72 and np.ptp(counts) <= 1
-    assert (scanned[0] != scanned[1]).any()
+    assert (scanned[0][0] != scanned[1][0]).any()
     for split, said in zip(divisions.splits, results["history"][-1]["split"], strict=True):
         np.testing.assert_array_equal(split.scanned, scanned[1][0])
         assert said["clean"] + said["noisy"] == 72
@@ -153,8 +153,8 @@ def test_one_replica_is_two_replicas(tmp_path, networks, two_replicas, monkeypat
     (divisions, done), (other_divisions, other_done) = (
         co_divide_runs.state_of(tmp_path / name, 2, count=100) for name in ("one", "two")
     )
-    losses, other_losses = scanned
-    np.testing.assert_allclose(other_losses, losses, rtol=1e-4)
+    assert len(scanned) == 4
+    np.testing.assert_allclose(scanned[2:], scanned[:2], rtol=1e-4)
     for mine, theirs in zip(divisions.splits, other_divisions.splits, strict=True):
         np.testing.assert_array_equal(mine.clean, theirs.clean)
     for mine, theirs in zip(done, other_done, strict=True):

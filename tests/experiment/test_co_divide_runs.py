@@ -23,7 +23,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scanned():
-    """The losses [2, N] of each scan of `finished`, which fills it."""
+    """The losses [N] of each network in each scan of `finished`, which fills it."""
     return []
 
 
@@ -101,7 +101,7 @@ def test_the_quality_of_the_splits(finished, network, scanned):
     divisions, _ = co_divide_runs.state_of(workdir, networks=2)
     assert divisions.epoch == co_divide_runs.WARM_UP + 1
     for split, said, losses, raw in zip(
-        divisions.splits, results["history"][-1]["split"], divisions.losses, scanned[-1], strict=True
+        divisions.splits, results["history"][-1]["split"], divisions.losses, scanned[-2:], strict=True
     ):
         p = split.clean_probability
         wins = p[is_clean][:, None] - p[~is_clean][None, :]
