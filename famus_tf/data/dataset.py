@@ -10,6 +10,7 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import streams
+from famus_tf.data.formats import class_folders
 from famus_tf.data.labels import balance, long_tail, mw_net_protocol, noise_file
 from famus_tf.data.labels import noise as noise_lib
 from famus_tf.data.source import UNKNOWN, Examples, Images, Source
@@ -42,7 +43,7 @@ class Dataset:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
-        left_out: as in `Source`.
+        left_out, notes, not_read: as in `Source`.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Dataset:
     validation: Examples | None = None
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -110,6 +113,7 @@ class Dataset:
 _INHERITED = (
     *("name", "test_images", "test_labels", "class_names", "mean", "std"),
     *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
+    *("notes", "not_read"),
 )
 
 

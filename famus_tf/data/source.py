@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from famus_tf.data.formats import class_folders
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise as noise_lib
 from famus_tf.files import plain_text
@@ -55,6 +56,8 @@ class Source:
         other_tests: further test sets of the same classes, by name.
         in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
         left_out: image files that are no longer in it because they cannot be read, {path: what is wrong}.
+        notes: sentences for the user: what was read as what, and what was not read.
+        not_read: files beside the images that are not read: how many of each kind.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Source:
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     in_memory: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # They are printed, drawn and written in many places, and some come from the names of folders and from lists.

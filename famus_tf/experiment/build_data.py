@@ -10,8 +10,10 @@ from famus_tf.config import command_line
 from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
+from famus_tf.data.labels import coverage
 from famus_tf.data.sets import by_name
 from famus_tf.devices import cluster as clusters
+from famus_tf.files import plain_text
 
 _WORTH_A_BAR = 5000
 
@@ -33,10 +35,18 @@ def make_dataset(data, seed, decode=True):
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     dataset = datasets.make_dataset(source, data, seed)
+    _print_notes(dataset)
     if data.augment == "auto":
         return dataset
     padding = 0 if data.augment == "none" else max(1, dataset.image_shape[0] // 8)
     return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip")
+
+
+def _print_notes(dataset):
+    labels = {name: examples.labels for name, examples in dataset.held_out.items()}
+    said = coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels})
+    for sentence in (*dataset.notes, *said):
+        print(plain_text.escaped(sentence), flush=True)
 
 
 def progress_bar(what, count):

@@ -120,6 +120,11 @@ def write(workdir, dataset, seed, files=None):
         "wrong": None if wrong is None else wrong.tolist(),
         "wrong_by": None if wrong is None else wrong_by,
         "files": files or {},
+        "notes": list(dataset.notes),
+        "not_read": [
+            {"folder": kind.folder, "what": kind.what, "reason": kind.reason, "files": count}
+            for kind, count in sorted(dataset.not_read.items())
+        ],
     }
     broken = set((files or {}).get("training", {}).get("broken", ()))
     try:

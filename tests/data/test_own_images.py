@@ -54,14 +54,45 @@ def test_folders_without_meta_and_with_val(tmp_path):
     assert not set(made.train_images.paths) & set(made.meta_images.paths)
 
 
-def test_one_folder_is_split_alike_every_time(tmp_path):
+def test_class_folders_alone(tmp_path):
     root = _tree(tmp_path, {"a": 10, "b": 5, "c": 2})
     sources = [own_images.load_folder(root, _OPTIONS) for _ in range(2)]
     for source in sources:
-        np.testing.assert_array_equal(np.bincount(source.test_labels), [2, 1, 1])
-        np.testing.assert_array_equal(np.bincount(source.train_labels), [8, 4, 1])
         assert not set(source.test_images.paths) & set(source.train_images.paths)
+        assert len(source.test_labels) + len(source.train_labels) == 17
+        assert min(np.bincount(source.test_labels)) == min(np.bincount(source.train_labels)) == 1
+        assert "has no test set" in source.notes[0]
     np.testing.assert_array_equal(sources[0].test_images.paths, sources[1].test_images.paths)
+
+
+@pytest.mark.parametrize("names", [range(1, 13), (2019, 2020, 2021), (4006381333931, 96385074)])
+def test_folders_named_by_numbers(names, tmp_path):
+    _tree(tmp_path, {f"{part}/{name}": 1 for name in names for part in ("train", "test")})
+    source = own_images.load_folder(str(tmp_path), _OPTIONS)
+    assert source.class_names == tuple(str(name) for name in sorted(names))
+    np.testing.assert_array_equal(np.bincount(source.train_labels), [1] * len(names))
+    np.testing.assert_array_equal(np.bincount(source.test_labels), [1] * len(names))
+    assert "class 0 is " in source.notes[-1]
+
+
+def test_ids_of_folders_with_leading_zeros(tmp_path):
+    _tree(tmp_path, {"train/1": 1, "train/01": 2, "train/00000": 3, "train/10": 1, "train/2": 4, "test/01": 1})
+    source = own_images.load_folder(str(tmp_path), _OPTIONS)
+    assert source.class_names == ("00000", "1", "01", "2", "10")
+    np.testing.assert_array_equal(np.bincount(source.train_labels), [3, 1, 2, 4, 1])
+    np.testing.assert_array_equal(source.test_labels, [2])
+
+
+def test_what_is_not_read(tmp_path):
+    root = _tree(tmp_path, {"train/a": 2, "test/a": 1, "valid/a": 1, "trusted/a": 1, "train/a/more": 1})
+    (tmp_path / "train" / "a" / "._0.png").touch()
+    (tmp_path / "train" / "a" / "notes.txt").touch()
+    source = own_images.load_folder(root, _OPTIONS)
+    assert len(source.train_labels) == 3 and len(source.validation.labels) == len(source.meta.labels) == 1
+    assert sorted((key.what, count) for key, count in source.not_read.items()) == [("*.txt", 1), ("._*", 1)]
+    assert len(source.notes) == 5
+    made = dataset.make_dataset(source, _OPTIONS, seed=0)
+    assert made.notes == source.notes and made.not_read == source.not_read
 
 
 @pytest.mark.parametrize(
@@ -100,18 +131,18 @@ def test_lists(tmp_path):
     [
         ({}, r"expected a folder with train/<class>/<image> and test"),
         ({"train/a": 2}, r"has train/ but no test/ or val/"),
-        ({"train/a": 2, "test/b": 1}, "class 'b' of the test set is not among the training set's classes"),
-        ({"a": 1}, "class a: has 1 image, expected 2 or more"),
+        ({"train/a": 2, "test/b": 1}, "class 'b' of the test set is not among the training set's classes$"),
+        ({"train/Cat": 2, "test/cat": 1}, "class 'cat' of the test .* the training set's classes, where 'Cat' is$"),
+        ({"a": 1}, "class a has 1 image, expected 2 or more"),
+        ({"train/a": 2, "test/a": 1, "train/empty": 0}, "empty: holds no images, as it is empty; expected JPEG"),
     ],
 )
 def test_wrong_layouts(counts, message, tmp_path):
     root = tmp_path / "data"
+    for folder in counts:
+        (root / folder).mkdir(parents=True)
     with pytest.raises(errors.InputError, match=message):
         own_images.load_folder(_tree(root, counts), _OPTIONS)
-    for folder in ("train/empty", "test/empty"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(errors.InputError, match=r"empty: holds no images \(\.jpg"):
-        own_images.load_folder(str(root), _OPTIONS)
 
 
 def test_broken_image(tmp_path):

@@ -9,7 +9,10 @@ import numpy as np
 
 from famus_tf import errors
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".png", ".apng"),
+    *(".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
+)
 _DIGITS = 18
 SEPARATORS = {"auto": "", "tab": "\t", "space": " ", "comma": ",", "colon": ":"}
 

@@ -83,6 +83,21 @@ def plan(data: bytes) -> Plan:
     raise errors.InputError(f"found {_described(data)}, expected {EXPECTED}")
 
 
+def kind_of(data: bytes) -> str:
+    """One of the five kinds, by the first bytes.
+
+    Args:
+        data: the content of a file, or its start.
+
+    Raises:
+        errors.InputError: it is none of them; the message says what was found, without the file's name.
+    """
+    for start in _LOOKS:
+        if data.startswith(start) and (start != b"RIFF" or data[8:12] == b"WEBP"):
+            return _names(start)
+    raise errors.InputError(f"found {_described(data)}, expected {EXPECTED}")
+
+
 def _names(start: bytes) -> str:
     return {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP", b"RIFF": "WebP"}.get(start, "GIF")
 

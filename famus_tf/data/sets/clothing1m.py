@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data.formats import listing
+from famus_tf.data.formats import class_folders, listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
-from famus_tf.data.sets import own_images
 from famus_tf.data.source import Examples, Source
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def _of_folders(root: str) -> dict[str, _Part]:
         place = os.path.join(root, folder)
         if not os.path.isdir(place):
             raise errors.InputError(f"{root}: is no folder of Clothing1M, expected {_EXPECTED}")
-        paths, names = own_images.class_folders(place, _EXPECTED)
+        paths, names = class_folders.read(place, _EXPECTED)
         for name in dict.fromkeys(names):
             if not re.fullmatch(r"q\d{4}", name) or int(name[1:]) >= len(_NAMES):
                 raise errors.InputError(f"{os.path.join(place, name)}: expected class folders q0000 to q0013")

@@ -15,10 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data.formats import listing
+from famus_tf.data.formats import class_folders, listing
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise
-from famus_tf.data.sets import own_images
 from famus_tf.data.source import Examples, Images, Source
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def _names_by_stem(folder: str) -> dict[str, str]:
 
 
 def _of_folders(root: str, transform: image_files.Transform) -> _Part:
-    paths, folders = own_images.class_folders(root, "class folders 0 to 99")
+    paths, folders = class_folders.read(root, "class folders 0 to 99")
     for name in dict.fromkeys(folders):
         if not 0 <= listing.number_in(name) < _CLASSES:
             raise errors.InputError(f"{os.path.join(root, name)}: expected class folders 0 to {_CLASSES - 1}")
