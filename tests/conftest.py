@@ -16,8 +16,12 @@ HERE = pathlib.Path(__file__).parent
 # What `-m quick` runs, folders and files: every folder, but no whole run and nothing that takes seconds to trace.
 QUICK = (
     "config",
+    "data/test_class_folders.py",
+    "data/test_class_names.py",
+    "data/test_coverage.py",
     "data/test_dataset.py",
     "data/test_digits.py",
+    "data/test_folder_splits.py",
     "data/test_listing.py",
     "data/test_long_tail.py",
     "data/test_mw_net_protocol.py",

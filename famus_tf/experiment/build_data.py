@@ -30,23 +30,21 @@ def make_dataset(data, seed, decode=True):
       InputError: the data are not there, or not as the flags say.
     """
     source, said = resized_copy.take_up(by_name.load_source(data), data.data_dir, data.prepared_dir)
-    if said:
-        print(command_line.with_flags(said), flush=True)
+    _print_notes(filter(None, (*source.notes, said)))
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     dataset = datasets.make_dataset(source, data, seed)
-    _print_notes(dataset)
+    labels = {name: examples.labels for name, examples in dataset.held_out.items()}
+    _print_notes(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
     if data.augment == "auto":
         return dataset
     padding = 0 if data.augment == "none" else max(1, dataset.image_shape[0] // 8)
     return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip")
 
 
-def _print_notes(dataset):
-    labels = {name: examples.labels for name, examples in dataset.held_out.items()}
-    said = coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels})
-    for sentence in (*dataset.notes, *said):
-        print(plain_text.escaped(sentence), flush=True)
+def _print_notes(sentences):
+    for sentence in sentences:
+        print(plain_text.escaped(command_line.with_flags(sentence)), flush=True)
 
 
 def progress_bar(what, count):

@@ -36,8 +36,8 @@ def test_folders_inside_a_class_folder_belong_to_it(tmp_path):
     assert found.names == ["cat"] * 5 + ["dog"] and not left_out and not found.empty
     (said,) = class_folders.sentences("here", found.left_out, found.inner)
     assert said == (
-        f"here: 4 images lie in folders inside class folders, in {tmp_path}/cat/a and 3 more, and have the class of "
-        "the outer folder"
+        "here: images in folders inside class folders have the class of the outer folder: 4, in "
+        f"{tmp_path}/cat/a and 3 more"
     )
 
 

@@ -5,6 +5,7 @@ import json
 
 import matplotlib.axes
 import numpy as np
+import PIL.Image
 import pytest
 
 from famus_tf import errors, main
@@ -123,3 +124,29 @@ def test_mode(tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["examples.png", "inspection.json"]
     # The same directory can be trained in afterwards.
     assert main.main(["main.py", *flags, "--train_limit=64", "--batch_size=64", "--method=cross_entropy"]) == 0
+
+
+def test_what_is_read_of_class_folders(tmp_path, capsys):
+    for name in ("train/2", "train/10", "train/10/more", "test/2", "valid/10", "__MACOSX"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data" / name / "1.png")
+    (tmp_path / "data" / "train" / "2" / "notes.txt").touch()
+    flags = ["--dataset=folder", f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}", "--epochs=1"]
+    flags += ["--method=cross_entropy", "--meta_per_class=0"]
+    assert main.main(["main.py", "--mode=inspect", *flags]) == 0
+    said = capsys.readouterr().out
+    for sentence in (
+        "valid/ is read as the validation set",
+        "files that are no images are not read: 1 *.txt",
+        "what systems and programs leave behind is not read: 1 __MACOSX/",
+        "images in folders inside class folders have the class of the outer folder: 1, in",
+        "class folders that are numbers are names, not class ids: class 0 is '2', class 1 is '10'",
+        "no validation images of 1 of 2 classes: 2",
+        "no test images of 1 of 2 classes: 10",
+    ):
+        assert sentence in said
+    rows = [line.split() for line in said.splitlines()]
+    assert ["0", "2", "1", "0", "0", "1"] in rows and ["1", "10", "2", "0", "1", "0"] in rows
+    found = json.loads((tmp_path / "run" / "inspection.json").read_text())
+    assert found["class_names"] == ["2", "10"] and len(found["notes"]) == 5
+    assert [(part["what"], part["files"]) for part in found["not_read"]] == [("__MACOSX/", 1), ("*.txt", 1)]

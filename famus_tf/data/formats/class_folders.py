@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import logging
 import os
 import pathlib
 import re
@@ -14,9 +15,12 @@ from famus_tf import errors
 from famus_tf.data.formats import leftovers, listing
 from famus_tf.data.images import image_kinds
 
+_LOG = logging.getLogger(__name__)
+
 NO_IMAGE = "no image"
 NO_CLASS = "in no class folder"
 LEFTOVER = "left behind by a system or program"
+BESIDE = "in a folder beside those of the sets"
 # A sidecar file for each image is common, and to open a million of them would take long.
 _NEVER_IMAGES = frozenset(
     {
@@ -37,7 +41,7 @@ class LeftOut:
     """Files of one kind in one folder that are not read.
 
     Attributes:
-        reason: `NO_IMAGE`, `NO_CLASS` or `LEFTOVER`.
+        reason: `NO_IMAGE`, `NO_CLASS`, `LEFTOVER` or `BESIDE`.
         folder: where they lie.
         what: their kind, such as "*.txt" or "Thumbs.db"; with "/" at its end a folder, with all in it.
     """
@@ -81,6 +85,8 @@ def read(root: str, expected: str) -> tuple[list[str], list[str]]:
     """
     found = find(root)
     require_images(root, found, expected)
+    for sentence in sentences(root, found.left_out, found.inner):
+        _LOG.info(sentence)
     return found.paths, found.names
 
 
@@ -146,8 +152,8 @@ def sentences(where: str, left_out: collections.Counter[LeftOut], inner: dict[st
             said.append(f"{where}: {text}: {_kinds(counts)}, {_places(sorted({key.folder for key in counts}))}")
     if inner:
         said.append(
-            f"{where}: {sum(inner.values()):,} images lie in folders inside class folders, {_places(list(inner))}, and "
-            "have the class of the outer folder"
+            f"{where}: images in folders inside class folders have the class of the outer folder: "
+            f"{sum(inner.values()):,}, {_places(list(inner))}"
         )
     return said
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.data.formats import leftovers
 
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".png", ".apng"),
@@ -179,7 +180,7 @@ def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.nda
     paths, labels = [], []
     for name, label in classes.items():
         folder = os.path.join(root, name)
-        files = sorted(filter(is_image, names_in(folder)))
+        files = sorted(name for name in names_in(folder) if is_image(name) and not leftovers.file(name))
         paths += [os.path.join(folder, file) for file in files]
         labels += [label] * len(files)
     return paths, np.array(labels, np.int32)

@@ -138,9 +138,12 @@ def _of_sets(data_dir: str, folders: list[str], chosen: dict[str, str]) -> Folde
         for split, folder in chosen.items()
         if not found[split].names
     ]
-    beside = _beside(data_dir, [folder for folder in folders if folder not in chosen.values()])
     top = class_folders.find(data_dir, only=())
-    return _with_notes(data_dir, splits, [*notes, *beside], [top, *found.values()])
+    if beside := [folder for folder in folders if folder not in chosen.values()]:
+        named = ", ".join(f"{folder}/ ({_count(os.path.join(data_dir, folder))})" for folder in beside)
+        notes.append(f"{data_dir}: folders beside those of the sets are not read: {named}")
+    top.left_out.update(class_folders.LeftOut(class_folders.BESIDE, data_dir, f"{folder}/") for folder in beside)
+    return _with_notes(data_dir, splits, notes, [top, *found.values()])
 
 
 def _no_test(chosen: dict[str, str], found: dict[str, class_folders.Found]) -> str:
@@ -167,14 +170,6 @@ def _with_notes(
         left_out.update(part.left_out)
         inner |= part.inner
     return FolderSplits(splits, (*notes, *class_folders.sentences(data_dir, left_out, inner)), left_out)
-
-
-def _beside(data_dir: str, folders: list[str]) -> list[str]:
-    """What is said of folders that are none of the sets'."""
-    if not folders:
-        return []
-    named = ", ".join(f"{folder}/ ({_count(os.path.join(data_dir, folder))})" for folder in folders)
-    return [f"{data_dir}: folders beside those of the sets are not read: {named}"]
 
 
 def _count(folder: str) -> str:

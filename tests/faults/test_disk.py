@@ -1,0 +1,9 @@
+"""A few hundred of the folder trees of `tests.faults.disk`."""
+
+from tests.faults import disk
+
+
+def test_200_trees():
+    counts = disk.run(200)
+    # Some trees are whole and some are not: the rest of the test is in `disk.check`.
+    assert counts["read"] >= 60 and counts["refused"] >= 20
