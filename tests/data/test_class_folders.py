@@ -159,3 +159,13 @@ def test_an_empty_class_folder(tmp_path):
     with pytest.raises(errors.InputError, match="cow: holds no images, as it is empty; expected JPEG, PNG"):
         class_folders.read(str(tmp_path), "here")
     assert class_folders.find(str(tmp_path)).empty == ["cow"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "dog"])
+def test_a_link_that_leads_nowhere_could_be_a_class(target, tmp_path):
+    _write(tmp_path, "cat/1.png")
+    os.symlink(target, tmp_path / "dog")
+    with pytest.raises(errors.InputError, match=r"dog: not readable .*, expected a folder, or a link to one"):
+        class_folders.find(str(tmp_path))
+    found = class_folders.find(str(tmp_path), only=())
+    assert [key.what for key in found.left_out] == ["special files and broken links"]

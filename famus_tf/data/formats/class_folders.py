@@ -116,7 +116,8 @@ def find(root: str, only: Iterable[str] | None = None) -> Found:
     found = Found()
     folders, files = _entries(root, found.left_out)
     for entry in files:
-        if entry.is_symlink() and not listing.is_image(entry.name):
+        # It may have been a class.
+        if only is None and entry.is_symlink() and not listing.is_image(entry.name):
             with errors.reading(entry.path, "a folder, or a link to one"):
                 os.stat(entry.path)
         key = LeftOut(NO_CLASS, root, _kind(entry.name)) if _is_image(entry) else _no_image(root, entry)
@@ -129,7 +130,8 @@ def find(root: str, only: Iterable[str] | None = None) -> Found:
 
 def class_folders_in(root: str) -> list[str]:
     """Names of the folders in a folder, sorted, without what systems and programs leave behind."""
-    return [name for name in listing.folders_in(root) if not _is_leftover(root, name)]
+    folders, _ = _entries(root, collections.Counter())
+    return [entry.name for entry in folders]
 
 
 def holds_images(folder: str) -> bool:
@@ -235,10 +237,6 @@ def _entries(folder: str, left_out: collections.Counter[LeftOut]) -> tuple[list[
             else:
                 (folders if is_folder else files).append(entry)
     return folders, files
-
-
-def _is_leftover(root: str, name: str) -> bool:
-    return bool(leftovers.folder(name)) or leftovers.is_of_a_run(os.path.join(root, name))
 
 
 def _is_image(entry: os.DirEntry) -> bool:
