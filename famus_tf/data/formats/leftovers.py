@@ -19,9 +19,9 @@ _FILES = frozenset(
         *("picasa.ini", "zbthumbnail.info", "pspbrwse.jbf"),
     }
 )
-# Backups of editors, and downloads that are not finished.
+# Backups and locks of editors, and downloads that are not finished.
 _ENDINGS = ("~", ".part", ".partial", ".crdownload", ".download", ".tmp", ".bak", ".swp")
-_STARTS = ("~$",)
+_START = "~$"
 # What `famus_tf` writes into run directories, scaled copies, and where it inspects.
 _SIGNS_OF_A_RUN = ("flags.cfg", "prepared.json", "inspection.json")
 
@@ -38,10 +38,11 @@ def file(name: str) -> str:
     lower = name.lower()
     if lower in _FILES:
         return name
-    for start in _STARTS:
-        if lower.startswith(start):
-            return f"{start}*"
-    return next((f"*{ending}" for ending in _ENDINGS if lower.endswith(ending)), "")
+    if lower.startswith(_START):
+        return f"{_START}*"
+    if not lower.endswith(_ENDINGS):
+        return ""
+    return next(f"*{ending}" for ending in _ENDINGS if lower.endswith(ending))
 
 
 def is_of_a_run(path: str) -> bool:
