@@ -1,6 +1,6 @@
 """Reads folder trees that hypothesis makes up, and counts how that ends.
 
-    python -m tests.faults.disk --count=5000
+    python -m tests.faults.disk --count=5000 --json=benchmarks/results/folder_trees.json
 
 Right is "read", with each file on disk found as an image or counted among what is not read; or "refused", an
 `InputError` of one line that names a place in the tree.
@@ -186,7 +186,12 @@ def main():
     """Reads them and shows the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--json", help="file for the counts")
     arguments = parser.parse_args()
+
+    from benchmarks import record
+
+    kept = record.Record(arguments)
 
     def progress(done):
         if done % 50 == 0:
@@ -194,6 +199,8 @@ def main():
 
     counts = run(arguments.count, progress)
     print("\n" + ", ".join(f"{ended}: {count:,}" for ended, count in sorted(counts.items())))
+    if arguments.json:
+        kept.write(arguments.json, counts=counts)
 
 
 if __name__ == "__main__":

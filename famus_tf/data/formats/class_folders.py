@@ -197,9 +197,12 @@ def _read_class(root: str, name: str, found: Found) -> None:
         found.left_out.update(_no_image(folder, entry) for entry in no_images)
     count = len(found.paths) - before
     found.names += [name] * count
-    runs = any(key.what == _RUNS and _is_within(key.folder, place) for key in found.left_out)
-    if not count and (others or not runs):
+    if not count and (others or not _holds_runs(place, found)):
         found.empty.append(name)
+
+
+def _holds_runs(place: str, found: Found) -> bool:
+    return any(key.what == _RUNS and _is_within(key.folder, place) for key in found.left_out)
 
 
 def _walk(place: str, left_out: collections.Counter[LeftOut]) -> Iterator[tuple[str, list[os.DirEntry]]]:
