@@ -29,7 +29,7 @@ def test_separators(name, mark, given, header, root):
     path = _list(
         root, header + "".join(f"{image}{mark}{label}\n" for image, label in zip(_NAMES, (3, 0, 11), strict=True))
     )
-    paths, labels = listing.read(path, None, name if given else "auto")
+    paths, labels, _ = listing.read(path, None, name if given else "auto")
     assert paths == [str(root / image) for image in _NAMES]
     assert labels == ["3", "0", "11"]
 
@@ -39,8 +39,8 @@ def test_root_endings_and_empty_lines(root):
     (root / "lists").mkdir()
     (root / "list.txt").rename(root / "lists" / "list.txt")
     path = str(root / "lists" / "list.txt")
-    paths, labels = listing.read(path, str(root))
-    assert paths == [str(root / image) for image in _NAMES[:2]] and labels == ["shirt", "coat"]
+    paths, labels, lines = listing.read(path, str(root))
+    assert paths == [str(root / image) for image in _NAMES[:2]] and labels == ["shirt", "coat"] and lines == [1, 4]
     with pytest.raises(
         errors.InputError, match=r"list\.txt, line 1: there is no image .*lists/images/0/00/130,347\.jpg"
     ):

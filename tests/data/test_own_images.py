@@ -126,6 +126,16 @@ def test_lists(tmp_path):
         own_images.load_list(None, options)
 
 
+@pytest.mark.parametrize("label", ["3.0", "-1", "nan", "two"])
+def test_a_list_with_a_label_that_is_no_class_id(label, tmp_path):
+    _tree(tmp_path, {"images": 6})
+    lines = [f"images/{k}.png {k}" for k in range(5)]
+    (tmp_path / "list.txt").write_text("\n".join(["path label", *lines[:3], "", f"images/5.png {label}", *lines[3:]]))
+    options = DataConfig(train_list=str(tmp_path / "list.txt"), test_list=str(tmp_path / "list.txt"))
+    with pytest.raises(errors.InputError, match=rf"list\.txt, line 6: found the label '{label}' among labels that are"):
+        own_images.load_list(None, options)
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,9 +24,15 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
-def read(
-    path: str, root: str | None, separator: str = "auto", *, check_present: bool = True
-) -> tuple[list[str], list[str]]:
+class Listed(NamedTuple):
+    """The images that a list names: paths, labels as they are written, and the number of the line of each."""
+
+    paths: list[str]
+    labels: list[str]
+    lines: list[int]
+
+
+def read(path: str, root: str | None, separator: str = "auto", *, check_present: bool = True) -> Listed:
     """Reads a list file.
 
     Args:
@@ -34,9 +41,6 @@ def read(
         separator: a key of `SEPARATORS`; what stands between a path, which may contain it, and its label. "auto" takes
             the one that leaves the name of an image before it in every line.
         check_present: whether a missing image is an error.
-
-    Returns:
-        The images' paths, and their labels as they are written.
 
     Raises:
         errors.InputError: it cannot be read, holds no image, a line is not a path and a label, or an image is missing.
@@ -50,9 +54,10 @@ def read(
     pairs = [_parse(path, number, line, mark) for number, line in lines]
     base = root or os.path.dirname(path)
     paths = [os.path.join(base, name) for name, _ in pairs]
+    numbers = [number for number, _ in lines]
     if check_present:
-        require_images(path, [number for number, _ in lines], paths)
-    return paths, [label for _, label in pairs]
+        require_images(path, numbers, paths)
+    return Listed(paths, [label for _, label in pairs], numbers)
 
 
 def read_ids(path: str, num_classes: int) -> tuple[list[int], list[str], list[int]]:

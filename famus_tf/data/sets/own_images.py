@@ -74,13 +74,13 @@ def load_list(data_dir: str | None, options: DataConfig) -> Source:
         "meta": options.meta_list,
     }
     check = options.on_bad_image == "fail"
-    splits = {
+    listed = {
         name: listing.read(path, data_dir, options.list_separator, check_present=check)
         for name, path in lists.items()
         if path
     }
-    _, labels = splits["train"]
-    names = class_names.of_list(options.train_list, range(1, len(labels) + 1), labels)
+    names = class_names.of_list(options.train_list, listed["train"].lines, listed["train"].labels)
+    splits = {name: (found.paths, found.labels) for name, found in listed.items()}
     return dataclasses.replace(_make("list", splits, names, options), notes=names.notes)
 
 
