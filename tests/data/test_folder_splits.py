@@ -109,7 +109,9 @@ def test_images_stay_in_the_test_set(change):
 
 
 def test_the_draw_is_the_same_in_every_release():
-    assert sorted(_draw(*(f"cat/{number}.jpg" for number in range(20)))) == ["cat/8.jpg", "cat/9.jpg"]
+    numbered = _draw(*(f"cat/{number}.jpg" for number in range(20)))
+    assert sorted(numbered) == [f"cat/{number}.jpg" for number in (0, 10, 13, 18, 5)]
+    assert sorted(_draw(*(f"cat/{letter}.jpg" for letter in "abcdefghij"))) == ["cat/h.jpg", "cat/j.jpg"]
 
 
 def test_every_class_has_both_parts():
@@ -126,6 +128,14 @@ def test_one_image_in_a_folder_each_is_drawn_too():
     assert 70 < len(test) < 130
 
 
-def test_the_share_is_a_fifth():
-    shares = [len(_draw(*(f"c/{prefix}{k}.jpg" for k in range(1000)))) / 1000 for prefix in "abcdefgh"]
-    np.testing.assert_allclose(shares, 0.2, atol=0.05)
+@pytest.mark.parametrize("name", ["{}", "IMG_{:04}", "2019/{} of many", "frame{:06}.crop"])
+def test_the_share_is_a_fifth(name):
+    for first, count in ((0, 30), (1, 100), (730, 50), (0, 1000)):
+        test = _draw(*(f"cat/{name.format(first + k)}.jpg" for k in range(count)))
+        assert len(test) / count == pytest.approx(0.2, abs=2 / count)
+
+
+def test_the_share_of_names_without_numbers_is_a_fifth():
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    test = _draw(*(f"cat/{a}{b}{c}.jpg" for a in letters for b in letters for c in "xyz"))
+    np.testing.assert_allclose(len(test) / (26 * 26 * 3), 0.2, atol=0.03)

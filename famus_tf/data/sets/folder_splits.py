@@ -27,6 +27,9 @@ _NO_CLASS = frozenset({*_NAMES["test"], "val", "validation"})
 _ALL_NAMES = frozenset(name for names in _NAMES.values() for name in names)
 _LIKE_A_SET = re.compile(r"(?:^|[^a-z])(?:train|training|test|testing|val|valid|validation)(?:$|[^a-z])")
 _TEST_SHARE = 0.2
+# Of 2**64, as a whole number: the same on every machine.
+_GOLDEN_RATIO = 0x9E3779B97F4A7C15
+_LAST_NUMBER = re.compile(r"(?s:(.*?)([0-9]*)([^0-9]*))")
 _MOST_COUNTED = 100_000
 
 Labelled = tuple[list[str], list[str]]
@@ -94,9 +97,15 @@ def draw_test(examples: Labelled, root: str) -> tuple[Labelled, Labelled]:
 
 
 def _draw(name: str) -> float:
-    """A number in [0, 1) that is a function of a file's name, without its ending, alone."""
+    """A number in [0, 1) that is a function of a file's name, without its ending, alone.
+
+    Numbered names take multiples of the golden ratio, of which any run is spread evenly: a hash would draw 2 of the
+    names 0 to 29, and the same 2 in all classes whose files are numbered so.
+    """
     stem = unicodedata.normalize("NFC", os.path.splitext(name)[0].replace(os.sep, "/"))
-    return int.from_bytes(hashlib.sha256(os.fsencode(stem)).digest()[:8], "big") / 2**64
+    before, number, after = _LAST_NUMBER.fullmatch(stem).groups()
+    start = int.from_bytes(hashlib.sha256(os.fsencode(f"{before}\n{after}")).digest()[:8], "big")
+    return (start + int(number or 0) * _GOLDEN_RATIO) % 2**64 / 2**64
 
 
 def _chosen(data_dir: str, folders: list[str]) -> dict[str, str]:
