@@ -102,6 +102,13 @@ def test_first_classes(root):
         listing.read_first_classes(_list(root, "a.jpg 7\nb.jpg -1\n"), str(root), 2)
 
 
+def test_what_systems_leave_behind_in_folders_of_classes(root, capsys):
+    (root / "images" / "._a b.JPEG").touch()
+    paths, _ = listing.in_folders(str(root), {"images": 4})
+    assert paths == [str(root / "images" / "a b.JPEG")]
+    assert f"{root}: files that systems and programs leave behind are not read: 1\n" in capsys.readouterr().out
+
+
 def test_folders_of_classes(root):
     paths, labels = listing.in_folders(str(root), {"images": 4, "nowhere": 1, "images/0/00": 0})
     assert paths == [str(root / "images" / "a b.JPEG"), str(root / _NAMES[0])]

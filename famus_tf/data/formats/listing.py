@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -10,6 +11,8 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data.formats import leftovers
+
+_LOG = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".png", ".apng"),
@@ -183,11 +186,16 @@ def in_folders(root: str, classes: Mapping[str, int]) -> tuple[list[str], np.nda
         The images' paths, and their classes, int32.
     """
     paths, labels = [], []
+    left_out = 0
     for name, label in classes.items():
         folder = os.path.join(root, name)
-        files = sorted(name for name in names_in(folder) if is_image(name) and not leftovers.file(name))
+        named = sorted(filter(is_image, names_in(folder)))
+        files = [file for file in named if not leftovers.file(file)]
+        left_out += len(named) - len(files)
         paths += [os.path.join(folder, file) for file in files]
         labels += [label] * len(files)
+    if left_out:
+        _LOG.info(f"{root}: files that systems and programs leave behind are not read: {left_out:,}")
     return paths, np.array(labels, np.int32)
 
 
