@@ -72,17 +72,27 @@ def _position(run):
 
 def _write_results(config, run, workdir):
     names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
-    dataset, together = run.dataset, run.history.together
-    summary = run_results.results(together, dataset, **names)
+    dataset = run.dataset
+    summary = run_results.results(run.history.together, dataset, **names)
     each = [run_results.results(progress, dataset, **names) for progress in run.history.of_networks]
     if each:
         summary["networks"] = each
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
-    pictures.draw(workdir / "curves.png", summary, together, dataset)
-    pictures.draw_classes(workdir / "class_accuracy.png", summary, dataset)
-    for member in run.members:
-        picture = workdir / f"gates{member.suffix}.png"
-        gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))
-    run.supervised.draw(run, workdir)
     whole_files.write_json(workdir / "results.json", summary)
-    print(run_results.describe(summary, workdir))
+    print(run_results.describe(summary, workdir), flush=True)
+    _draw(run, summary, workdir)
+
+
+def _draw(run, summary, workdir):
+    """The pictures, last: where one cannot be drawn, nothing else is missing."""
+    path = workdir / "curves.png"
+    with pictures.optional(path):
+        pictures.draw(path, summary, run.history.together, run.dataset)
+    path = workdir / "class_accuracy.png"
+    with pictures.optional(path):
+        pictures.draw_classes(path, summary, run.dataset)
+    for member in run.members:
+        path = workdir / f"gates{member.suffix}.png"
+        with pictures.optional(path):
+            gates.draw_selection(path, member.progress.history, gates.layer_names(member.method))
+    run.supervised.draw(run, workdir)
