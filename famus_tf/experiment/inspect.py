@@ -8,7 +8,7 @@ def inspect(config):
     """Prints what the data are and writes a picture of examples; nothing is trained."""
     # Not decoded: it tells of all files that cannot be read, not of the first.
     dataset = build_data.make_dataset(config.data, config.run.seed, decode=False)
-    print(inspection.describe(dataset), flush=True)
+    print("\n".join([inspection.describe(dataset), *dataset.cautions()]), flush=True)
     files = inspection.scan_files(dataset)
     if files:
         print(inspection.describe_files(files))

@@ -8,7 +8,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import build_data, build_run, checks
+from famus_tf.experiment import automatic, build_data, build_run, checks, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
 from famus_tf.reports import gates, pictures
@@ -34,10 +34,11 @@ def train(config):
 def _train(config, strategy, workdir):
     chief = clusters.is_chief(strategy)
     dataset = build_data.make_dataset(config.data, config.run.seed)
+    config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
     config = checks.with_dtype_policy(config, dataset)
     if chief:
         run_directory.check_new_or_same(workdir, config)
-        print(dataset.describe(), flush=True)
+        print("\n".join(filter(None, [dataset.describe(), *dataset.cautions(), chosen])), flush=True)
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     sharing.check_workers_agree(strategy, config.flag_lines(), run.history.step)
