@@ -98,7 +98,7 @@ def main(argv=None):
         config, build_data.make_dataset(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
     )
     snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
-    build_run.training_loop(config.run, parts).run([snapshots], verbose=0)
+    build_run.training_loop(config.run, parts).run([snapshots])
     np.savez(
         arguments.out,
         **snapshots.kept,

@@ -52,7 +52,9 @@ def _train(config, strategy, workdir):
     build_run.time_stages(config.run, run, workdir)
     if unfinished:
         callbacks = build_run.make_callbacks(config.run, run, workdir) if chief else []
-        build_run.training_loop(config.run, run).run(callbacks, verbose=None if chief else 0)
+        if chief:
+            callbacks.append(progress_lines.ProgressLines(run.supervised.epochs, build_run.describe_network(run)))
+        build_run.training_loop(config.run, run).run(callbacks)
         build_run.time_stages(config.run, run, workdir)
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
