@@ -2,8 +2,8 @@
 
     python -m famus_tf.main --flagfile=flags/digits.cfg [--name=value ...]
 
-Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2. Ctrl-C and SIGTERM
-end training after the step under way, with a checkpoint; a second one ends it at once.
+Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2. Ctrl-C, SIGTERM
+and SIGHUP end training after the step under way, with a checkpoint; a second one ends it at once.
 """
 
 import contextlib

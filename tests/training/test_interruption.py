@@ -73,7 +73,7 @@ def test_where_nothing_can_be_lost_it_ends_at_once():
 
 
 def test_what_is_said_names_the_checkpoint_that_is_there():
-    with pytest.raises(Interrupted, match="nothing is lost; .* from the checkpoint of step 1,200"), handled():
+    with pytest.raises(Interrupted, match=r"nothing is lost; .* from the checkpoint of step 1,200"), handled():
         assert interruption.what_follows() == "the same command starts anew"
         interruption.note_checkpoint(1200)
         os.kill(os.getpid(), signal.SIGINT)
