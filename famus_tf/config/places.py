@@ -47,14 +47,14 @@ def _file(name: str, path: str) -> None:
 
 def _neighbour(path: str) -> str:
     """What lies there by a similar name, or how far the path is right, for a name that was mistyped."""
-    parent = pathlib.Path(path).absolute().parent
+    parent = pathlib.Path(path).parent
     if not parent.is_dir():
-        return f", nor {parent}"
+        return f", nor a folder {parent}"
     try:
         close = difflib.get_close_matches(pathlib.Path(path).name, os.listdir(parent), n=1)
     except OSError:
         return ""
-    return f", though there is {pathlib.Path(path).parent / close[0]}" if close else ""
+    return f", though there is {parent / close[0]}" if close else ""
 
 
 def _writable(workdir: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 from famus_tf.config import command_line
+from famus_tf.config.method import METHODS
 from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
@@ -39,7 +40,8 @@ def _train(config, strategy, workdir):
     config = checks.with_dtype_policy(config, dataset)
     if chief:
         run_directory.check_new_or_same(workdir, config)
-        said = filter(None, [dataset.describe(), *dataset.cautions(), chosen])
+        cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
+        said = filter(None, [dataset.describe(), *cautions, chosen])
         print(command_line.with_flags("\n".join(said)), flush=True)
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
