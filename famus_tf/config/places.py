@@ -29,6 +29,8 @@ def check(config) -> None:
         _file("network", run.network)
     if run.pretrained not in ("none", "imagenet"):
         _file("pretrained", run.pretrained)
+    if run.mode in ("evaluate", "export"):
+        _folder("workdir", run.workdir, "the run directory of an earlier --mode=train")
     if run.mode in _WRITING:
         _writable(pathlib.Path(run.workdir))
 

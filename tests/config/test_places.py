@@ -27,6 +27,8 @@ def check(tmp_path, **values):
         ({"network": "mine.keras"}, "--network=mine.keras: no such file"),
         ({"network": "resnet50", "pretrained": "w.h5"}, "--pretrained=w.h5: no such file"),
         ({"data_dir": "my_images", "prepared_dir": "copy"}, "--prepared_dir=copy: .*expected a folder that --mode=pr"),
+        ({"workdir": "my_image", "mode": "evaluate"}, "--workdir=my_image: no such folder, though there is my_images"),
+        ({"workdir": "a.txt", "mode": "export"}, "--workdir=a.txt: not a folder; expected the run directory of an"),
         ({"workdir": "a.txt/run"}, r"--workdir=a.txt/run: cannot write there \(.*a.txt is not a folder\)"),
     ],
 )
