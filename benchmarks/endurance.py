@@ -16,6 +16,7 @@ import time
 
 from benchmarks import record
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -113,4 +114,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))
