@@ -1,6 +1,7 @@
 """Files and folders that the flags name: whether they are there, before seconds are spent on loading TensorFlow."""
 
 import difflib
+import errno
 import os
 import pathlib
 
@@ -67,4 +68,6 @@ def _writable(workdir: pathlib.Path) -> None:
     if not there.is_dir():
         raise InputError(f"--workdir={workdir}: cannot write there ({there} is not a folder)")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"--workdir={workdir}: cannot write there (no right to write to {there})")
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise InputError(f"--workdir={workdir}: cannot write there ({reason})")

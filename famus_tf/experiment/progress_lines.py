@@ -103,6 +103,8 @@ class ProgressLines(keras.callbacks.Callback):
 
     def _left(self, done):
         """Seconds, or None where nothing is known or nothing is left."""
+        if not self._marks:  # all that was left to do was an evaluation
+            return None
         share, (before, since) = self._share(done), self._marks[0]
         if share >= 1 or share <= before:
             return None
