@@ -14,6 +14,7 @@ from famus_tf.experiment import build_data
 # No folder of this name: its signs must come through as they are.
 _ODD = "no`where=`/`seed`"
 _PLAIN = ["--epochs=1", "--method=cross_entropy", "--meta_per_class=0", "--batch_size=4"]
+_SMALLER = ["--resize=6", "--image_size=6"]  # else there is nothing to prepare
 _FILES = "train/<class>/<image> and test/<class>/<image>, or <class>/<image>"
 
 
@@ -57,7 +58,7 @@ def images(tmp_path, monkeypatch):
             "--prepared_dir=nowhere: expected a folder that --mode=prepare has written",
         ),
         (
-            ["--dataset=folder", "--data_dir=images", "--prepared_dir=images/copy", "--mode=prepare"],
+            ["--dataset=folder", "--data_dir=images", "--prepared_dir=images/copy", "--mode=prepare", *_SMALLER],
             "--prepared_dir=images/copy: is part of images or holds it, expected a folder apart from the original",
         ),
         (["--dataset=digits", "--workdir=file"], "--workdir=file: cannot write there (File exists)"),
