@@ -214,7 +214,7 @@ class Checkpoints:
             with sharing.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
                 self._checkpoint.write(str(place))
         self._saved = self._state()
-        interruption.note_checkpoint(self._step())
+        interruption.note_checkpoint(self.step)
 
     def _state(self):
         """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""
