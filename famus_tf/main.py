@@ -82,4 +82,6 @@ def _quiet_without_gpu() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(closed_pipe.status_of(main))
+    exit_status = closed_pipe.status_of(main)
+    interruption.ignore()
+    sys.exit(exit_status)

@@ -77,6 +77,12 @@ def handled():
         _state.received = 0
 
 
+def ignore():
+    """For the end of the process: what is done there is not to be cut short, nor told of in tracebacks."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def renew():
     """Handles the signals again that a library has taken over since, as TensorFlow does SIGTERM for several workers."""
     for number in _state.numbers:
@@ -106,7 +112,13 @@ def deferred(patience=None):
 
 @contextlib.contextmanager
 def at_once():
-    """In this context, inside `deferred`, a signal ends the command where it stands: there is nothing to be kept."""
+    """In this context, inside `deferred`, a signal ends the command where it stands: there is nothing to be kept.
+
+    Raises:
+      Interrupted: there was a signal before, or there is one now.
+    """
+    if _state.received:
+        raise Interrupted(_state.received)
     before = _state.deferred, _state.patience
     _state.deferred = False
     _state.patience = _SOON

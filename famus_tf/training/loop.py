@@ -91,10 +91,10 @@ class TrainingLoop:
             return
         batches = phase.batches(progress.epoch_step)
         while progress.epoch_step < phase.steps:
-            with self._kept(runner):
+            with self._kept(runner), self._first_at_once():
                 callbacks.on_train_batch_begin(self._steps_done() - before)
                 batch = next(batches)
-            with contextlib.nullcontext() if self._has_stepped else self._stop.first_step():
+            with self._first_at_once():
                 logs = runner.run_step(*batch)
             self._has_stepped = True
             done = self._steps_done()
@@ -107,13 +107,20 @@ class TrainingLoop:
                 self._checkpoints.save()
         runner.settle()
 
+    def _first_at_once(self):
+        """Around the first step, for which a run may wait minutes: a signal ends it there, as nothing is lost."""
+        return contextlib.nullcontext() if self._has_stepped else self._stop.first_step()
+
     @contextlib.contextmanager
     def _kept(self, runner):
-        """Saves a checkpoint where a signal, a file or the output's closed pipe ends a run between two steps."""
+        """Saves a checkpoint where a signal, a file or the output's closed pipe ends a run between two steps.
+
+        Before this process has taken a step there is nothing to save.
+        """
         try:
             yield
         except (interruption.Interrupted, errors.InputError, BrokenPipeError) as error:
-            if not self._stop.agreed(error):
+            if not self._has_stepped or not self._stop.agreed(error):
                 raise
             runner.settle()
             self._checkpoints.save()
