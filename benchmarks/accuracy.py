@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 from benchmarks import accuracy_curves, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 
@@ -335,4 +336,4 @@ def _clock(seconds: float) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the runs are ended too
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks import bands
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 
@@ -93,4 +94,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

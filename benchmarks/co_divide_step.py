@@ -24,6 +24,7 @@ from benchmarks.record import Record
 from famus_tf import losses
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.devices import strategy as strategies
+from famus_tf.files import closed_pipe
 from famus_tf.losses import dividemix as semi_supervised_losses
 from famus_tf.methods import co_divide, mixmatch
 from famus_tf.reports import compare as table
@@ -256,4 +257,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

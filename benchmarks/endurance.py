@@ -16,6 +16,7 @@ import time
 
 from benchmarks import record
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -41,9 +42,9 @@ def watch(command, workdir, every):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        matched = re.match(r"Epoch (\d+)/\d+", line)
-        if matched and int(matched[1]) > 1:  # announced when the one before has ended
-            sample = {"epoch": int(matched[1]) - 1, "seconds": round(time.perf_counter() - start, 1)}
+        matched = re.match(r"epoch (\d+)/\d+, (?!step)", line)
+        if matched:  # it has ended
+            sample = {"epoch": int(matched[1]), "seconds": round(time.perf_counter() - start, 1)}
             samples.append(sample | _state(process.pid) | _on_disk(workdir))
     if process.wait():
         raise InputError(f"the run ended with status {process.returncode} ({lines[-1].strip() if lines else 'silent'})")
@@ -113,4 +114,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -24,6 +24,7 @@ from famus_tf.data.copies import resized_copy
 from famus_tf.data.images import image_files
 from famus_tf.devices import allocator
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 _BATCH = 128
@@ -137,4 +138,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

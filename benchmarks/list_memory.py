@@ -20,6 +20,7 @@ from famus_tf.config.data import DataConfig
 from famus_tf.data.batches import batch_spec, pipeline, sampling
 from famus_tf.data.sets import own_images
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 _FILES = 500
@@ -120,4 +121,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -22,6 +22,7 @@ from benchmarks import modes
 from benchmarks import settings as settings_module
 from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TRACED_STEPS = 2
@@ -113,4 +114,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -25,6 +25,7 @@ from famus_tf.config import command_line
 from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
 from famus_tf.experiment import build_data, build_run
+from famus_tf.files import closed_pipe
 from famus_tf.meta import layers
 from famus_tf.profiling import stage_times
 from famus_tf.reports import compare as table
@@ -202,4 +203,4 @@ def _two_digits(value):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

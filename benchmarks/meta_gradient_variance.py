@@ -16,6 +16,7 @@ import matplotlib.figure
 import numpy as np
 
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 _PANELS = {
@@ -86,4 +87,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

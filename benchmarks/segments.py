@@ -17,6 +17,7 @@ from benchmarks import record
 from famus_tf import networks
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 # Height and width of the images that the paper and its references train each network on, and classes.
@@ -120,4 +121,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -12,6 +12,7 @@ import sys
 from benchmarks import command, modes, report, settings
 from benchmarks.record import Record
 from famus_tf.devices import strategy as strategies
+from famus_tf.files import closed_pipe
 from famus_tf.profiling import stage_times
 
 _MODES = ("mw_net_exact", modes.depth_name(-2), modes.depth_name(-1), "one_loop_exact", "one_loop_last_block")
@@ -65,4 +66,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -16,6 +16,7 @@ from benchmarks import command, cost_model, memory, modes, op_profile, report, t
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf.devices import strategy as strategies
+from famus_tf.files import closed_pipe
 
 _PROFILED_STEPS = 4
 
@@ -148,4 +149,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks import free_ports, record
 from famus_tf import networks
 from famus_tf.errors import InputError
+from famus_tf.files import closed_pipe
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 ALIKE = 1e-7  # of the largest number of the group: what roundings of float64 may come to in a few hundred steps
@@ -219,4 +220,4 @@ def _is_wrong(row):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -18,6 +18,7 @@ from famus_tf.config import command_line
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import build_data, build_run, notes
+from famus_tf.files import closed_pipe
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -98,7 +99,7 @@ def main(argv=None):
         config, build_data.make_dataset(config.data, config.run.seed), strategy, pathlib.Path(config.run.workdir)
     )
     snapshots = Snapshots(parts, set(map(int, arguments.at.split(","))))
-    build_run.training_loop(config.run, parts).run([snapshots], verbose=0)
+    build_run.training_loop(config.run, parts).run([snapshots])
     np.savez(
         arguments.out,
         **snapshots.kept,
@@ -109,4 +110,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(closed_pipe.status_of(main))

@@ -2,8 +2,8 @@
 
     python -m famus_tf.main --flagfile=flags/digits.cfg [--name=value ...]
 
-Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2. Ctrl-C and SIGTERM
-end training after the step under way, with a checkpoint; a second one ends it at once.
+Flags after the flag file override it. A mistake in them is answered in one line, with exit status 2. Ctrl-C, SIGTERM
+and SIGHUP end training after the step under way, with a checkpoint; a second one ends it at once.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from famus_tf.config import command_line
+from famus_tf.config import command_line, places
 from famus_tf.config.config import Config
 from famus_tf.devices import allocator
 from famus_tf.errors import InputError
-from famus_tf.files import plain_text
+from famus_tf.files import closed_pipe, plain_text
 from famus_tf.training import interruption
 
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "-helpfull"})
@@ -30,13 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with interruption.handled():
-            _run(command_line.read_config(argv))
+            config = command_line.read_config(argv)
+            places.check(config)
+            _run(config)
     except InputError as error:
-        message = plain_text.escaped(command_line.with_flags(str(error)))
+        message = plain_text.shortened(plain_text.escaped(command_line.with_flags(str(error))))
         print(f"famus_tf: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        message = str(stopped) or "interrupted; the same command goes on from the last checkpoint"
+        message = str(stopped) or f"interrupted; {interruption.what_follows()}"
         print(f"famus_tf: {message}", file=sys.stderr)
         return getattr(stopped, "status", 130)
     return 0
@@ -80,4 +82,6 @@ def _quiet_without_gpu() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = closed_pipe.status_of(main)
+    interruption.ignore()
+    sys.exit(exit_status)

@@ -2,6 +2,7 @@
 
 import sys
 
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare
 
-sys.exit(compare.main())
+sys.exit(closed_pipe.status_of(compare.main))

@@ -4,7 +4,11 @@ Every rule that the flags alone decide is here, and is answered before TensorFlo
 the devices is answered where these are known.
 """
 
+import dataclasses
+
+from famus_tf.config import automatic
 from famus_tf.config import text as flag_text
+from famus_tf.config.data import OWN_IMAGES
 from famus_tf.config.method import METHODS
 from famus_tf.errors import InputError
 
@@ -12,6 +16,12 @@ from famus_tf.errors import InputError
 PRETRAINED_NETWORKS = ("resnet50", "inception_resnet_v2")
 PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
 NOISE_FILES = (".json", ".npy", ".pt")
+# Flags of the data that some data sets alone read, and those sets.
+_READ_BY = {
+    **dict.fromkeys(("train_list", "test_list", "meta_list", "validation_list", "list_separator"), ("list",)),
+    **dict.fromkeys(("ilsvrc_dir", "webvision_classes"), ("webvision",)),
+    **dict.fromkeys(("web_noise", "web_noise_rate", "clean_by"), ("cnwl",)),
+}
 
 
 def check(config) -> None:
@@ -79,6 +89,24 @@ def _image_lists(config) -> None:
         raise InputError("--dataset=list: expected --train_list and --test_list")
 
 
+def _dataset(config) -> None:
+    """A flag that the data set does not read: other data than the user means would be trained on."""
+    flags = config.data
+    if flags.dataset == "digits" and flags.data_dir:
+        raise InputError(
+            f"--data_dir={flags.data_dir} with --dataset=digits, which comes with scikit-learn: expected the data set "
+            "whose files lie there, such as --dataset=folder for images of your own"
+        )
+    for field in dataclasses.fields(flags):
+        readers = _READ_BY.get(field.name)
+        value = getattr(flags, field.name)
+        if readers and flags.dataset not in readers and value != field.default:
+            raise InputError(
+                f"--{field.name}={flag_text.shown(value)} with --dataset={flags.dataset}, which does not read it: "
+                f"expected --dataset={' or '.join(readers)}"
+            )
+
+
 def _method(config) -> None:
     flags = config.method
     if flags.method in ("l2r", "mlc"):
@@ -92,6 +120,8 @@ def _method(config) -> None:
 
 def _length(config) -> None:
     flags = config.optimization
+    if config.data.dataset in OWN_IMAGES and not automatic.length(config):
+        return
     if (flags.epochs > 0) == (flags.train_steps > 0):
         raise InputError(
             f"--epochs={flags.epochs} with --train_steps={flags.train_steps}: expected exactly one of them above 0"
@@ -107,8 +137,10 @@ def _optimization(config) -> None:
     if not flags.lr_boundaries:
         return
     given = f"--lr_boundaries={flag_text.text_of(flags.lr_boundaries)}"
-    if flags.lr_schedule != "step":
+    if flags.lr_schedule not in ("auto", "step"):
         raise InputError(f"{given}: expected none with --lr_schedule={flags.lr_schedule}")
+    if not automatic.length(config):
+        raise InputError(f"{given}: expected --epochs or --train_steps with it")
     unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
     if flags.lr_boundaries[-1] >= length:
         raise InputError(f"{given}: expected numbers below --{unit}={length}, the length of the run")
@@ -216,6 +248,7 @@ def _forget_rate(config) -> None:
 _RULES = (
     _run,
     _noise,
+    _dataset,
     _image_lists,
     _method,
     _length,

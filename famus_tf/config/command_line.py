@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from famus_tf.config import config, fields
+from famus_tf.config import config, data, fields
 from famus_tf.config import text as flag_text
 from famus_tf.errors import InputError
 
@@ -49,6 +49,8 @@ def read_config(argv: Sequence[str] | None = None) -> config.Config:
             "separated by a space"
         )
     read = {field.name: values[field.name].value for _, field in config.flag_fields()}
+    if not values["dataset"].present:
+        read["dataset"] = data.meant_dataset(read)
     if not read["workdir"]:
         read["workdir"] = default_workdir(argv, f"{read['dataset']}_{read['method']}")
     return config.from_values(read)

@@ -9,11 +9,11 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from famus_tf.config import checks
+from famus_tf.config import automatic, checks
 from famus_tf.config import text as flag_text
 from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.co_divide import CoDivideConfig
-from famus_tf.config.data import DataConfig
+from famus_tf.config.data import DataConfig, meant_dataset
 from famus_tf.config.loss import LossConfig
 from famus_tf.config.method import MethodConfig, automatic_lambda_g
 from famus_tf.config.optimization import OptimizationConfig
@@ -51,6 +51,8 @@ class Config:
     baselines: BaselinesConfig
 
     def __post_init__(self) -> None:
+        for group, values in automatic.constants(self).items():
+            object.__setattr__(self, group, values)  # the only way in for a frozen dataclass
         checks.check(self)
 
     @property
@@ -85,7 +87,8 @@ class Config:
             if field.name in _NOT_WRITTEN | _NO_EFFECT_ON_RESULT:
                 saved.pop(field.name, None)
                 continue
-            there = flag_text.from_text(field, saved.pop(field.name)) if field.name in saved else field.default
+            default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
+            there = flag_text.from_text(field, saved.pop(field.name)) if field.name in saved else default
             if there is None and field.name == "lambda_g":
                 there = automatic_lambda_g(self.method.selector)
             here = getattr(getattr(self, group), field.name)
@@ -111,7 +114,8 @@ def flag_fields() -> Iterator[tuple[str, dataclasses.Field]]:
 
 
 def from_values(values: dict[str, Any]) -> Config:
-    """Builds a `Config` from flat {flag name: value}; absent flags keep their defaults."""
+    """Builds a `Config` from flat {flag name: value}; absent flags keep their defaults, `dataset` follows from them."""
+    values = {"dataset": meant_dataset(values), **values}
     unknown = values.keys() - {field.name for _, field in flag_fields()}
     if unknown:
         raise InputError(f"--{min(unknown)}: expected the name of a flag")

@@ -1,8 +1,13 @@
 """The flags of the data: which images, which labels are made wrong, what is trusted."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from famus_tf.config import fields
+
+# The data sets of images of one's own, of which the run must find out what it needs to know.
+OWN_IMAGES = ("folder", "list")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +16,7 @@ class DataConfig(fields.FlagGroup):
 
     dataset: str = fields.flag(
         "digits",
-        "The data set.",
+        "The data set; where it is not given: list with --train_list, folder with --data_dir, else digits.",
         ("digits", "fashion_mnist", "cifar10", "cifar100", "webvision", "clothing1m", "cnwl", "folder", "list"),
     )
     data_dir: str = fields.flag("", "The folder of the data set's files. Empty: the data set's own default.")
@@ -135,3 +140,14 @@ class DataConfig(fields.FlagGroup):
         "data set's own.",
         ("auto", "none", "crop", "crop_flip"),
     )
+
+
+def meant_dataset(values: Mapping[str, Any]) -> str:
+    """The data set of a command that does not name one.
+
+    Args:
+        values: {flag name: value}; absent flags have their defaults.
+    """
+    if values.get("train_list"):
+        return "list"
+    return "folder" if values.get("data_dir") else "digits"

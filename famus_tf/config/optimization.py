@@ -10,7 +10,10 @@ class OptimizationConfig(fields.FlagGroup):
     """The length of the run, batches, and the three optimizers: base (w), meta (theta), sampler (eta)."""
 
     epochs: int = fields.flag(
-        0, "Length of the run in epochs; give this or train_steps, not both.", bounds=fields.COUNT_OR_ZERO
+        0,
+        "Length of the run in epochs; give this or train_steps, not both. With neither, of folder and list, by the "
+        "images' number and size, the network and the device, said when the run starts.",
+        bounds=fields.COUNT_OR_ZERO,
     )
     train_steps: int = fields.flag(
         0, "Length of the run in training steps; give this or epochs, not both.", bounds=fields.COUNT_OR_ZERO
@@ -28,15 +31,17 @@ class OptimizationConfig(fields.FlagGroup):
     )
     batch_size: int = fields.flag(100, "n: training images per step, over all devices.", bounds=fields.COUNT)
     meta_batch_size: int = fields.flag(100, "m: meta images per step, over all devices.", bounds=fields.COUNT)
-    base_learning_rate: float = fields.flag(
-        0.1,
-        "alpha: learning rate of the base weights w at the start, in Virtual-Train too.",
-        bounds=fields.POSITIVE,
+    base_learning_rate: float | None = fields.flag(
+        None,
+        "alpha: learning rate of the base weights w at the start, in Virtual-Train too. auto: of folder and list by "
+        "the batch size and the network, said when the run starts; else 0.1.",
+        bounds=fields.POSITIVE_OR_AUTO,
     )
     lr_schedule: str = fields.flag(
-        "step",
-        "Course of alpha: step (times lr_decay at each of lr_boundaries), cosine (to 0 at the end) or constant.",
-        ("step", "cosine", "constant"),
+        "auto",
+        "Course of alpha: step (times lr_decay at each of lr_boundaries), cosine (to 0 at the end), constant, or auto: "
+        "of folder and list without lr_boundaries cosine, else step.",
+        ("auto", "step", "cosine", "constant"),
     )
     lr_boundaries: tuple[float, ...] = fields.flag(
         (),

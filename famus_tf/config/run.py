@@ -6,9 +6,10 @@ from famus_tf.config import fields
 
 # The names of `famus_tf.networks.BUILDERS`, which loads TensorFlow; a test holds them equal.
 NETWORKS = ("small_preact", "preact_resnet18", "wrn40_2", "wrn28_10", "resnet32", "resnet50", "inception_resnet_v2")
+AUTO = "auto"
 _NETWORK = fields.Bounds(
-    f"one of {', '.join(NETWORKS)}, or a path ending in .keras",
-    lambda value: value in NETWORKS or value.endswith(".keras"),
+    f"one of {', '.join(NETWORKS)}, auto, or a path ending in .keras",
+    lambda value: value in (*NETWORKS, AUTO) or value.endswith(".keras"),
 )
 
 
@@ -29,10 +30,11 @@ class RunConfig(fields.FlagGroup):
         "file>, or the run directory itself where its own flags.cfg is the flag file.",
     )
     network: str = fields.flag(
-        "small_preact",
+        AUTO,
         f"The network, images to logits, weights w: one of {', '.join(NETWORKS)}; or the path of a .keras file with a "
         "functional network of your own. Training starts at the file's weights; raw images, 0..255, go in, and "
-        "normalising them is that network's own part.",
+        "normalising them is that network's own part. auto: of folder and list by the images' size, their number and "
+        "the device, said when the run starts; else small_preact.",
         bounds=_NETWORK,
     )
     seed: int = fields.flag(
@@ -59,7 +61,9 @@ class RunConfig(fields.FlagGroup):
     jit_compile: bool = fields.flag(
         False, "Compile the training step with XLA; on one device. Slower than without it on most CPUs."
     )
-    checkpoint_every: int = fields.flag(200, "Training steps between two checkpoints.", bounds=fields.COUNT)
+    checkpoint_every: int = fields.flag(
+        200, "Training steps between two checkpoints; one is written at each epoch's end too.", bounds=fields.COUNT
+    )
     summary_every: int = fields.flag(20, "Training steps between two TensorBoard summaries.", bounds=fields.COUNT)
     pretrained: str = fields.flag(
         "none",

@@ -44,6 +44,7 @@ class Dataset:
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
         left_out, notes, not_read: as in `Source`.
+        meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset:
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
+    meta_is_checked: bool = True
 
     @property
     def num_classes(self) -> int:
@@ -95,6 +97,17 @@ class Dataset:
             + ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.held_out.items())
             + " images"
         )
+
+    def cautions(self) -> list[str]:
+        """What is to be known of it before its figures are believed, a sentence each."""
+        if self.meta_is_checked or not len(self.meta_labels):
+            return []
+        better = {"folder": "a folder meta/ of class folders", "list": "a list, option `meta_list`"}.get(self.name)
+        advice = f"; better: {better}, of images whose labels are known to be right" if better else ""
+        return [
+            f"the {len(self.meta_labels):,} meta images are taken out of the training images: their labels are as "
+            f"given and trusted, though nobody has checked them{advice}"
+        ]
 
     @property
     def held_out(self) -> dict[str, Examples]:
@@ -164,6 +177,7 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
         meta_images=meta.images,
         meta_labels=meta.labels.astype(np.int32),
         meta_index=meta_index,
+        meta_is_checked=given_meta is not None or _labels_are_known(source, data),
         **{name: getattr(source, name) for name in _INHERITED},
     )
 
@@ -173,8 +187,12 @@ def _true_labels(source: Source, data: DataConfig, train_index: np.ndarray) -> n
     is_clean = source.train_is_clean
     if is_clean is not None:
         return np.where(is_clean[train_index], labels, np.int32(UNKNOWN))
-    # Noise that is added to labels takes them for the truth.
-    return labels if source.labels_are_true or data.noise != "none" else None
+    return labels if _labels_are_known(source, data) else None
+
+
+def _labels_are_known(source: Source, data: DataConfig) -> bool:
+    """Whether it is known which labels are right; noise that is added to labels takes them for the truth."""
+    return source.labels_are_true or source.train_is_clean is not None or data.noise != "none"
 
 
 def _trusted(source: Source, per_class: int) -> np.ndarray:

@@ -214,6 +214,13 @@ def make_callbacks(run_flags, run, workdir):
     return callbacks + run.supervised.make_callbacks(run, workdir)
 
 
+def describe_network(run):
+    """The networks of a run in a few words."""
+    layers = len(run.networks[0].layers)
+    several = f"{len(run.networks)} times " if len(run.networks) > 1 else ""
+    return f"{several}{run.networks[0].name}, {layers:,} layers"
+
+
 def time_stages(run_flags, run, workdir):
     """Where it is asked for, once when the run starts and once at its end, when the sampler has settled."""
     if not run_flags.log_stage_times:

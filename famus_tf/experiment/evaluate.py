@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.evaluation import accuracy as evaluation
-from famus_tf.experiment import build_data, checks
+from famus_tf.experiment import automatic, build_data, checks
 from famus_tf.runs import directory as run_directory
 
 
 def evaluate(config):
     """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
     workdir = pathlib.Path(config.run.workdir)
-    config = checks.with_dtype_policy(config)
+    config = checks.with_dtype_policy(automatic.with_choices(config)[0])
     run_directory.check_same_flags(workdir, config, must_exist=False)
     predict = evaluation.load_exported(workdir / "export")
     dataset = build_data.make_dataset(config.data, config.run.seed)

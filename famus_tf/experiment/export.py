@@ -7,7 +7,7 @@ import numpy as np
 from famus_tf import errors
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import build_data, build_run, checks
+from famus_tf.experiment import automatic, build_data, build_run, checks
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import best_epoch
 
@@ -15,7 +15,7 @@ from famus_tf.training import best_epoch
 def export(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
-    config = checks.with_dtype_policy(config)
+    config = checks.with_dtype_policy(automatic.with_choices(config)[0])
     run_directory.check_same_flags(workdir, config, must_exist=True)
     with run_directory.held(workdir):
         _export(config, workdir)

@@ -1,5 +1,6 @@
 """`--mode=inspect`: what the data are."""
 
+from famus_tf.config import command_line
 from famus_tf.experiment import build_data
 from famus_tf.reports import inspection
 
@@ -8,7 +9,8 @@ def inspect(config):
     """Prints what the data are and writes a picture of examples; nothing is trained."""
     # Not decoded: it tells of all files that cannot be read, not of the first.
     dataset = build_data.make_dataset(config.data, config.run.seed, decode=False)
-    print(inspection.describe(dataset), flush=True)
+    said = [inspection.describe(dataset), *dataset.cautions()]
+    print(command_line.with_flags("\n".join(said)), flush=True)
     files = inspection.scan_files(dataset)
     if files:
         print(inspection.describe_files(files))

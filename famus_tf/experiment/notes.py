@@ -3,15 +3,17 @@
 import logging
 
 from famus_tf.config import command_line
+from famus_tf.files import plain_text
 
 _LOGGER = logging.getLogger("famus_tf")
+_MOST = 2000  # characters of one note
 
 
 class _Printed(logging.Handler):
     """Prints each note; `sys.stdout` may be another one each time."""
 
     def emit(self, record):
-        print(command_line.with_flags(self.format(record)), flush=True)
+        print(plain_text.shortened(command_line.with_flags(self.format(record)), _MOST), flush=True)
 
 
 def show():

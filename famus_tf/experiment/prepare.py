@@ -9,6 +9,12 @@ def prepare(config):
     """Writes a copy of the data set's images, scaled down, which training reads by itself."""
     data = config.data
     source = by_name.load_source(data)
+    if not resized_copy.is_any_larger(source):
+        print(
+            f"{data.data_dir}: nothing to do: no image is larger than the {source.train_images.transform.resize} "
+            "pixels that training scales the shorter side to, so it reads them as they are"
+        )
+        return
     report = resized_copy.make(
         source,
         data.data_dir,

@@ -3,12 +3,14 @@
 import contextlib
 import pathlib
 
+from famus_tf.config import command_line
+from famus_tf.config.method import METHODS
 from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import build_data, build_run, checks
+from famus_tf.experiment import automatic, build_data, build_run, checks, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
 from famus_tf.reports import gates, pictures
@@ -34,10 +36,13 @@ def train(config):
 def _train(config, strategy, workdir):
     chief = clusters.is_chief(strategy)
     dataset = build_data.make_dataset(config.data, config.run.seed)
+    config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
     config = checks.with_dtype_policy(config, dataset)
     if chief:
         run_directory.check_new_or_same(workdir, config)
-        print(dataset.describe(), flush=True)
+        cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
+        said = filter(None, [dataset.describe(), *cautions, chosen])
+        print(command_line.with_flags("\n".join(said)), flush=True)
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     sharing.check_workers_agree(strategy, config.flag_lines(), run.history.step)
@@ -51,7 +56,9 @@ def _train(config, strategy, workdir):
     build_run.time_stages(config.run, run, workdir)
     if unfinished:
         callbacks = build_run.make_callbacks(config.run, run, workdir) if chief else []
-        build_run.training_loop(config.run, run).run(callbacks, verbose=None if chief else 0)
+        if chief:
+            callbacks.append(progress_lines.ProgressLines(run.supervised.epochs, build_run.describe_network(run)))
+        build_run.training_loop(config.run, run).run(callbacks)
         build_run.time_stages(config.run, run, workdir)
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
@@ -72,17 +79,27 @@ def _position(run):
 
 def _write_results(config, run, workdir):
     names = {"method": config.method.method, "selector": config.method.selector, "seed": config.run.seed}
-    dataset, together = run.dataset, run.history.together
-    summary = run_results.results(together, dataset, **names)
+    dataset = run.dataset
+    summary = run_results.results(run.history.together, dataset, **names)
     each = [run_results.results(progress, dataset, **names) for progress in run.history.of_networks]
     if each:
         summary["networks"] = each
     summary["skipped_images"] = len(bad_images.all_listed(workdir))
-    pictures.draw(workdir / "curves.png", summary, together, dataset)
-    pictures.draw_classes(workdir / "class_accuracy.png", summary, dataset)
-    for member in run.members:
-        picture = workdir / f"gates{member.suffix}.png"
-        gates.draw_selection(picture, member.progress.history, gates.layer_names(member.method))
-    run.supervised.draw(run, workdir)
     whole_files.write_json(workdir / "results.json", summary)
-    print(run_results.describe(summary, workdir))
+    print(run_results.describe(summary, workdir), flush=True)
+    _draw(run, summary, workdir)
+
+
+def _draw(run, summary, workdir):
+    """The pictures, last: where one cannot be drawn, nothing else is missing."""
+    path = workdir / "curves.png"
+    with pictures.optional(path):
+        pictures.draw(path, summary, run.history.together, run.dataset)
+    path = workdir / "class_accuracy.png"
+    with pictures.optional(path):
+        pictures.draw_classes(path, summary, run.dataset)
+    for member in run.members:
+        path = workdir / f"gates{member.suffix}.png"
+        with pictures.optional(path):
+            gates.draw_selection(path, member.progress.history, gates.layer_names(member.method))
+    run.supervised.draw(run, workdir)

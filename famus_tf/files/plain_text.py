@@ -15,6 +15,19 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(_written_out, text)
 
 
+def shortened(text: str, most: int = 1000) -> str:
+    """The text; where it has more than `most` characters, its start and its end, and how many are left out between.
+
+    >>> shortened("a" * 50 + "z" * 50, 60)
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa [... 60 characters ...] zzzzzzzzzz'
+    """
+    if len(text) <= most:
+        return text
+    start = most // 2
+    end = most // 6
+    return f"{text[:start]} [... {len(text) - start - end:,} characters ...] {text[-end:]}"
+
+
 def _written_out(matched: re.Match) -> str:
     code = ord(matched[0])
     if 0xDC80 <= code <= 0xDCFF:  # the byte of a file name that it stands for

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from famus_tf.errors import InputError
+from famus_tf.files import plain_text
 
 _METHODS = {
     "cross_entropy": "cross-entropy",
@@ -185,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.json:
             write_json(arguments.json, numbers, groups)
     except InputError as error:
-        print(f"compare: error: {error}", file=sys.stderr)
+        print(f"compare: error: {plain_text.shortened(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"compare: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)

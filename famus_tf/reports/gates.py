@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.reports import event_file, pictures
+from famus_tf.reports import names as drawable
 
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
 
@@ -35,9 +36,10 @@ class Diagnostics(keras.callbacks.Callback):
             for name, value in history[-1].get("meta_gradient", {}).items():
                 if name != "steps" and value is not None:
                     tf.summary.scalar(f"meta/gradient_{name}", value)
-            figure = selection_figure(history, layer_names(self._method))
-            if figure is not None:
-                tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
+            with pictures.optional("gates/selection"):
+                figure = selection_figure(history, layer_names(self._method))
+                if figure is not None:
+                    tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
         self._summaries.events.flush()
 
 
@@ -86,7 +88,8 @@ def selection_figure(history, names):
     image = axes.imshow(
         shares, aspect="auto", origin="lower", extent=extent, vmin=0, vmax=1, cmap="viridis", interpolation="nearest"
     )
-    axes.set_yticks(rows, [names[row] for row in rows], fontsize=8)
+    texts, options = drawable.drawn([names[row] for row in rows])
+    axes.set_yticks(rows, texts, fontsize=8, **options)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch", title="share of the epoch's meta steps in which a layer was selected")
     figure.colorbar(image, ax=axes, pad=0.01)

@@ -12,7 +12,7 @@ from famus_tf import errors
 from famus_tf.data.images import image_files
 from famus_tf.data.source import UNKNOWN
 from famus_tf.files import plain_text, whole_files
-from famus_tf.reports import pictures
+from famus_tf.reports import names, pictures
 
 _LOG = logging.getLogger(__name__)
 
@@ -130,7 +130,8 @@ def write(workdir, dataset, seed, files=None):
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         whole_files.write_json(workdir / "inspection.json", summary)
-        draw_examples(workdir / "examples.png", dataset, seed, broken)
+        with pictures.optional(workdir / "examples.png"):
+            draw_examples(workdir / "examples.png", dataset, seed, broken)
     except OSError as error:
         raise errors.InputError(
             f"option `workdir`={workdir}: cannot write there ({error.strerror or error})"
@@ -158,24 +159,29 @@ def draw_examples(path, dataset, seed, broken=()):
         axis.set_axis_off()
     for axis, position, image in zip(axes, chosen, image_files.as_array(dataset.train_images, chosen), strict=False):
         axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        title, color = _title_of(dataset, position)
-        axis.set_title(title, fontsize=8, color=color)
+        title, color, options = _title_of(dataset, position)
+        axis.set_title(title, fontsize=8, color=color, **options)
     legend = "" if dataset.train_true_labels is None else "; green: right, red: wrong"
     figure.suptitle(f"{dataset.name}: training images and their given labels{legend}")
     pictures.save_figure(figure, path, dpi=100)
 
 
 def _title_of(dataset, position):
-    """The given label of a training image, with the true one where it is another, and the color of both."""
+    """The given label of a training image, with the true one where it is another; the color of both, and how to draw.
+
+    Returns:
+      Text, color, and keyword arguments for matplotlib.
+    """
     label = dataset.train_labels[position]
-    given = dataset.class_names[label]
-    if dataset.train_true_labels is None:
-        return given, "black"
-    true = dataset.train_true_labels[position]
+    known = dataset.train_true_labels is not None
+    true = dataset.train_true_labels[position] if known else label
+    (given, other), options = names.drawn([dataset.class_names[label], dataset.class_names[true]])
+    if not known:
+        return given, "black", options
     if true == label:
-        return given, "tab:green"
-    note = "wrong" if true == UNKNOWN else f"true: {dataset.class_names[true]}"
-    return f"{given}\n({note})", "tab:red"
+        return given, "tab:green", options
+    note = "wrong" if true == UNKNOWN else f"true: {other}"
+    return f"{given}\n({note})", "tab:red", options
 
 
 def _counts(dataset):

@@ -1,10 +1,32 @@
 """Pictures of a run: curves.png and class_accuracy.png."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
+
 import matplotlib.figure
 import numpy as np
 
 from famus_tf.files import whole_files
+from famus_tf.reports import names
 from famus_tf.reports import results as run_results
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def optional(what: object) -> Iterator[None]:
+    """Around what draws and nothing else: a picture that cannot be drawn is a line, and the run goes on.
+
+    Args:
+      what: the picture's file, or its name in TensorBoard.
+    """
+    try:
+        yield
+    except Exception as error:  # matplotlib's many kinds; a defect here must not cost a training
+        text = (str(error).strip().splitlines() or [""])[-1][:200]
+        reason = ": ".join(filter(None, (type(error).__name__, text)))
+        _LOG.info(f"{what}: the picture is left out ({reason}); nothing else is missing")
 
 
 def save_figure(figure, path, dpi=110):
@@ -41,9 +63,9 @@ def draw(path, summary, progress, dataset):
     curve.grid(alpha=0.3)
     parts = run_results.split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
     top = max([float(values.max()) for values in parts.values() if len(values)], default=1.0) or 1.0
-    names = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
+    looks = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
     for name, values in parts.items():
-        label, color = names[name]
+        label, color = looks[name]
         if len(values):
             weights.hist(
                 values, bins=np.linspace(0, top, 40), alpha=0.6, color=color, label=f"{label} ({len(values):,} images)"
@@ -82,8 +104,9 @@ def draw_classes(path, summary, dataset):
                 f"{name}: {mean:.1f}", (ends[0], mean), (0, 4), textcoords="offset points", color="tab:orange"
             )
     if len(classes) <= 20:
-        for one, count, accuracy in zip(classes, counts, accuracies, strict=True):
-            axis.annotate(one["name"], (count, accuracy), (4, -9), textcoords="offset points", fontsize=7)
+        texts, options = names.drawn([one["name"] for one in classes])
+        for text, count, accuracy in zip(texts, counts, accuracies, strict=True):
+            axis.annotate(text, (count, accuracy), (4, -9), textcoords="offset points", fontsize=7, **options)
     axis.set(xscale="log", xlabel="training images of the class, by the given labels", ylabel="test accuracy (%)")
     axis.set_ylim(-3, 108)
     axis.margins(x=0.12)

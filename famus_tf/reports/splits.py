@@ -44,8 +44,10 @@ class SplitSummaries(keras.callbacks.Callback):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):
                         tf.summary.scalar(f"split/network{number}_{name}", value)
-                figure = figure_of(self._state, number - 1, self._is_clean, quality)
-                tf.summary.image(f"split/network{number}_losses", gates.pixels(figure)[np.newaxis])
+                name = f"split/network{number}_losses"
+                with pictures.optional(name):
+                    figure = figure_of(self._state, number - 1, self._is_clean, quality)
+                    tf.summary.image(name, gates.pixels(figure)[np.newaxis])
         self._events.flush()
 
     def on_train_end(self, logs=None):
@@ -68,4 +70,5 @@ def draw(folder, state, is_clean, history):
     quality = next((entry["split"] for entry in reversed(history) if "split" in entry), ())
     for number, one in enumerate(quality):
         path = pathlib.Path(folder, f"losses_{number + 1}.png")
-        pictures.save_figure(figure_of(state, number, is_clean, one), path)
+        with pictures.optional(path):
+            pictures.save_figure(figure_of(state, number, is_clean, one), path)

@@ -137,10 +137,21 @@ def dtype_policy_of(flags_path):
     Args:
       flags_path: `pathlib.Path` of the run directory's flags.cfg.
     """
+    flags = saved_flags(flags_path)
+    if flags is None:
+        return None
+    policy = flags.get("dtype_policy", "float32")
+    return None if policy == "auto" else policy
+
+
+def saved_flags(flags_path):
+    """{flag: its text} of a `flags.cfg`; None where there is no such file, or none that can be read.
+
+    Args:
+      flags_path: `pathlib.Path`.
+    """
     try:
         lines = flags_path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):  # whoever needs the file will say so
         return None
-    flags = dict(flag_text.name_and_value(line, ()) for line in lines if flag_text.is_flag_line(line))
-    policy = flags.get("dtype_policy", "float32")
-    return None if policy == "auto" else policy
+    return dict(flag_text.name_and_value(line, ()) for line in lines if flag_text.is_flag_line(line))

@@ -1,7 +1,7 @@
 """The one training loop: one device or many, one method or several alternately; callbacks, resume in mid-epoch."""
 
 import contextlib
-import sys
+import signal
 
 import keras
 
@@ -19,7 +19,7 @@ class TrainingLoop:
         `describe_epoch()`, the plan's part of the epoch's logs, a dict.
       history: `history.MethodHistory` or `history.JointHistory`.
       checkpoints: `progress.Checkpoints`.
-      checkpoint_every: steps between checkpoints; one is written at the end of the run too.
+      checkpoint_every: steps between checkpoints; one is written at the end of each epoch too.
       evaluate: function () -> list of dicts of test and validation logs, of each network and of all of them together.
       best_weights: `best_epoch.BestWeights`, which the epochs' logs decide on.
     """
@@ -33,35 +33,34 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._best_weights = best_weights
         self._stop = stopping.Stop(runners[0].strategy)
+        self._has_stepped = False
         self._model = runners[0].method  # what callbacks take for the model, and ask to stop
 
-    def run(self, callbacks=(), verbose=None):
+    def run(self, callbacks=()):
         """Trains to the last step.
 
         Args:
           callbacks: Keras callbacks; they get the epoch's logs with `test_accuracy`, `test_top5` and `test_loss`, and
             the same of further sets.
-          verbose: 0 silent, 1 a progress bar, 2 a line for each epoch; None: a bar on a terminal, else lines.
 
         Raises:
-          interruption.Interrupted: a signal has ended it, with a checkpoint of the last step.
+          interruption.Interrupted: a signal has ended it, or the reader of its output has gone; with a checkpoint of
+            the last step.
           InputError: a file cannot be read or written; a checkpoint of the last step is there where it can be.
         """
-        if verbose is None:
-            verbose = 1 if sys.stdout.isatty() else 2
         with interruption.deferred(self._stop.patience):
-            self._run(callbacks, verbose)
+            self._run(callbacks)
 
-    def _run(self, callbacks, verbose):
+    def _run(self, callbacks):
         epochs = self._plan.epochs
         callbacks = keras.callbacks.CallbackList(
-            list(callbacks), add_progbar=verbose > 0, model=self._model, verbose=verbose, epochs=epochs, steps=None
+            list(callbacks), add_progbar=False, model=self._model, verbose=0, epochs=epochs, steps=None
         )
         self._model.stop_training = False
         callbacks.on_train_begin()
         logs = {}
         while len(self._history.epochs) < epochs and not self._model.stop_training:
-            logs = self._run_epoch(len(self._history.epochs), callbacks, {"verbose": verbose, "epochs": epochs})
+            logs = self._run_epoch(len(self._history.epochs), callbacks, {"verbose": 0, "epochs": epochs})
         self._checkpoints.save()
         callbacks.on_train_end(logs)
 
@@ -81,8 +80,7 @@ class TrainingLoop:
         logs = self._close_epoch()
         with self._kept(self._runners[-1]):
             callbacks.on_epoch_end(epoch, logs)
-        if self._steps_done() // self._checkpoint_every > before // self._checkpoint_every:
-            self._checkpoints.save()
+        self._checkpoints.save()
         return logs
 
     def _run_phase(self, phase, before, end, callbacks):
@@ -93,10 +91,12 @@ class TrainingLoop:
             return
         batches = phase.batches(progress.epoch_step)
         while progress.epoch_step < phase.steps:
-            callbacks.on_train_batch_begin(self._steps_done() - before)
-            with self._kept(runner):
+            with self._kept(runner), self._first_at_once():
+                callbacks.on_train_batch_begin(self._steps_done() - before)
                 batch = next(batches)
-            logs = runner.run_step(*batch)
+            with self._first_at_once():
+                logs = runner.run_step(*batch)
+            self._has_stepped = True
             done = self._steps_done()
             with self._kept(runner):
                 callbacks.on_train_batch_end(done - before - 1, logs)
@@ -107,22 +107,30 @@ class TrainingLoop:
                 self._checkpoints.save()
         runner.settle()
 
+    def _first_at_once(self):
+        """Around the first step, for which a run may wait minutes: a signal ends it there, as nothing is lost."""
+        return contextlib.nullcontext() if self._has_stepped else self._stop.first_step()
+
     @contextlib.contextmanager
     def _kept(self, runner):
-        """Saves a checkpoint where a signal, or a file that cannot be read, ends a run between two steps."""
+        """Saves a checkpoint where a signal, a file or the output's closed pipe ends a run between two steps.
+
+        Before this process has taken a step there is nothing to save.
+        """
         try:
             yield
-        except (interruption.Interrupted, errors.InputError) as error:
-            if not self._stop.agreed(error):
+        except (interruption.Interrupted, errors.InputError, BrokenPipeError) as error:
+            if not self._has_stepped or not self._stop.agreed(error):
                 raise
             runner.settle()
             self._checkpoints.save()
             self._stop.wait_for_all()
             step = self._steps_done()
-            if isinstance(error, interruption.Interrupted):
-                kept = f"a checkpoint of step {step:,} is written, and the same command goes on from it"
-                raise interruption.Interrupted(error.status - 128, kept) from None
-            raise
+            if isinstance(error, errors.InputError):
+                raise
+            number = signal.SIGPIPE if isinstance(error, BrokenPipeError) else error.status - 128
+            kept = f"a checkpoint of step {step:,} is written, and the same command goes on from it"
+            raise interruption.Interrupted(number, kept) from None
 
     def _close_epoch(self):
         """Evaluates, and adds the epoch to the histories; returns the logs of the run."""

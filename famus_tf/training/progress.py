@@ -13,7 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.files import whole_files
-from famus_tf.training import checkpoint_files, epoch_statistics
+from famus_tf.training import checkpoint_files, epoch_statistics, interruption
 
 _LOG = logging.getLogger(__name__)
 
@@ -192,6 +192,7 @@ class Checkpoints:
             )
         self._saved = self._state()
         self._last = newest
+        interruption.note_checkpoint(newest.step)
         return True
 
     def save(self):
@@ -213,6 +214,7 @@ class Checkpoints:
             with sharing.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
                 self._checkpoint.write(str(place))
         self._saved = self._state()
+        interruption.note_checkpoint(self.step)
 
     def _state(self):
         """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""

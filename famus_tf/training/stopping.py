@@ -1,17 +1,16 @@
 """When a run that was asked to stop by a signal does so: after the step under way, all workers after the same one."""
 
-import signal
+import contextlib
 
 import tensorflow as tf
 
 from famus_tf.devices import cluster as clusters
 from famus_tf.training import interruption
 
-# Workers ask each other after every so many steps, which takes a collective operation of two numbers.
+# Workers ask each other after every so many steps, which takes a collective operation of three numbers.
 _ASKED_EVERY = 5
 # Seconds that a signal waits for a step of several workers, one of which may never come.
 _PATIENCE = 60.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -36,6 +35,10 @@ class Stop:
 
         self._over_all = over_all
 
+    def first_step(self):
+        """Context of a run's first step, whose tracing may take minutes: a signal ends one process at once."""
+        return contextlib.nullcontext() if self._together else interruption.at_once()
+
     def if_asked(self, step):
         """Raises `interruption.Interrupted` where a signal asks for it; to be called by all workers after each step."""
         number = interruption.received()
@@ -58,6 +61,6 @@ class Stop:
         return batches if self._together else interruption.watched(batches)
 
     def _of_all(self, number):
-        asked = tf.constant([int(number == one) for one in _SIGNALS])
+        asked = tf.constant([int(number == one) for one in interruption.SIGNALS])
         counts = self._over_all(asked).numpy()
-        return max((int(one) for one, count in zip(_SIGNALS, counts, strict=True) if count), default=0)
+        return max((int(one) for one, count in zip(interruption.SIGNALS, counts, strict=True) if count), default=0)

@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from famus_tf.config import command_line, config
+from famus_tf.config import automatic, command_line, config
 from famus_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -165,3 +165,41 @@ def test_lambda_g_is_a_number_or_auto():
     assert read("--epochs=1", "--lambda_g=0.25", "--selector=all").method.lambda_g == 0.25
     with pytest.raises(InputError, match="--lambda_g=none: expected auto, or a number, 0 or more"):
         read("--epochs=1", "--lambda_g=none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dataset"),
+    [
+        (["--epochs=1"], "digits"),
+        (["--data_dir=my_images"], "folder"),
+        (["--train_list=a.txt", "--test_list=b.txt"], "list"),
+        (["--data_dir=my_images", "--train_list=a.txt", "--test_list=b.txt"], "list"),
+        (["--data_dir=my_images", "--dataset=cifar10", "--epochs=1"], "cifar10"),
+    ],
+)
+def test_a_data_set_that_is_not_named_is_the_one_that_is_meant(arguments, dataset, tmp_path):
+    made = read(*arguments)
+    assert (made.data.dataset, made.run.workdir) == (dataset, f"runs/{dataset}_mw_net")
+    flag_file = tmp_path / "x.cfg"
+    flag_file.write_text("\n".join(arguments))
+    assert read(f"--flagfile={flag_file}").data.dataset == dataset
+
+
+def test_what_is_auto_is_open_for_images_of_ones_own_alone():
+    made = read("--epochs=1")
+    assert (made.run.network, made.optimization.base_learning_rate) == ("small_preact", 0.1)
+    assert made.optimization.lr_schedule == "step"
+    assert not automatic.waits_for_data(made)
+    assert read("--epochs=1", "--network=auto", "--base_learning_rate=auto", "--lr_schedule=auto") == made
+    made = read("--data_dir=a")
+    assert automatic.open_flags(made) == ["network", "base_learning_rate", "lr_schedule"]
+    assert automatic.waits_for_data(made)
+    given = ["--network=resnet50", "--base_learning_rate=0.1", "--lr_schedule=step"]
+    assert automatic.waits_for_data(read("--data_dir=a", *given))
+    assert not automatic.waits_for_data(read("--data_dir=a", *given, "--train_steps=3"))
+
+
+def test_flags_older_than_auto_are_no_difference():
+    made = read("--epochs=1")
+    lines = [line for line in made.flag_lines() if "network" not in line and "lr_schedule" not in line]
+    assert made.first_difference([line for line in lines if "base_learning_rate" not in line]) is None

@@ -37,7 +37,7 @@ def test_every_field_has_one_flag_name_and_help():
         ({"batch_size": 2.5}, "--batch_size=2.5: expected a positive whole number"),
         ({"batch_size": True}, "--batch_size=True: expected a positive whole number"),
         ({"seed": 2**31}, "--seed=2147483648: expected a whole number from 0"),
-        ({"base_learning_rate": float("inf")}, "--base_learning_rate=inf: expected a number above 0"),
+        ({"base_learning_rate": float("inf")}, "--base_learning_rate=inf: expected auto, or a number above 0"),
         ({"lambda_g": -0.1}, "--lambda_g=-0.1: expected auto, or a number, 0 or more"),
         ({"momentum": 1.0}, r"--momentum=1.0: expected a number in \[0, 1\)"),
         ({"nesterov": True, "momentum": 0.0}, "--nesterov: expected --momentum above 0"),

@@ -47,6 +47,18 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
         ),
         ({"epochs": 9, "meta_per_class": 0}, "--meta_per_class=0 with --method=mw_net.*or --meta_set=pseudo_clean"),
         ({"epochs": 9, "dataset": "list", "train_list": "a"}, "--dataset=list: expected --train_list and --test_list"),
+        (
+            {"epochs": 9, "dataset": "digits", "data_dir": "a"},
+            "--data_dir=a with --dataset=digits, which comes with sc",
+        ),
+        (
+            {"epochs": 9, "dataset": "folder", "train_list": "a"},
+            "--train_list=a with --dataset=folder, .*--dataset=list",
+        ),
+        ({"epochs": 9, "ilsvrc_dir": "a"}, "--ilsvrc_dir=a with --dataset=digits, which does not read it: .*webvision"),
+        ({"epochs": 9, "web_noise": "blue"}, "--web_noise=blue with --dataset=digits, .*expected --dataset=cnwl"),
+        ({"data_dir": "a", "lr_boundaries": (3,)}, "--lr_boundaries=3.0: expected --epochs or --train_steps with it"),
+        ({"data_dir": "a", "epochs": 9, "train_steps": 9}, "--epochs=9 with --train_steps=9: expected exactly one"),
         (NOISE | {"noise": "pairflip"}, "--noise=pairflip with --noise_protocol=mw_net: expected one of none"),
         (NOISE | {"noise_includes_true_label": False}, "--nonoise_includes_true_label with --noise_protocol=mw_net"),
         (NOISE | {"imbalance": 10}, "--noise_protocol=mw_net with --imbalance=10.0: expected independent"),

@@ -171,6 +171,27 @@ def test_actual_noise_rate_and_description():
     assert unknown.actual_noise_rate is None and "true labels not known" in unknown.describe()
 
 
+def test_a_meta_set_that_nobody_has_checked_is_said_to_be_one():
+    as_they_come = dataclasses.replace(_source(), name="folder", labels_are_true=False)
+    (caution,) = _make(as_they_come).cautions()
+    assert caution.startswith(
+        "the 20 meta images are taken out of the training images: their labels are as given and t"
+    )
+    assert caution.endswith("; better: a folder meta/ of class folders, of images whose labels are known to be right")
+    (caution,) = _make(dataclasses.replace(as_they_come, name="webvision")).cautions()
+    assert caution.endswith("nobody has checked them")
+    trusted = Examples(as_they_come.test_images, as_they_come.test_labels)
+    known = np.ones(len(as_they_come.train_labels), bool)
+    for source, changes in (
+        (_source(), {}),
+        (as_they_come, {"meta_per_class": 0}),
+        (as_they_come, {"noise": "symmetric"}),
+        (dataclasses.replace(as_they_come, meta=trusted), {}),
+        (dataclasses.replace(as_they_come, train_is_clean=known), {}),
+    ):
+        assert _make(source, **changes).cautions() == []
+
+
 def test_long_tail_comes_before_noise_and_after_the_meta_set():
     source = _source((205, 205, 205))
     plain = _make(source, imbalance=10)

@@ -185,3 +185,17 @@ def test_arrays_and_places_that_cannot_be_written(data, tmp_path):
     (tmp_path / "my data_short40" / "prepared.json").write_text("[]")
     with pytest.raises(errors.InputError, match=r"prepared\.json: not readable .*expected it as option `mode`=prepare"):
         resized_copy.take_up(source, str(data))
+
+
+@pytest.mark.parametrize(
+    ("largest", "broken", "larger"), [((40, 90), False, False), ((41, 41), False, True), ((40, 40), True, True)]
+)
+def test_a_copy_of_small_images_is_of_no_use(largest, broken, larger, tmp_path):
+    for number in range(200):
+        place = tmp_path / ("test" if number % 4 == 0 else "train") / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        size = largest if number == 199 else (20 + number % 20, 100)
+        PIL.Image.new("RGB", size).save(place / f"{number}.png")
+    if broken:
+        (tmp_path / "train" / "a" / "0.png").write_bytes(b"no image")
+    assert resized_copy.is_any_larger(_source(tmp_path)) is larger

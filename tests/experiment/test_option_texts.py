@@ -7,12 +7,14 @@ import PIL.Image
 import pytest
 
 from famus_tf import main
+from famus_tf.config import places
 from famus_tf.config.data import DataConfig
 from famus_tf.experiment import build_data
 
 # No folder of this name: its signs must come through as they are.
 _ODD = "no`where=`/`seed`"
 _PLAIN = ["--epochs=1", "--method=cross_entropy", "--meta_per_class=0", "--batch_size=4"]
+_SMALLER = ["--resize=6", "--image_size=6"]  # else there is nothing to prepare
 _FILES = "train/<class>/<image> and test/<class>/<image>, or <class>/<image>"
 
 
@@ -30,6 +32,7 @@ def images(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setattr(places, "check", lambda config: None)  # it would name what is not there before the package does
     return tmp_path
 
 
@@ -55,7 +58,7 @@ def images(tmp_path, monkeypatch):
             "--prepared_dir=nowhere: expected a folder that --mode=prepare has written",
         ),
         (
-            ["--dataset=folder", "--data_dir=images", "--prepared_dir=images/copy", "--mode=prepare"],
+            ["--dataset=folder", "--data_dir=images", "--prepared_dir=images/copy", "--mode=prepare", *_SMALLER],
             "--prepared_dir=images/copy: is part of images or holds it, expected a folder apart from the original",
         ),
         (["--dataset=digits", "--workdir=file"], "--workdir=file: cannot write there (File exists)"),

@@ -1,6 +1,7 @@
 """Signals: what they end, what they leave, and that a second one ends a process that does not come to its end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,17 +10,17 @@ import time
 import pytest
 
 from famus_tf.training import interruption
-from famus_tf.training.interruption import Interrupted
+from famus_tf.training.interruption import Interrupted, handled
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_what_is_done(number, status):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as caught, interruption.handled():
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert caught.value.status == status
-    assert str(caught.value) == f"interrupted by {number.name}; nothing is lost; the same command goes on"
+    assert str(caught.value) == f"interrupted by {number.name}; nothing is lost; the same command starts anew"
     assert signal.getsignal(number) is before
 
 
@@ -54,6 +55,31 @@ def test_deferred_and_not_asked_for_it_is_not_forgotten():
     assert done == ["to its end"]
 
 
+def test_where_nothing_can_be_lost_it_ends_at_once():
+    done = []
+    with pytest.raises(Interrupted), interruption.handled(), interruption.deferred(), interruption.at_once():
+        done.append("a step begins")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        done.append("a step ends")
+    assert done == ["a step begins"]
+    with pytest.raises(Interrupted), interruption.handled(), interruption.deferred():
+        with interruption.at_once():
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        done.append("deferred again")
+    assert done == ["a step begins", "deferred again"]
+
+
+def test_what_is_said_names_the_checkpoint_that_is_there():
+    with pytest.raises(Interrupted, match=r"nothing is lost; .* from the checkpoint of step 1,200"), handled():
+        assert interruption.what_follows() == "the same command starts anew"
+        interruption.note_checkpoint(1200)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+
 def test_without_a_handler_nothing_is_received():
     with interruption.deferred():
         assert list(interruption.watched(range(3))) == [0, 1, 2]
@@ -63,6 +89,8 @@ STUCK = """
 import signal, sys, time
 from famus_tf.training import interruption
 with interruption.handled(), interruption.deferred(patience=float(sys.argv[1]) or None):
+    if sys.argv[2:]:
+        interruption.note_checkpoint(int(sys.argv[2]))
     print("ready", flush=True)
     # As a call of TensorFlow that does not return: Python's handlers do not run meanwhile.
     while True:
@@ -71,26 +99,39 @@ with interruption.handled(), interruption.deferred(patience=float(sys.argv[1]) o
 """
 
 
-def start_stuck(patience):
+def start_stuck(patience, *step):
     process = subprocess.Popen(
-        [sys.executable, "-c", STUCK, str(patience)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STUCK, str(patience), *step], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
     return process
 
 
-def test_a_second_signal_ends_it_at_once():
-    process = start_stuck(0)
+@pytest.mark.parametrize(
+    ("step", "follows"),
+    [((), "starts anew"), (("0",), "goes on from the checkpoint of step 0"), (("1234",), "goes on from the .* 1,234")],
+)
+def test_a_second_signal_ends_it_at_once(step, follows):
+    process = start_stuck(0, *step)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert said == (
-        "famus_tf: interrupted by SIGTERM, at once, by a second signal; the same command goes on from the last "
-        "checkpoint\n"
+    wanted = f"famus_tf: interrupted by SIGTERM, at once, by a second signal; the same command {follows}\n"
+    assert re.fullmatch(wanted, said)
+
+
+def test_a_signal_that_waits_for_a_step_is_answered():
+    process = start_stuck(0)
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr.readline() == (
+        "SIGHUP: the step under way is finished and a checkpoint written; a second signal ends the run at once\n"
     )
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == 129
 
 
 def test_patience_has_an_end():

@@ -13,7 +13,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.data.copies import in_memory
 from famus_tf.data.formats import listing
-from famus_tf.data.images import image_files, parallel
+from famus_tf.data.images import image_files, image_kinds, parallel
 from famus_tf.data.source import Examples, Images, Source
 
 # At 95 the files are 1.4 times as large, and take a third more time to decode.
@@ -21,6 +21,7 @@ JPEG_QUALITY = 90
 _MANIFEST = "prepared.json"
 _PARTIAL = ".partial"
 _NAMED = 5
+_LOOKED_AT_FIRST = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +104,29 @@ def make(
         raise errors.InputError(f"{folder}: cannot write there ({error.strerror or error})") from error
     counts = {kind: outcomes.count(kind) for kind in ("scaled", "copied", "there")}
     return Report(**counts, outside=outside, broken=broken)
+
+
+def is_any_larger(source: Source) -> bool:
+    """Whether an image of the source is larger than training needs it; else a copy would be of no use.
+
+    True also where `make` has something to say: of a file that cannot be read, or a source without files.
+    """
+    resize = _resize(source)
+    if resize is None:
+        return True
+    paths = [path for images in _files(source) for path in images.paths]
+    # A few from everywhere first: as a rule one of them is larger, and the others need not be looked at.
+    few = paths[:: max(len(paths) // _LOOKED_AT_FIRST, 1)]
+    return any(any(side > resize for side in parallel.in_order(_shorter_side, part)) for part in (few, paths))
+
+
+def _shorter_side(path: bytes) -> int:
+    try:
+        with open(path, "rb") as file:
+            plan = image_kinds.plan(file.read())
+    except (OSError, errors.InputError):
+        return image_kinds.MOST_PIXELS
+    return min(plan.height, plan.width)
 
 
 def take_up(source: Source, data_dir: str, folder: str = "") -> tuple[Source, str]:

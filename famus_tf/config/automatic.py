@@ -1,0 +1,44 @@
+"""Flags that may be auto: what they are then.
+
+Of most data sets the value is a constant, filled in at once. Of a user's own images it depends on them, and
+`experiment.automatic` fills it in when they are known.
+"""
+
+import dataclasses
+from typing import Any
+
+from famus_tf.config.data import OWN_IMAGES
+from famus_tf.config.run import AUTO
+
+# Flag -> its group and its value where the images are not the user's own. Flag files older than "auto" mean these too.
+CONSTANTS = {
+    "network": ("run", "small_preact"),
+    "base_learning_rate": ("optimization", 0.1),
+    "lr_schedule": ("optimization", "step"),
+}
+
+
+def waits_for_data(config: Any) -> bool:
+    """Whether a `config.Config` has flags that its images must decide."""
+    return config.data.dataset in OWN_IMAGES and (bool(open_flags(config)) or not length(config))
+
+
+def open_flags(config: Any) -> list[str]:
+    """Those of `CONSTANTS` that are auto."""
+    return [name for name, (group, _) in CONSTANTS.items() if getattr(getattr(config, group), name) in (AUTO, None)]
+
+
+def length(config: Any) -> int:
+    """Epochs or training steps, whichever is given; 0 where neither is."""
+    return config.optimization.epochs or config.optimization.train_steps
+
+
+def constants(config: Any) -> dict[str, Any]:
+    """{group: the group with its constants filled in}; empty for a user's own images."""
+    if config.data.dataset in OWN_IMAGES:
+        return {}
+    changed = {}
+    for name in open_flags(config):
+        group, value = CONSTANTS[name]
+        changed[group] = dataclasses.replace(changed.get(group, getattr(config, group)), **{name: value})
+    return changed
