@@ -37,11 +37,12 @@ from famus_tf.methods import meta_method
 from famus_tf.training.step import StepRecords
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class FaMUS(meta_method.MetaMethod):
     """Trains a network on labels that are wrong or unevenly spread, learning which of them to trust.
 
-    `fit` takes batches `((images, labels), (meta_images, meta_labels))`, each side with an optional third element
-    `index` [n]. Labels are class ids [n] or distributions [n, c]. All batches must be whole: no smaller last one.
+    `fit` takes arrays, `fit(images, labels, meta_data=(images, labels))`, or whole batches `((images, labels),
+    (meta_images, meta_labels))`, each side perhaps with a third element `index` [n]. Labels: ids [n], or [n, c].
 
     >>> import famus_tf, keras, numpy as np
     >>> images, labels = np.zeros((8, 4, 4, 1), "float32"), np.arange(8) % 2
