@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import penalties
 from famus_tf.methods import averaged, keras_model
 from famus_tf.networks import logits as network_logits
@@ -110,6 +111,9 @@ class Method(keras_model.KerasModel):
         """Makes the running means of an epoch; to be called at the end of the constructor."""
         for network in self.networks:
             network_logits.check(network)
+        counts = [network_logits.num_classes(network) for network in self.networks]
+        if len(set(counts)) > 1:
+            raise errors.InputError(f"networks of {' and '.join(map(str, counts))} outputs: expected as many of each")
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 

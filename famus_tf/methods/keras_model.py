@@ -141,13 +141,15 @@ class KerasModel(keras.Model):
         with fit_data.explained():
             return super().fit(**given, epochs=epochs, callbacks=callbacks, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def evaluate(  # type: ignore[override]
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
         """As `keras.Model.evaluate`: mean cross-entropy and the compiled metrics."""
         kwargs["sample_weight"] = fit_data.as_weights(kwargs.get("sample_weight"))
         if "_use_cached_eval_dataset" not in kwargs:  # that of `fit` has been looked through
             x, y = fit_data.evaluated(x, y, self.num_classes)
         with fit_data.explained():
-            return super().evaluate(x, y, **kwargs)
+            return super().evaluate(x, y, batch_size, **kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """One step on a batch of images and labels; of a meta set too, x is a pair of pairs."""
@@ -213,10 +215,10 @@ class KerasModel(keras.Model):
         """Takes those of the options that are None out, and raises InputError where one is not."""
         for name in names:
             if options.pop(name, None) is not None:
+                other = f". A meta-learner takes another loss, as in famus_tf.MWNet({instead})"
                 raise errors.InputError(
                     f"{function}({name}=...): {type(self).__name__} has its own loss and weighs the examples itself; "
-                    f"expected none. Another loss of each example belongs to the meta-learner, as in "
-                    f"famus_tf.MWNet({instead})"
+                    f"expected none{other if hasattr(self, 'meta_learner') else ''}"
                 )
 
     def _check_ready(self):
@@ -246,6 +248,10 @@ class KerasModel(keras.Model):
             # Keras hands it on as the third part of the batch, which is the index here.
             index = np.arange(len(known), dtype=np.int64)
             return {"x": known.images, "y": known.labels, "sample_weight": index, "batch_size": size}
+        if known is None and not isinstance(x, tf.data.Dataset):
+            raise errors.InputError(
+                f"meta_data with x a {type(x).__name__}: expected arrays x and y, or a tf.data.Dataset"
+            )
         if options.get("validation_split"):
             raise errors.InputError("validation_split with meta_data: expected validation_data=(images, labels)")
         if not isinstance(meta_data, tf.data.Dataset):

@@ -189,6 +189,8 @@ def test_what_a_meta_set_needs():
         _plain().fit(IMAGES, LABELS, meta_data=(IMAGES, LABELS))
     with pytest.raises(famus_tf.InputError, match=r"meta_data: expected \(images, labels\)"):
         _exact().fit(IMAGES, LABELS, meta_data=IMAGES)
+    with pytest.raises(famus_tf.InputError, match="x a generator: expected arrays"):
+        _exact().fit((IMAGES for _ in range(2)), meta_data=(IMAGES, LABELS))
     with pytest.raises(famus_tf.InputError, match="validation_split with meta_data"):
         _exact().fit(IMAGES, LABELS, meta_data=(IMAGES, LABELS), validation_split=0.5)
 

@@ -135,6 +135,8 @@ def test_outputs_that_are_no_logits():
     images = keras.Input((4, 4, 1))
     with pytest.raises(famus_tf.InputError, match=r"outputs of shape \(n, 4, 4, 3\): expected logits"):
         famus_tf.FaMUS(keras.Model(images, _dense()(images)))
+    with pytest.raises(famus_tf.InputError, match="networks of 3 and 2 outputs: expected as many of each"):
+        famus_tf.CoTeaching([_network(_dense()), _network(keras.layers.Dense(2))])
     method = famus_tf.FaMUS(_network(keras.layers.Dense(1)), famus_tf.CrossEntropy())
     method.compile("sgd")
     with pytest.raises(
