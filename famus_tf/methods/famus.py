@@ -71,8 +71,7 @@ class FaMUS(meta_method.MetaMethod):
       validation_loss: L_c, function of meta labels and logits -> this replica's share of the batch's loss, a scalar.
 
     Attributes:
-      mark: called as mark(stage, tensors) where a stage of the step ends, while the step is traced; does nothing, and
-        is what `stage_times` looks through.
+      mark: called as mark(stage, tensors) where a stage ends, while the step is traced; `stage_times` looks through it.
       record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
         False unless set before the first step.
 
