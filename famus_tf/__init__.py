@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from famus_tf import losses as losses
     from famus_tf.errors import InputError as InputError
+    from famus_tf.experiment.co_divide import CoDivide as CoDivide
     from famus_tf.meta.learners import L2R as L2R
     from famus_tf.meta.learners import MLC as MLC
     from famus_tf.meta.learners import CrossEntropy as CrossEntropy
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "FaMUS": "famus_tf.methods.famus",
     "CoTeaching": "famus_tf.methods.baselines.co_teaching",
+    "CoDivide": "famus_tf.experiment.co_divide",
     "JoCoR": "famus_tf.methods.baselines.jocor",
     "MWNet": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
@@ -42,6 +44,7 @@ __all__ = [
     "L2R",
     "MLC",
     "AllLayers",
+    "CoDivide",
     "CoTeaching",
     "CosineClassifier",
     "CrossEntropy",

@@ -27,7 +27,7 @@ ROOMS = {
     "evaluation": ("losses", "devices"),
     "runs": ("config",),
     "profiling": ("meta", "losses", "devices"),
-    "methods": ("meta", "losses", "training", "devices"),
+    "methods": ("networks", "meta", "losses", "training", "devices"),
     "reports": ("runs", "training", "evaluation", "data"),
     "compare": ("reports",),
     "experiment": None,

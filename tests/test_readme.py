@@ -20,10 +20,10 @@ PAGES = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs"
 OTHER_PROGRAMS = {"--logdir", "--help", "--name", "--check"}
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_snippets_run(number, tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", README + (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("trusted", 6), ("test", 4)):
         for name in "abc":

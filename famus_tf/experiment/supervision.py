@@ -187,7 +187,8 @@ class OwnPseudoCleanSet(GivenLabels):
         optimization = self.optimization
         sizes = co_divide.Sizes(self.meta_from_epoch, optimization.batch_size, optimization.meta_batch_size)
         feeds = [member.feed for member in run.members]
-        return runners, feeds, _make_scan(run), self.kept, self.flags, sizes
+        scan = make_scan(run.strategy, run.methods, feeds[0], self.dataset.train_labels)
+        return runners, feeds, scan, self.kept, self.flags, sizes
 
     def _plan_options(self):
         return {"seed": self.seed, "epochs": self.epochs, "is_clean": self.dataset.is_clean}
@@ -274,16 +275,25 @@ def seed_of(seed, number):
     return (seed + 1_000_003 * number) % 2**31
 
 
-def _make_scan(run):
-    scanners = [
-        evaluation.make_scanner(run.strategy, functools.partial(_logits, member.method.networks))
-        for member in run.members
-    ]
-    stop, labels = stopping.Stop(run.strategy), run.dataset.train_labels
+def make_scan(strategy, methods, feed, labels):
+    """The pass over the given labels that Algorithm 2 splits by.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+      methods: list of the run's `methods.base.Method`s.
+      feed: `data.batches.feed.Feed`.
+      labels: the given labels, int [N].
+
+    Returns:
+      Function of a method's number and the positions of examples (None: all) -> losses float32 [N], NaN where not
+      scanned, and the accuracy on the given labels.
+    """
+    scanners = [evaluation.make_scanner(strategy, functools.partial(_logits, method.networks)) for method in methods]
+    stop = stopping.Stop(strategy)
 
     def scan(number, sample):
         positions = np.arange(len(labels)) if sample is None else sample
-        found, right = scanners[number](stop.during(run.members[0].feed.scan(sample)))
+        found, right = scanners[number](stop.during(feed.scan(sample)))
         scanned = np.full(len(labels), np.nan, np.float32)
         scanned[positions] = found[: len(positions)]
         return scanned, float(right[~np.isnan(found)].mean())

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.devices import replicas
 
 
@@ -22,6 +23,12 @@ def over_their_mean(weight: tf.Tensor) -> tf.Tensor:
     """
     examples = tf.cast(tf.shape(weight)[0] * replicas.count(), weight.dtype)
     return weight * examples / replicas.all_reduce_sum(tf.reduce_sum(weight))
+
+
+def check_number(count: int, logits: tf.Tensor, what: str) -> None:
+    """Raises InputError unless there is one number for each class; one alone would be stretched to all of them."""
+    if count != logits.shape[-1]:
+        raise errors.InputError(f"{count} {what} for {logits.shape[-1]} logits: expected one for each class")
 
 
 class Loss:

@@ -64,6 +64,7 @@ class ClassWeighted(base.Loss):
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, [n]; without a step the weights hold."""
+        base.check_number(len(self.weights), logits, "weights of ClassWeighted")
         y = softmax.as_distributions(labels, softmax.at_least_float32(logits))
         weight = tf.linalg.matvec(y, tf.constant(self.weights, y.dtype))
         if step is not None and self.first_step > 0:

@@ -51,6 +51,7 @@ class LDAM(base.Loss):
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
         logits = softmax.at_least_float32(logits)
+        base.check_number(len(self.counts), logits, "counts of LDAM")
         lower = softmax.as_distributions(labels, logits) * tf.constant(self.scale * self.margins, logits.dtype)
         return softmax.cross_entropy(labels, logits - lower)
 

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.losses import softmax
 
 
 def unpack(data, with_meta):
@@ -13,10 +14,12 @@ def unpack(data, with_meta):
       with_meta: whether the meta side is needed.
 
     Returns:
-      Two triples (images, labels, index), the second None unless `with_meta`; where no index was given it is -1.
+      Two triples (images, labels, index), the second None unless `with_meta`; where no index was given it is -1. Class
+      ids are int32 or int64 [n].
 
     Raises:
-      InputError: the meta side is needed and absent.
+      InputError: the meta side is needed and absent, a side has other parts than these, or the labels are of a type
+        that class ids cannot have.
     """
     paired = isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], (tuple, list))
     if with_meta and not paired:
@@ -28,5 +31,18 @@ def unpack(data, with_meta):
 
 
 def _triple(batch):
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        parts = f"of {len(batch)} parts" if isinstance(batch, tuple | list | dict) else "that is one tensor"
+        raise errors.InputError(f"a batch {parts}: expected (images, labels) or (images, labels, index)")
     images, labels, *rest = batch
-    return images, labels, rest[0] if rest else tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
+    if tf.is_tensor(labels) or not isinstance(labels, tuple):  # mixed labels are several tensors
+        labels = softmax.as_labels(labels)
+    if not rest or rest[0] is None:
+        return images, labels, tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
+    index = tf.convert_to_tensor(rest[0])
+    if not index.dtype.is_integer or index.shape.rank != 1:
+        raise errors.InputError(
+            f"the third part of a batch is {index.dtype.name} of shape {index.shape}: expected the examples' index, "
+            "whole numbers [n]; a method weighs its examples itself, sample weights are not taken"
+        )
+    return images, labels, index

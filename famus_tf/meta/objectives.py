@@ -104,13 +104,15 @@ def look_ahead_rate(optimizer):
       Scalar tensor.
 
     Raises:
-      InputError: another optimizer, or one that clips gradients or averages weights.
+      InputError: another optimizer, or one that clips or accumulates gradients, or overwrites the weights by averages.
     """
-    plain = all(not getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm", "clipvalue"))
-    if type(optimizer) is not keras.optimizers.SGD or not plain:
+    names = ("clipnorm", "global_clipnorm", "clipvalue", "gradient_accumulation_steps", "ema_overwrite_frequency")
+    options = [name for name in names if getattr(optimizer, name, None)]
+    if type(optimizer) is not keras.optimizers.SGD or options:
+        given = f" with {', '.join(options)}" if options else ""
         raise errors.InputError(
-            f"schedule='one_loop' with optimizer {type(optimizer).__name__}{'' if plain else ' that clips gradients'}: "
-            "expected keras.optimizers.SGD without clipping, whose step is linear in the gradient"
+            f"schedule='one_loop' with optimizer {type(optimizer).__name__}{given}: expected keras.optimizers.SGD "
+            "without clipping, accumulation or overwriting averages, whose step is linear in the gradient"
         )
     rate = tf.convert_to_tensor(optimizer.learning_rate)
     return rate * (1.0 + optimizer.momentum) if optimizer.nesterov else rate

@@ -17,6 +17,7 @@ from famus_tf.meta import sampler
 from famus_tf.meta.layers import GatedLayer
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class AllLayers(keras.layers.Layer):
     """Every gate on: the exact meta gradient of Eq. 7 (MW-Net itself, when the auxiliary losses are off)."""
 
@@ -53,6 +54,7 @@ class _TracedSelector(keras.layers.Layer):
         return tf.reduce_min(tf.where(gates > 0.5, segments, tf.int32.max))
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class RandomLayers(_TracedSelector):
     """In each step `count` of the L layers, uniformly drawn without replacement ("Random Layers" of Table 4).
 
@@ -88,6 +90,7 @@ class RandomLayers(_TracedSelector):
         return super().get_config() | {"count": self.count, "seed": self.seed}
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class FixedBlock(keras.layers.Layer):
     """Always the layers of one block ("Pre-specified Block" of Table 4), known before the graph runs.
 
@@ -142,6 +145,7 @@ class FixedBlock(keras.layers.Layer):
         return super().get_config() | {"block": self.block}
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class GradientSampler(_TracedSelector):
     """FaMUS's learned sampler (section 4.2): a gate for each layer from its pooled virtual gradient.
 

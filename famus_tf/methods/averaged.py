@@ -39,3 +39,14 @@ class Averaged(keras.Model):
 def as_one(networks: Sequence[keras.Model]) -> keras.Model:
     """One network for several: `Averaged`, or the only one there is."""
     return networks[0] if len(networks) == 1 else Averaged(networks)
+
+
+def as_functional(networks: Sequence[keras.Model]) -> keras.Model:
+    """The same as a functional model, whose inputs `keras.Model.export` knows; the networks are its layers."""
+    first, *others = networks
+    if not others or not all(getattr(network, "inputs", None) for network in networks):
+        return as_one(networks)
+    images = keras.Input(first.inputs[0].shape[1:], dtype=first.inputs[0].dtype)
+    parts = [keras.Sequential([keras.Input(images.shape[1:], dtype=images.dtype), network]) for network in networks]
+    logits = [part(images) for part in parts]
+    return keras.Model(images, keras.layers.Average(dtype=logits[0].dtype)(logits))

@@ -1,4 +1,4 @@
-"""What every way of training has: networks that one step trains, Keras's `fit` and `evaluate`, running means."""
+"""What every way of training has: networks that one step trains, an optimizer for them, running means."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import replicas
-from famus_tf.losses import softmax
 from famus_tf.meta import penalties
-from famus_tf.methods import averaged
+from famus_tf.methods import averaged, keras_model
+from famus_tf.networks import logits as network_logits
 from famus_tf.training.step import StepRecords
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Setting:
     baselines: BaselinesConfig
 
 
-class Method(keras.Model):
+class Method(keras_model.KerasModel):
     """One or several networks that a `step` trains in place.
 
     A subclass says which `networks` and `trained_variables` it has, and what `step` does. It has no more to do with
@@ -76,7 +75,6 @@ class Method(keras.Model):
       needs_meta_batches: whether some steps take a batch of a meta set; False unless a subclass says so.
     """
 
-    needs_meta_batches = False
     gated_layers = ()
 
     def __init__(self, weight_decay: float = 0.0, **kwargs: Any) -> None:
@@ -105,59 +103,45 @@ class Method(keras.Model):
         del step
         return False
 
-    def compile(
-        self, optimizer: str | keras.optimizers.Optimizer = "sgd", metrics: list[Any] | None = None, **kwargs: Any
-    ) -> None:
-        """Takes the optimizer and builds its variables; call it in the strategy's scope.
-
-        Args:
-          optimizer: of `trained_variables`.
-          metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
-          **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
-
-        Raises:
-          InputError: metrics by name under several replicas.
-        """
-        if replicas.count() > 1 and any(isinstance(metric, str) for metric in metrics or []):
-            # Keras makes a metric from its name while it traces the step, too late for a second replica.
-            raise errors.InputError(
-                f"metrics={metrics} under a strategy: expected objects, as keras.metrics.SparseCategoricalAccuracy()"
-            )
-        kwargs.setdefault("jit_compile", False)  # XLA made the step slower on CPUs, and does not run on two replicas
-        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
-        self.optimizer.build(self.trained_variables)
-
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images -> mean logits of the networks, [n, c]."""
         return averaged.mean_logits([network(images, training=training) for network in self.networks])
 
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Keras's hook for `fit`: one step, then the running means of this epoch."""
-        self.step(data)
-        return self.get_metrics_result()
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Keras's hook for `evaluate`: mean cross-entropy and the compiled metrics on `(images, labels[, weight])`."""
-        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self(images, training=False)
-        self._means["loss"].update_state(softmax.cross_entropy(labels, logits), sample_weight=weight)
-        logs = self.compute_metrics(images, labels, logits, sample_weight=weight)
-        return {name: value for name, value in logs.items() if name == "loss" or name not in self._means}
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: all is built before; Keras's trial step would average the first batch over the replicas."""
-
     def _keep_means(self, names):
         """Makes the running means of an epoch; to be called at the end of the constructor."""
+        for network in self.networks:
+            network_logits.check(network)
+        counts = [network_logits.num_classes(network) for network in self.networks]
+        if len(set(counts)) > 1:
+            raise errors.InputError(f"networks of {' and '.join(map(str, counts))} outputs: expected as many of each")
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
+
+    def _loss_scale(self):
+        """By what the optimizer divides the gradients that it gets, float32 scalar; None where it does not."""
+        optimizer = self.optimizer
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and not optimizer.loss_scale_factor:
+            return None
+        return tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
     def _apply(self, gradients):
         """The optimizer's step from this replica's gradients (it sums over replicas), penalties added."""
         variables = self.trained_variables
-        self.optimizer.apply(penalties.add_penalties(gradients, variables, self.weight_decay), variables)
+        gradients = penalties.add_penalties(gradients, variables, self.weight_decay)
+        scale = self._loss_scale()
+        if scale is not None:
+            gradients = [tf.cast(scale, gradient.dtype) * gradient for gradient in gradients]
+        self.optimizer.apply(gradients, variables)
 
     def _gradients(self, tape, loss):
-        """Gradients of a loss by `trained_variables`; zeros where it does not depend on one."""
+        """Gradients of a loss by `trained_variables`; zeros where it does not depend on one.
+
+        On their way through the network they are as large as the optimizer asks for, which float16 needs.
+        """
         sources = [variable.value for variable in self.trained_variables]
-        return tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        scale = self._loss_scale()
+        outputs = None if scale is None else tf.cast(scale, loss.dtype)
+        gradients = tape.gradient(
+            loss, sources, output_gradients=outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return gradients if scale is None else [gradient / tf.cast(scale, gradient.dtype) for gradient in gradients]

@@ -37,11 +37,12 @@ from famus_tf.methods import meta_method
 from famus_tf.training.step import StepRecords
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class FaMUS(meta_method.MetaMethod):
     """Trains a network on labels that are wrong or unevenly spread, learning which of them to trust.
 
-    `fit` takes batches `((images, labels), (meta_images, meta_labels))`, each side with an optional third element
-    `index` [n]. Labels are class ids [n] or distributions [n, c]. All batches must be whole: no smaller last one.
+    `fit` takes arrays, `fit(images, labels, meta_data=(images, labels))`, or whole batches `((images, labels),
+    (meta_images, meta_labels))`, each side perhaps with a third element `index` [n]. Labels: ids [n], or [n, c].
 
     >>> import famus_tf, keras, numpy as np
     >>> images, labels = np.zeros((8, 4, 4, 1), "float32"), np.arange(8) % 2
@@ -70,8 +71,7 @@ class FaMUS(meta_method.MetaMethod):
       validation_loss: L_c, function of meta labels and logits -> this replica's share of the batch's loss, a scalar.
 
     Attributes:
-      mark: called as mark(stage, tensors) where a stage of the step ends, while the step is traced; does nothing, and
-        is what `stage_times` looks through.
+      mark: called as mark(stage, tensors) where a stage ends, while the step is traced; `stage_times` looks through it.
       record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
         False unless set before the first step.
 

@@ -34,6 +34,7 @@ class MetaMethod(base.Method):
 
     def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
         super().__init__(weight_decay, **kwargs)
+        _check_precision(network, meta_learner)
         self.network = network
         self.meta_learner = meta_learner
         self.selector = selector
@@ -122,6 +123,7 @@ class MetaMethod(base.Method):
             fallback = keras.optimizers.SGD(0.1, momentum=0.9)
             self.sampler_optimizer = keras.optimizers.get(sampler_optimizer or fallback)
             self.sampler_optimizer.build(self.selector.trainable_variables)
+        self._compiled.arguments |= {"meta_optimizer": meta_optimizer, "sampler_optimizer": sampler_optimizer}
 
     @property
     def optimizers(self):
@@ -141,7 +143,7 @@ class MetaMethod(base.Method):
 
     def train_step(self, data):
         """Keras's hook for `fit`: one step of the algorithm, then the running means of this epoch."""
-        self.step(data, with_meta=self._with_meta)
+        self._keep_weights(self.step(data, with_meta=self._with_meta))
         return self.get_metrics_result()
 
     def make_train_function(self, force=False):
@@ -188,6 +190,13 @@ class MetaMethod(base.Method):
         early = step < self.meta_from
         return lambda logits, theta: tf.where(early, alike(logits, theta), weighted(logits, theta))
 
+    def _last_step(self):
+        """The number of optimizer steps before the update that has been made."""
+        every = getattr(self.optimizer, "gradient_accumulation_steps", None)
+        if not every:
+            return tf.convert_to_tensor(self.optimizer.iterations) - 1
+        return (tf.convert_to_tensor(self.optimizer._iterations) - 1) // every
+
     def _virtual_learning_rate(self):
         """alpha of Virtual-Train, a scalar: that of the meta-learner where it has one, else that of w."""
         rate = self.meta_learner.virtual_learning_rate
@@ -208,7 +217,7 @@ class MetaMethod(base.Method):
 
     def _records(self, labels, logits, theta, loss, gates=None, meta=None):
         """What a step returns; updates the running means of the epoch and the compiled metrics."""
-        step = tf.convert_to_tensor(self.optimizer.iterations) - 1  # that of the update which has been made
+        step = self._last_step()
         weights = self.meta_learner.example_weights(logits, labels, theta, step)
         if meta is None and self.meta_from:
             weights = tf.where(step < self.meta_from, tf.ones_like(weights), weights)
@@ -255,6 +264,16 @@ class _Chain:
             f"network {network.name!r} {reason}: its meta gradient is exact and costs the same whatever is selected, a "
             "step up to 3.3 times a plain one; expected a functional keras.Model of blocks",
             stacklevel=5,
+        )
+
+
+def _check_precision(network, meta_learner):
+    """Raises InputError where the meta gradient would be taken in float16."""
+    layers_in_half = [layer.name for layer in network._flatten_layers() if layer.compute_dtype == "float16"]
+    if meta_learner.has_meta_step and layers_in_half:
+        raise errors.InputError(
+            f"network {network.name!r} computes in float16 (layer {layers_in_half[-1]!r}), in which the meta gradient "
+            "vanishes: expected mixed_bfloat16, float32 or float64"
         )
 
 

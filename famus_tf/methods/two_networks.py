@@ -89,9 +89,10 @@ class TwoNetworks(base.Method):
 
     def _rate(self) -> tf.Tensor:
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
-        return tf.constant(0.0, tf.float64) if self.forget_rate is None else self.forget_rate(step)
+        return tf.cast(0.0 if self.forget_rate is None else self.forget_rate(step), tf.float64)
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class ForgetRate:
     """F(e) = tau min(e / (T_k - 1), 1): the share of a batch that is left out in epoch e, counted from 0.
 
@@ -114,6 +115,15 @@ class ForgetRate:
         if self.ramp_epochs == 1:
             return tf.constant(self.rate, tf.float64)
         return self.rate * tf.minimum(epoch / (self.ramp_epochs - 1), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return {"rate": self.rate, "ramp_epochs": self.ramp_epochs, "steps_per_epoch": self.steps_per_epoch}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ForgetRate:
+        """The inverse of `get_config`."""
+        return cls(**config)
 
 
 def small_loss_weights(losses: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:

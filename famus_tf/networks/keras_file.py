@@ -7,7 +7,7 @@ import zipfile
 import keras
 
 from famus_tf import errors
-from famus_tf.networks import ends
+from famus_tf.networks import ends, logits
 
 SUFFIX = ".keras"
 # Weights hardly become smaller when they are packed; what becomes so many times as large holds something else.
@@ -46,8 +46,8 @@ def load(path, input_shape, num_classes, head="linear"):
         )
     if network.outputs[0].dtype in ("float32", "float64"):
         return network
-    logits = keras.layers.Activation("linear", dtype="float32", name="float32_logits")(network.outputs[0])
-    return keras.Model(network.inputs[0], logits, name=network.name)
+    result = keras.layers.Activation("linear", dtype="float32", name="float32_logits")(network.outputs[0])
+    return keras.Model(network.inputs[0], result, name=network.name)
 
 
 def _read(path, option):
@@ -101,7 +101,6 @@ def _check_output(network, option, num_classes):
         raise errors.InputError(
             f"{option}: gives outputs of shape {gives}; expected ({num_classes},), one for each class"
         )
-    last = network.outputs[0]._keras_history.operation
-    softmax = isinstance(last, keras.layers.Softmax)
-    if softmax or getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
-        raise errors.InputError(f"{option}: ends in layer {last.name!r}, which gives probabilities; expected logits")
+    end = logits.probability_end(network)
+    if end:
+        raise errors.InputError(f"{option}: ends in {end}, which gives probabilities; expected logits")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 from famus_tf.meta.learners import base
 
 
+# Its name without this is that of the loss.
+@keras.saving.register_keras_serializable("famus_tf", name="CrossEntropyLearner")
 class CrossEntropy(base.MetaLearner):
     """Plain training, on the cross-entropy or another `loss`: every example weighs the same, there is no meta step."""
 

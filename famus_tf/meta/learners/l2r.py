@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 from famus_tf.devices import replicas
@@ -9,6 +10,7 @@ from famus_tf.losses import softmax
 from famus_tf.meta.learners import base
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class L2R(base.MetaLearner):
     """Learning to reweight (Ren et al., ICML 2018): theta is one weight for each example of the batch, epsilon.
 

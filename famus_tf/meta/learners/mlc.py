@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from famus_tf import errors
@@ -12,6 +13,7 @@ from famus_tf.losses import softmax
 from famus_tf.meta.learners import base
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class MLC(base.MetaLearner):
     """Meta label correction (Wang et al., CVPR 2020): theta is a transition matrix T [c, c] on the logits.
 
@@ -57,6 +59,10 @@ class MLC(base.MetaLearner):
         """Cross-entropy of logits . T, this replica's share; logits [n, c], labels [n] or [n, c]."""
         del step
         logits = softmax.at_least_float32(logits)
+        if logits.shape[-1] != self.num_classes:
+            raise errors.InputError(
+                f"MLC({self.num_classes}) with a network of {logits.shape[-1]} outputs: expected as many"
+            )
         losses = softmax.cross_entropy(labels, tf.matmul(logits, tf.cast(theta[0], logits.dtype)))
         if self.reduction == "sum":
             return tf.reduce_sum(losses)

@@ -12,6 +12,7 @@ from famus_tf.losses import softmax
 from famus_tf.meta.learners import base
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class MWNet(base.MetaLearner):
     """Meta-Weight-Net (Shu et al., NeurIPS 2019): V_i = Psi(loss_i; theta), a network 1 - `hidden` - 1 with a sigmoid.
 

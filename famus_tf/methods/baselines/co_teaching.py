@@ -16,12 +16,14 @@ is kept.
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 from famus_tf.losses import softmax
 from famus_tf.methods import base, two_networks
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class CoTeaching(two_networks.TwoNetworks):
     """Two networks that choose each other's examples; see `two_networks.TwoNetworks` for the arguments.
 

@@ -21,6 +21,7 @@ from famus_tf.losses import softmax
 from famus_tf.methods import base, two_networks
 
 
+@keras.saving.register_keras_serializable("famus_tf")
 class JoCoR(two_networks.TwoNetworks):
     """Two networks with one joint loss.
 
