@@ -47,6 +47,10 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
         ),
         ({"epochs": 9, "meta_per_class": 0}, "--meta_per_class=0 with --method=mw_net.*or --meta_set=pseudo_clean"),
         ({"epochs": 9, "dataset": "list", "train_list": "a"}, "--dataset=list: expected --train_list and --test_list"),
+        (
+            {"epochs": 9, "resize_mode": "pad"},
+            "--resize_mode=pad with --dataset=digits: expected crop, or --dataset=folder or list",
+        ),
         (NOISE | {"noise": "pairflip"}, "--noise=pairflip with --noise_protocol=mw_net: expected one of none"),
         (NOISE | {"noise_includes_true_label": False}, "--nonoise_includes_true_label with --noise_protocol=mw_net"),
         (NOISE | {"imbalance": 10}, "--noise_protocol=mw_net with --imbalance=10.0: expected independent"),

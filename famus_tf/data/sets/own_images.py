@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,22 +10,19 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data.formats import listing
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, typical_size
 from famus_tf.data.labels import noise
 from famus_tf.data.source import Examples, Source, channel_statistics
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
 
+_LOG = logging.getLogger(__name__)
+
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
-_PROBED = 64
 # Each id up to the largest is a class, with a name and a place in the network.
 _MOST_CLASSES = 1_000_000
-# Images of up to so many pixels are taken as they are, larger ones as is usual for photographs.
-_SMALL = 96
-_CROP = 224
-_RESIZE = 256
 
 
 _Examples = tuple[list[str], list[str]]
@@ -136,10 +134,12 @@ def _make(name: str, splits: dict[str, _Examples], options: DataConfig) -> Sourc
     """`splits`: "train", "test" and perhaps "val" and "meta"."""
     paths, labels = splits.pop("train")
     to_id, class_names = _class_ids(labels)
-    sample, shapes = _probe(paths)
-    transform = _transform(shapes, options)
+    sample = typical_size.look_at(paths)
+    transform, keeps_size = typical_size.transform(sample, options)
+    for sentence in typical_size.sentences(sample, transform, keeps_size):
+        _LOG.info(sentence)
     images = image_files.ImageFiles(np.array(paths), transform)
-    mean, std = channel_statistics(image_files.as_array(images, sample))
+    mean, std = channel_statistics(image_files.as_array(images, sample.positions))
     held_out = {split: _with_ids(examples, to_id, split, transform) for split, examples in splits.items()}
     return Source(
         name=name,
@@ -156,7 +156,7 @@ def _make(name: str, splits: dict[str, _Examples], options: DataConfig) -> Sourc
         labels_are_true=False,
         meta=held_out.get("meta"),
         validation=held_out.get("val"),
-        in_memory=transform.padding > 0,
+        in_memory=keeps_size,
     )
 
 
@@ -181,29 +181,3 @@ def _with_ids(examples: _Examples, to_id: dict[str, int], what: str, transform: 
             )
     ids = np.array([to_id[label] for label in labels], np.int32)
     return Examples(image_files.ImageFiles(np.array(paths), transform), ids)
-
-
-def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Positions of up to `_PROBED` readable images, evenly spread, and their shapes; broken ones are told of later."""
-    positions = []
-    shapes = []
-    first_error = None
-    for k in np.unique(np.linspace(0, len(paths) - 1, _PROBED).astype(int)):
-        try:
-            shapes.append(image_files.decode(paths[k]).shape)
-            positions.append(k)
-        except errors.InputError as error:
-            first_error = first_error or error
-    if not shapes:
-        raise first_error
-    return np.array(positions), shapes
-
-
-def _transform(shapes: list[tuple[int, ...]], options: DataConfig) -> image_files.Transform:
-    """Small images are taken in their own size, grey ones stay grey."""
-    shortest = min(min(shape[:2]) for shape in shapes)
-    channels = 1 if all(shape[2] == 1 for shape in shapes) else 3
-    small = shortest <= _SMALL and not options.image_size and not options.resize
-    size = options.image_size or (shortest if small else _CROP)
-    resize = options.resize or (size if small else max(size, round(size * _RESIZE / _CROP)))
-    return image_files.Transform(resize, size, padding=size // 8 if small else 0, channels=channels)
