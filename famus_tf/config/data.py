@@ -28,14 +28,20 @@ class DataConfig(fields.FlagGroup):
     image_size: int = fields.flag(
         0,
         "Of image files: side of the square that the network sees; 0: the data set's own; of folder and list the "
-        "images' where they are small, else 224.",
+        "size of most images where it is small, also a rectangle, else 224.",
         bounds=fields.COUNT_OR_ZERO,
     )
     resize: int = fields.flag(
         0,
         "Of image files: pixels of the shorter side before the crop; 0: the data set's own; of folder and list 8/7 of "
-        "image_size, 256 for 224.",
+        "image_size, 256 for 224, and image_size with --resize_mode=squash or pad.",
         bounds=fields.COUNT_OR_ZERO,
+    )
+    resize_mode: str = fields.flag(
+        "crop",
+        "Of folder and list, what is done to images of another shape: crop (scaled to cover it, then cut), squash "
+        "(both sides scaled, whatever the ratio), or pad (scaled to fit in it, the rest black).",
+        ("crop", "squash", "pad"),
     )
     on_bad_image: str = fields.flag(
         "fail",

@@ -10,6 +10,7 @@ from famus_tf.config import command_line
 from famus_tf.data import dataset as datasets
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
+from famus_tf.data.images import image_files
 from famus_tf.data.labels import coverage
 from famus_tf.data.sets import by_name
 from famus_tf.devices import cluster as clusters
@@ -38,8 +39,14 @@ def make_dataset(data, seed, decode=True):
     _print_notes(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
     if data.augment == "auto":
         return dataset
-    padding = 0 if data.augment == "none" else max(1, dataset.image_shape[0] // 8)
-    return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip")
+    crops = data.augment != "none"
+    files = {
+        name: images.with_augmentation(crops)
+        for name in ("train_images", "meta_images")
+        if isinstance(images := getattr(dataset, name), image_files.ImageFiles)
+    }
+    padding = max(1, min(dataset.image_shape[:2]) // 8) if crops else 0
+    return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip", **files)
 
 
 def _print_notes(sentences):

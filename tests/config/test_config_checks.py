@@ -59,6 +59,10 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
         ({"epochs": 9, "web_noise": "blue"}, "--web_noise=blue with --dataset=digits, .*expected --dataset=cnwl"),
         ({"data_dir": "a", "lr_boundaries": (3,)}, "--lr_boundaries=3.0: expected --epochs or --train_steps with it"),
         ({"data_dir": "a", "epochs": 9, "train_steps": 9}, "--epochs=9 with --train_steps=9: expected exactly one"),
+        (
+            {"epochs": 9, "resize_mode": "pad"},
+            "--resize_mode=pad with --dataset=digits: expected crop, or --dataset=folder or list",
+        ),
         (NOISE | {"noise": "pairflip"}, "--noise=pairflip with --noise_protocol=mw_net: expected one of none"),
         (NOISE | {"noise_includes_true_label": False}, "--nonoise_includes_true_label with --noise_protocol=mw_net"),
         (NOISE | {"imbalance": 10}, "--noise_protocol=mw_net with --imbalance=10.0: expected independent"),

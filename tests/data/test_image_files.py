@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data.batches import batch_spec, pipeline
-from famus_tf.data.images import image_files, parallel
+from famus_tf.data.images import image_files, parallel, scaling
 
 
 def _picture(height, width, channels=3, seed=0):
@@ -32,7 +32,7 @@ def _write(path, picture, **options):
 @pytest.mark.parametrize(("height", "width"), [(50, 70), (70, 50), (64, 64), (33, 100), (20, 31), (40, 40)])
 def test_scaling_is_pillows(height, width):
     picture, target = _picture(height, width), 40
-    mine = image_files.resize_short_side(tf.constant(picture), target).numpy().astype(int)
+    mine = scaling.short_side(tf.constant(picture), target).numpy().astype(int)
     short = min(height, width)
     size = (width * target // short, height * target // short)
     theirs = np.asarray(PIL.Image.fromarray(picture).resize(size, PIL.Image.Resampling.BILINEAR)).astype(int)
@@ -49,7 +49,7 @@ def test_crops_are_of_the_scaled_image(form, height, width, padding, tmp_path):
         tmp_path / f"a.{form}", _picture(height, width), **({"quality": 95, "subsampling": 0} if form == "jpg" else {})
     )
     transform = image_files.Transform(resize=40, size=36, padding=padding)
-    whole = image_files.resize_short_side(tf.constant(image_files.decode(path)), 40).numpy()
+    whole = scaling.short_side(tf.constant(image_files.decode(path)), 40).numpy()
     middle = image_files.load_for_evaluation(tf.constant(path), transform).numpy()
     top, left = (int(np.round((side - 36) / 2)) for side in whole.shape[:2])
     np.testing.assert_array_equal(middle, whole[top : top + 36, left : left + 36])

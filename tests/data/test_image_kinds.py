@@ -15,7 +15,7 @@ WAYS = ("inspect", "prepare", "train in memory", "train streamed")
 
 
 def _file(kind):
-    return f"{list(SAMPLES).index(kind):02d}.png"
+    return f"{list(SAMPLES).index(kind):03d}.png"
 
 
 def _fill(folder, kinds):

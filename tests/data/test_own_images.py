@@ -35,7 +35,7 @@ def test_folders_with_splits(tmp_path):
     np.testing.assert_array_equal(source.test_labels, [0, 1, 1])
     np.testing.assert_array_equal(source.meta.labels, [0, 0, 1, 1])
     assert source.train_images.paths[0].decode() == str(tmp_path / "train" / "cat" / "0.png")
-    assert source.train_images.shape == (8, 40, 40, 3)
+    assert source.train_images.shape == (8, 40, 48, 3)
     made = dataset.make_dataset(source, DataConfig(meta_per_class=10), seed=0)
     assert len(made.train_labels) == 8 and made.train_true_labels is None and made.actual_noise_rate is None
     np.testing.assert_array_equal(made.meta_labels, [0, 0, 1, 1])
@@ -98,18 +98,19 @@ def test_what_is_not_read(tmp_path):
 @pytest.mark.parametrize(
     ("size", "grey", "options", "expected"),
     [
-        ((28, 28), True, {}, (28, 28, 3, 1)),
-        ((32, 40), False, {}, (32, 32, 4, 3)),
-        ((300, 400), False, {}, (256, 224, 0, 3)),
-        ((300, 400), False, {"image_size": 160}, (183, 160, 0, 3)),
-        ((300, 400), False, {"image_size": 160, "resize": 160}, (160, 160, 0, 3)),
-        ((28, 28), True, {"image_size": 24}, (27, 24, 0, 1)),
+        ((28, 28), True, {}, (28, 28, 3, 1, 28)),
+        ((32, 40), False, {}, (32, 32, 4, 3, 40)),
+        ((300, 400), False, {}, (256, 224, 0, 3, 224)),
+        ((300, 400), False, {"image_size": 160}, (183, 160, 0, 3, 160)),
+        ((300, 400), False, {"image_size": 160, "resize": 160}, (160, 160, 0, 3, 160)),
+        ((28, 28), True, {"image_size": 24}, (27, 24, 0, 1, 24)),
     ],
 )
 def test_sizes(size, grey, options, expected, tmp_path):
     root = _tree(tmp_path, {"train/a": 2, "test/a": 1}, size=size, grey=grey)
     transform = own_images.load_folder(root, DataConfig(**options)).train_images.transform
-    assert (transform.resize, transform.size, transform.padding, transform.channels) == expected
+    found = transform.resize, transform.size, transform.padding, transform.channels, transform.shape[1]
+    assert found == expected
 
 
 def test_lists(tmp_path):
@@ -162,7 +163,7 @@ def test_broken_image(tmp_path):
     (tmp_path / "train" / "a" / "1.png").write_bytes(b"no image")
     with pytest.raises(
         errors.InputError,
-        match=r"0\.png: not a readable image \(found the first bytes .*, expected JPEG, PNG, BMP, GIF or WebP\)$",
+        match=r"0\.png: not a readable image \(found the first bytes .*, expected JPEG, PNG, BMP, GIF, WebP or TIFF\)$",
     ):
         own_images.load_folder(root, _OPTIONS)
     files = image_files.ImageFiles(np.array([str(tmp_path / "gone.png")]), image_files.Transform(8, 8))

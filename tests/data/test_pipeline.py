@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data.batches import batch_spec, pipeline, sampling
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, scaling
 
 _N, _BATCH = 23, 4
 _IMAGES = np.random.default_rng(0).integers(1, 256, (_N, 6, 5, 3), np.uint8)
@@ -194,7 +194,7 @@ def test_two_views_of_some_of_the_images(in_files, tmp_path):
 def _is_crop_of(view, images, position):
     """Whether it is a window of that image, perhaps mirrored."""
     if isinstance(images, image_files.ImageFiles):
-        whole = image_files.resize_short_side(tf.constant(image_files.decode(images.paths[position].decode())), 8)
+        whole = scaling.short_side(tf.constant(image_files.decode(images.paths[position].decode())), 8)
         padded = whole.numpy()
     else:
         padded = np.pad(images[position], [(2, 2), (2, 2), (0, 0)])

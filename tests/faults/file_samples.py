@@ -135,9 +135,9 @@ def make(folder):
 
 _WHOLE = frozenset(
     (
-        *("JPEG", "JPEG, grey", "JPEG, progressive", "JPEG, 4 components"),
-        *("PNG", "PNG, palette", "PNG, 16 bits grey", "PNG, with alpha"),
-        *("BMP", "BMP, palette", "GIF", "GIF, animated"),
+        *("JPEG", "JPEG, grey", "JPEG, progressive", "JPEG, 4 components", "JPEG, orientation 6"),
+        *("PNG", "PNG, palette", "PNG, 16 bits grey", "PNG, with alpha", "PNG, orientation 6"),
+        *("BMP", "BMP, palette", "GIF", "GIF, animated", "TIFF", "TIFF, LZW", "TIFF, JPEG inside"),
         *("WebP", "WebP, lossless", "WebP, with alpha", "WebP, animated", "WebP, animated without loss with alpha"),
     )
 )

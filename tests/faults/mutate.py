@@ -50,7 +50,7 @@ def mutated(data, rng):
     return bytes(data)
 
 
-def _peak_rss():
+def peak_rss():
     """The most memory that this process has held, in bytes.
 
     `getrusage` does not serve: in a new process it starts at the peak of the process that started it.
@@ -87,7 +87,7 @@ def _work(seed, folder, connection):
             ended, said = ("refused", "") if "\n" not in str(error) else ("traceback", repr(error))
         except BaseException as error:
             ended, said = "traceback", f"{type(error).__name__}: {error}"[:300]
-        if _peak_rss() > _LARGEST_RSS:
+        if peak_rss() > _LARGEST_RSS:
             ended = "memory"
         connection.send((name, ended, said.replace(f"{folder}/", "")))
 

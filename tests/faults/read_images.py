@@ -27,12 +27,13 @@ def _names(broken):
 
 def _difference(path):
     """The largest from Pillow's pixels in levels, None where Pillow refuses the file, or what is wrong."""
+    data = pathlib.Path(path).read_bytes()
     try:
-        found = image_files.decode_data(tf.io.read_file(path), 3).numpy()
+        found = image_files.decode_data(tf.constant(data), 3).numpy()
     except (tf.errors.OpError, ValueError) as error:
-        return image_files.what_is_wrong(error)
+        return image_files.what_is_wrong(error, data)
     try:
-        expected = image_samples.pixels(pathlib.Path(path).read_bytes())
+        expected = image_samples.pixels(data)
     except Exception:
         return None
     return int(np.abs(found.astype(int) - expected).max()) if found.shape == expected.shape else 255

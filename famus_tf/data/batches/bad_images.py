@@ -15,7 +15,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.data import dataset as datasets
 from famus_tf.data.formats import listing
-from famus_tf.data.images import image_files
+from famus_tf.data.images import decoders, image_files
 from famus_tf.data.source import Images
 from famus_tf.files import plain_text, whole_files
 
@@ -86,7 +86,8 @@ class BadImages:
         if not skip:
             return
         listed = _read(list_file) if list_file and list_file.exists() else {}
-        bad = {path: reason for path, reason in listed.items() if _is_bad(path)}
+        bits = files[0].transform.bits if files else decoders.ALL_BITS
+        bad = {path: reason for path, reason in listed.items() if _is_bad(path, bits)}
         for images in files:
             absent = listing.missing(os.fsdecode(path) for path in images.paths)
             bad |= {os.fsdecode(images.paths[position]): "there is no such file" for position in absent}
@@ -188,9 +189,9 @@ def _positions_of(paths: Iterable[str], images: image_files.ImageFiles) -> np.nd
     return np.flatnonzero(np.isin(images.paths, wanted))
 
 
-def _is_bad(path: str) -> bool:
+def _is_bad(path: str, bits: int) -> bool:
     try:
-        image_files.decode(path)
+        image_files.decode(path, bits)
     except errors.InputError:
         return True
     return False

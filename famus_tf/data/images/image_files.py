@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data.images import image_kinds, parallel, random_resized
+from famus_tf.data.images import decoders, image_kinds, orientation, parallel, random_resized, scaling
 
 # Pillow's way, to the last bit; measured, TensorFlow's default, which is off by up to 7 levels, is no faster.
 _DCT = "INTEGER_ACCURATE"
@@ -22,14 +23,18 @@ class Transform:
     """From a file of any size to an image of one size.
 
     Attributes:
-        resize: the image is scaled so that its shorter side has so many pixels; the longer one keeps the ratio, cut off
-            to whole pixels, as in torchvision.
-        size: side of the square that is cut out: anywhere in training, in the middle in evaluation; at most `resize`
-            plus twice the padding.
+        resize: pixels of the frame's shorter side; the frame has the shape of what is cut out of it, and the image is
+            scaled to it, see `scaling.into_frame`. Of a square: the image's shorter side has so many pixels.
+        size: height of what is cut out: anywhere in training, in the middle in evaluation; the shorter of height and
+            width is at most `resize` plus twice the padding.
         padding: pixels of zeros around the scaled image in training; not with `random_resized`.
         channels: 3, or 1 for grey images.
         random_resized: in training, a box of random size and ratio is cut out and scaled to the square instead; see
             `random_resized.box`.
+        width: of what is cut out; 0 for a square.
+        mode: one of `scaling.MODES`; with `random_resized` "crop".
+        augmented: whether training cuts at random; else as evaluation does, and nothing is mirrored.
+        bits: how many are used of images with 16; see `decoders.decode`.
     """
 
     resize: int
@@ -37,6 +42,21 @@ class Transform:
     padding: int = 0
     channels: int = 3
     random_resized: bool = False
+    width: int = 0
+    mode: str = "crop"
+    augmented: bool = True
+    bits: int = decoders.ALL_BITS
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what is made of each file."""
+        return self.size, self.width or self.size, self.channels
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Height and width of what a file is scaled to."""
+        short = min(self.shape[:2])
+        return tuple(side * self.resize // short for side in self.shape[:2])
 
 
 class ImageFiles:
@@ -58,9 +78,9 @@ class ImageFiles:
         paths = np.asarray(paths)
         if paths.dtype.kind != "S":
             paths = np.array([os.fsencode(str(path)) for path in paths]) if len(paths) else np.zeros(0, "S1")
-        if transform.size > transform.resize + 2 * transform.padding:
+        if min(transform.shape[:2]) > transform.resize + 2 * transform.padding:
             raise errors.InputError(
-                f"a crop of {transform.size} pixels from images of {transform.resize}: expected a smaller one"
+                f"a crop of {min(transform.shape[:2])} pixels from images of {transform.resize}: expected a smaller one"
             )
         self.paths = paths
         self.transform = transform
@@ -71,14 +91,22 @@ class ImageFiles:
     def __getitem__(self, index: np.ndarray) -> ImageFiles:
         return ImageFiles(self.paths[index], self.transform)
 
+    def with_augmentation(self, crops: bool) -> ImageFiles:
+        """The same files, cut at random in training or not; where a cut has no room, they are padded first."""
+        transform = self.transform
+        short = min(transform.shape[:2])
+        if crops and transform.resize + 2 * transform.padding == short and not transform.random_resized:
+            return ImageFiles(self.paths, dataclasses.replace(transform, padding=max(1, short // 8)))
+        return ImageFiles(self.paths, dataclasses.replace(transform, augmented=crops))
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(N, size, size, channels), of what is made of the files."""
-        return len(self), self.transform.size, self.transform.size, self.transform.channels
+        """(N, height, width, channels), of what is made of the files."""
+        return len(self), *self.transform.shape
 
 
 def load_for_training(path: tf.Tensor, seed: tf.Tensor, transform: Transform, flip: bool) -> tf.Tensor:
-    """Reads one image, scales it, cuts a square out at random and mirrors every second one on average.
+    """Reads one image, scales it, cuts a part out at random and mirrors every second one on average.
 
     With `transform.random_resized` the box is cut out of the file's own pixels and scaled once, where a program that
     scales the image first and then the box scales twice: the box's edges lie on whole pixels of the file, up to half a
@@ -91,8 +119,10 @@ def load_for_training(path: tf.Tensor, seed: tf.Tensor, transform: Transform, fl
         flip: whether to mirror left and right.
 
     Returns:
-        uint8 [size, size, channels].
+        uint8 [height, width, channels].
     """
+    if not transform.augmented:
+        return load_for_evaluation(path, transform)
     data = tf.io.read_file(path)
     # The default algorithm depends on the device.
     if transform.random_resized:
@@ -102,13 +132,13 @@ def load_for_training(path: tf.Tensor, seed: tf.Tensor, transform: Transform, fl
     else:
         draws = tf.random.stateless_uniform([3], seed, alg="philox")
         mirrored = draws[2] < 0.5
-        image = _square_of(data, transform, transform.padding, _anywhere(draws[:2]))
+        image = _part_of(data, transform, transform.padding, _anywhere(draws[:2]))
     return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image) if flip else image
 
 
 def load_for_evaluation(path: tf.Tensor, transform: Transform) -> tf.Tensor:
-    """Reads one image, scales it and cuts the square in the middle out; see `load_for_training`."""
-    return _square_of(tf.io.read_file(path), transform, 0, _in_the_middle)
+    """Reads one image, scales it and cuts the part in the middle out; see `load_for_training`."""
+    return _part_of(tf.io.read_file(path), transform, 0, _in_the_middle)
 
 
 def _anywhere(draws):
@@ -119,35 +149,35 @@ def _in_the_middle(room):
     return tf.cast(tf.round(tf.cast(room, tf.float32) / 2.0), tf.int32)
 
 
-def _square_of(data, transform, padding, choose_offset):
+def _part_of(data, transform, padding, choose_offset):
     """`choose_offset`: function of the room [2] that a crop has, its largest offsets -> the offsets [2]."""
-    size = tf.constant([transform.size, transform.size])
+    size = tf.constant(transform.shape[:2])
     shape = _jpeg_shape(data)
 
     def scale():
-        image = resize_short_side(_decoded(data, transform.channels, shape), transform.resize)
+        image = scaling.into_frame(_decoded(data, transform, shape), transform.frame, transform.mode)
         if padding:
             image = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
         offset = choose_offset(tf.shape(image)[:2] - size)
-        return tf.slice(image, tf.concat([offset, [0]], 0), [transform.size, transform.size, transform.channels])
+        return tf.slice(image, tf.concat([offset, [0]], 0), transform.shape)
 
-    if padding:
+    if padding or transform.mode != "crop":
         image = scale()
     else:
         # What has the right size already need not be decoded whole.
         image = tf.cond(
-            tf.equal(tf.reduce_min(shape), transform.resize),
+            tf.reduce_all(shape >= transform.frame) & tf.reduce_any(tf.equal(shape, transform.frame)),
             lambda: _decode_part(data, tf.concat([choose_offset(shape - size), size], 0), transform.channels),
             scale,
         )
-    return tf.ensure_shape(image, [transform.size, transform.size, transform.channels])
+    return tf.ensure_shape(image, transform.shape)
 
 
 def _box_of(data, transform, draws):
     shape = _jpeg_shape(data)
 
     def of_pixels():
-        image = _decoded(data, transform.channels, shape)
+        image = _decoded(data, transform, shape)
         box = random_resized.box(tf.shape(image)[:2], transform.resize, draws)
         return tf.slice(image, tf.concat([box[:2], [0]], 0), tf.concat([box[2:], [transform.channels]], 0))
 
@@ -156,136 +186,109 @@ def _box_of(data, transform, draws):
         lambda: _decode_part(data, random_resized.box(shape, transform.resize, draws), transform.channels),
         of_pixels,
     )
-    size = tf.constant([transform.size, transform.size])
+    size = tf.constant(transform.shape[:2])
     image = tf.cond(
         tf.reduce_any(tf.shape(part)[:2] > size),
-        lambda: _resized(part, size, True),
-        lambda: _resized(part, size, False),
+        lambda: scaling.resized(part, size, True),
+        lambda: scaling.resized(part, size, False),
     )
-    return tf.ensure_shape(image, [transform.size, transform.size, transform.channels])
+    return tf.ensure_shape(image, transform.shape)
 
 
 def _jpeg_shape(data: tf.Tensor) -> tf.Tensor:
-    """Height and width of a JPEG that TensorFlow can decode, int32 [2]; zeros of all else."""
+    """Height and width of a JPEG that TensorFlow decodes as it is shown, int32 [2]; zeros of all else."""
 
     def of_jpeg():
         shape = tf.io.extract_jpeg_shape(data)
         sides = tf.cast(shape[:2], tf.int64)
-        fits = (
+        is_plain = (
             ((shape[2] == 1) | (shape[2] == 3))
             & (sides[0] * sides[1] <= image_kinds.MOST_PIXELS)
-            & (tf.reduce_max(sides) <= image_kinds.MOST_RATIO * tf.reduce_min(sides))
+            & _is_upright(data, shape)
         )
-        return tf.where(fits, shape[:2], 0)
+        return tf.where(is_plain, shape[:2], 0)
 
     return tf.cond(tf.io.is_jpeg(data), of_jpeg, lambda: tf.zeros([2], tf.int32))
+
+
+def _is_upright(data: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Whether a JPEG, whose `shape` has been read, is shown as it is stored."""
+    # Only a header that was found whole is long enough.
+    with tf.control_dependencies([shape]):
+        head = tf.strings.substr(data, 2, 20)
+    # JFIF's segment of 16 bytes and then a table: as most programs write it, and not worth a call of Python.
+    is_jfif = tf.equal(tf.strings.substr(head, 0, 4), b"\xff\xe0\0\x10")
+    has_no_more = is_jfif & tf.equal(tf.strings.substr(head, 18, 2), b"\xff\xdb")
+    return tf.cond(
+        has_no_more,
+        lambda: True,
+        lambda: tf.ensure_shape(tf.numpy_function(_is_stored_upright, [data], tf.bool), []),
+    )
+
+
+def _is_stored_upright(data: bytes | np.ndarray) -> bool:
+    return orientation.of_jpeg(_bytes(data)) == 1
 
 
 def _decode_part(data: tf.Tensor, window: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.io.decode_and_crop_jpeg(data, window, channels=channels, dct_method=_DCT)
 
 
-def decode_data(data: tf.Tensor, channels: int) -> tf.Tensor:
+def decode_data(data: tf.Tensor, channels: int, bits: int = decoders.ALL_BITS) -> tf.Tensor:
     """Decodes the content of an image file, by what its header says.
 
     Args:
         data: string scalar.
-        channels: 3, or 1 for grey; 0 for 1 where it is grey and has no transparency, else 3.
+        channels, bits: see `decoders.decode`.
 
     Returns:
-        uint8 [H, W, channels]; of an animation the first frame. Transparency is left out.
+        uint8 [H, W, channels], as it is shown.
 
     Raises:
-        errors.InputError: it is not to be read (see `image_kinds.plan`); in a graph `tf.errors.OpError`.
-        tf.errors.OpError: its body is damaged.
+        errors.InputError: it cannot be decoded; in a graph `tf.errors.OpError`.
+        tf.errors.OpError: it is a damaged JPEG.
     """
-    return _decoded(data, channels, _jpeg_shape(data))
+    return _decoded(data, Transform(1, 1, channels=channels, bits=bits), _jpeg_shape(data))
 
 
-def _decoded(data, channels, jpeg_shape):
-    """`jpeg_shape`: what `_jpeg_shape` says. JPEGs, by far the most, need no Python."""
+def _decoded(data, transform, jpeg_shape):
+    """`jpeg_shape`: what `_jpeg_shape` says. Plain JPEGs, by far the most, need no Python."""
 
     def others():
-        image = tf.numpy_function(_decode_by_plan, [data, channels], tf.uint8)
-        return tf.ensure_shape(image, [None, None, channels or None])
+        def decode_other(content):
+            return decoders.decode(_bytes(content), transform.channels, transform.bits)
+
+        image = tf.numpy_function(decode_other, [data], tf.uint8)
+        return tf.ensure_shape(image, [None, None, transform.channels or None])
 
     return tf.cond(
         tf.reduce_min(jpeg_shape) > 0,
-        lambda: tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT),
+        lambda: tf.io.decode_jpeg(data, channels=transform.channels, dct_method=_DCT),
         others,
     )
 
 
-def _decode_by_plan(data: bytes, channels: int) -> np.ndarray:
-    """As `decode_data`, of any kind."""
-    # In a graph it comes as bytes, else in an array without dimensions.
-    plan = image_kinds.plan(data if isinstance(data, bytes) else data.item())
-    wanted = int(channels) or (1 if plan.grey else 3)
-    if plan.pixels is not None:
-        image = plan.pixels
-    else:
-        # The decoders of GIF and WebP make no grey images, nor does that of JPEG of printer's colours.
-        asked = wanted if plan.kind == "PNG" else plan.channels
-        with tf.device("CPU:0"):
-            decode = _DECODERS[plan.kind]
-            image = decode(plan.data, asked).numpy()[..., :3]
-    if image.shape[-1] > wanted:
-        with tf.device("CPU:0"):
-            image = tf.image.rgb_to_grayscale(image).numpy()
-    elif image.shape[-1] < wanted:
-        image = np.repeat(image, wanted, axis=-1)
-    if image.shape[:2] == (plan.height, plan.width):
-        return image
-    whole = np.zeros((plan.height, plan.width, wanted), np.uint8)
-    top, left = plan.corner
-    whole[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return whole
+def _bytes(data: bytes | np.ndarray) -> bytes:
+    """What `tf.numpy_function` hands over: bytes in a graph, else an array without dimensions."""
+    return data if isinstance(data, bytes) else data.item()
 
 
-_DECODERS = {
-    "JPEG": lambda data, channels: tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT),
-    "PNG": lambda data, channels: tf.io.decode_png(data, channels=channels),
-    "GIF": lambda data, channels: tf.io.decode_gif(data)[0],
-    "WebP": lambda data, channels: tf.io.decode_image(data, channels=channels, expand_animations=False),
-}
-
-
-def resize_short_side(image: tf.Tensor, target: int) -> tf.Tensor:
-    """Scales an image so that its shorter side has `target` pixels, bilinearly, as Pillow does.
+def decode(path: str, bits: int = decoders.ALL_BITS) -> np.ndarray:
+    """The image in a file as it is shown, uint8 [H, W, C].
 
     Args:
-        image: uint8 [H, W, C].
-        target: pixels.
-
-    Returns:
-        uint8 [H', W', C].
-    """
-    shape = tf.shape(image)[:2]
-    short = tf.reduce_min(shape)
-    # Whole numbers: the longer side is cut off, not rounded, and a float would sometimes be off by one.
-    scaled = shape * target // short
-    return tf.case(
-        [(tf.equal(short, target), lambda: image), (short > target, lambda: _resized(image, scaled, True))],
-        default=lambda: _resized(image, scaled, False),
-    )
-
-
-def _resized(image: tf.Tensor, size: tf.Tensor, antialias: bool) -> tf.Tensor:
-    # A smoothing filter makes a difference only where pixels are lost, and costs more than twice the time.
-    pixels = tf.image.resize(image, size, method="bilinear", antialias=antialias)
-    return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
-
-
-def decode(path: str) -> np.ndarray:
-    """The image in a file, uint8 [H, W, C].
+        path: the file.
+        bits: see `decoders.decode`.
 
     Raises:
         errors.InputError: the file is missing or no image.
     """
+    data = b""
     try:
-        return decode_data(tf.io.read_file(os.fsencode(path)), 0).numpy()
+        data = tf.io.read_file(os.fsencode(path)).numpy()
+        return decode_data(tf.constant(data), 0, bits).numpy()
     except (tf.errors.OpError, ValueError) as error:
-        raise errors.InputError(f"{path}: {what_is_wrong(error)}") from error
+        raise errors.InputError(f"{path}: {what_is_wrong(error, data)}") from error
 
 
 def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple[np.ndarray, dict[str, str]]:
@@ -301,7 +304,8 @@ def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple
     sizes = []
     broken = {}
     paths = [os.fsdecode(path) for path in images.paths]
-    for path, outcome in zip(paths, parallel.in_order(_size_or_error, paths, seen), strict=True):
+    one = functools.partial(_size_or_error, bits=images.transform.bits)
+    for path, outcome in zip(paths, parallel.in_order(one, paths, seen), strict=True):
         if isinstance(outcome, str):
             broken[path] = outcome
         else:
@@ -309,9 +313,9 @@ def scan(images: ImageFiles, seen: Callable[[int], None] | None = None) -> tuple
     return np.array(sizes, np.int64).reshape(-1, 2), broken
 
 
-def _size_or_error(path: str) -> tuple[int, int] | str:
+def _size_or_error(path: str, bits: int) -> tuple[int, int] | str:
     try:
-        return decode(path).shape[:2]
+        return decode(path, bits).shape[:2]
     except errors.InputError as error:
         return str(error).removeprefix(f"{path}: ")
 
@@ -333,7 +337,17 @@ def as_array(images: np.ndarray | ImageFiles, positions: np.ndarray) -> np.ndarr
     return np.stack(loaded) if loaded else np.zeros((0, *images.shape[1:]), np.uint8)
 
 
-def what_is_wrong(error: Exception) -> str:
-    """With an image that could not be read, without the names of TensorFlow's operations around it."""
+def what_is_wrong(error: Exception, data: bytes = b"") -> str:
+    """With an image that could not be read, without the names of TensorFlow's operations around it.
+
+    Args:
+        error: what reading it ended with.
+        data: its content, where that is known: of a JPEG, TensorFlow says little more than that it is invalid.
+    """
+    if isinstance(error, tf.errors.OpError) and data:
+        try:
+            decoders.decode(data, 0)
+        except errors.InputError as reason:
+            return f"not a readable image ({str(reason)[:200]})"
     text = re.sub(r"^\{\{.*?\}\} *| *\[Op:.*$", "", str(error).splitlines()[0])
     return f"not a readable image ({text[:200]})"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.data.formats import class_folders, listing
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, scaling
 from famus_tf.data.labels import noise
 from famus_tf.data.source import Examples, Images, Source
 
@@ -187,7 +187,7 @@ def _of_records(files: list[str], label_key: str, transform: image_files.Transfo
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, features)
         image = image_files.decode_data(example["image/encoded"], 3)
-        image = image_files.resize_short_side(image, transform.resize)
+        image = scaling.short_side(image, transform.resize)
         return tf.image.resize_with_crop_or_pad(image, transform.size, transform.size), example[label_key][0]
 
     no_tuner = tf.data.Options()

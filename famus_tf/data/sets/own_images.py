@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data.formats import listing
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, typical_size
 from famus_tf.data.labels import class_names, noise
 from famus_tf.data.sets import folder_splits
 from famus_tf.data.source import Examples, Source, channel_statistics
@@ -18,11 +19,7 @@ from famus_tf.data.source import Examples, Source, channel_statistics
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
 
-_PROBED = 64
-# Images of up to so many pixels are taken as they are, larger ones as is usual for photographs.
-_SMALL = 96
-_CROP = 224
-_RESIZE = 256
+_LOG = logging.getLogger(__name__)
 
 
 _Examples = tuple[list[str], list[str]]
@@ -87,10 +84,12 @@ def load_list(data_dir: str | None, options: DataConfig) -> Source:
 def _make(name: str, splits: dict[str, _Examples], names: class_names.ClassNames, options: DataConfig) -> Source:
     """`splits`: "train", "test" and perhaps "val" and "meta"."""
     paths, _ = splits["train"]
-    sample, shapes = _probe(paths)
-    transform = _transform(shapes, options)
+    sample = typical_size.look_at(paths)
+    transform, keeps_size = typical_size.transform(sample, options)
+    for sentence in typical_size.sentences(sample, transform, keeps_size):
+        _LOG.info(sentence)
     images = image_files.ImageFiles(np.array(paths), transform)
-    mean, std = channel_statistics(image_files.as_array(images, sample))
+    mean, std = channel_statistics(image_files.as_array(images, sample.positions))
     made = {split: _with_ids(examples, names, split, transform) for split, examples in splits.items()}
     return Source(
         name=name,
@@ -107,7 +106,7 @@ def _make(name: str, splits: dict[str, _Examples], names: class_names.ClassNames
         labels_are_true=False,
         meta=made.get("meta"),
         validation=made.get("val"),
-        in_memory=transform.padding > 0,
+        in_memory=keeps_size,
     )
 
 
@@ -125,29 +124,3 @@ def _with_ids(
             )
     ids = np.array([id_of[label] for label in labels], np.int32)
     return Examples(image_files.ImageFiles(np.array(paths), transform), ids)
-
-
-def _probe(paths: list[str]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Positions of up to `_PROBED` readable images, evenly spread, and their shapes; broken ones are told of later."""
-    positions = []
-    shapes = []
-    first_error = None
-    for k in np.unique(np.linspace(0, len(paths) - 1, _PROBED).astype(int)):
-        try:
-            shapes.append(image_files.decode(paths[k]).shape)
-            positions.append(k)
-        except errors.InputError as error:
-            first_error = first_error or error
-    if not shapes:
-        raise first_error
-    return np.array(positions), shapes
-
-
-def _transform(shapes: list[tuple[int, ...]], options: DataConfig) -> image_files.Transform:
-    """Small images are taken in their own size, grey ones stay grey."""
-    shortest = min(min(shape[:2]) for shape in shapes)
-    channels = 1 if all(shape[2] == 1 for shape in shapes) else 3
-    small = shortest <= _SMALL and not options.image_size and not options.resize
-    size = options.image_size or (shortest if small else _CROP)
-    resize = options.resize or (size if small else max(size, round(size * _RESIZE / _CROP)))
-    return image_files.Transform(resize, size, padding=size // 8 if small else 0, channels=channels)
