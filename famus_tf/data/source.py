@@ -55,6 +55,8 @@ class Source:
         other_tests: further test sets of the same classes, by name.
         in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
         left_out: image files that are no longer in it because they cannot be read, {path: what is wrong}.
+        files: of images that were decoded, the files that they come from: "training", "meta", "validation", "test" or
+            the name of a further test set -> bytes [n].
     """
 
     name: str
@@ -77,6 +79,7 @@ class Source:
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     in_memory: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # They are printed, drawn and written in many places, and some come from the names of folders and from lists.

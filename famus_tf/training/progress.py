@@ -160,6 +160,7 @@ class Checkpoints:
         means = [*(method.metrics for method in methods), *metrics]
         parts["means"] = [variable.value for metric in _joined(means) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
+        self._methods = list(methods)
         self._directory = pathlib.Path(directory)
         self.progress = list(progress)
         self._strategy = strategy or tf.distribute.get_strategy()
@@ -173,17 +174,25 @@ class Checkpoints:
         Notes in one line which newer ones are damaged, and how many steps are done again.
 
         Raises:
-          InputError: there are checkpoints, and none is whole; or it is of other networks.
+          InputError: there are checkpoints, and none is whole; or it is of other networks or other data, or has weights
+            that are not finite.
         """
         newest, self._damaged = checkpoint_files.newest_whole(self._directory)
         if newest is None:
             return False
         prefix = self._directory / newest.name
+        expected = [len(progress.example_weight) for progress in self.progress]
         try:
             self._checkpoint.read(str(prefix)).assert_existing_objects_matched()
         except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
             what = " ".join(str(error).split())[:200]
             raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
+        for progress, count in zip(self.progress, expected, strict=True):
+            if len(progress.example_weight) != count:
+                raise errors.InputError(
+                    f"{prefix}: made with {len(progress.example_weight):,} training images, there are {count:,}; "
+                    "expected the data that it was made with"
+                )
         if self._damaged and clusters.is_chief(self._strategy):
             lost = max(self._damaged).step - newest.step
             _LOG.info(
@@ -213,6 +222,12 @@ class Checkpoints:
             with sharing.place_to_write(self._strategy, "checkpoint") as place, whole_files.explained(place):
                 self._checkpoint.write(str(place))
         self._saved = self._state()
+
+    def describe_newest(self):
+        """Some words about the newest checkpoint, for a sentence."""
+        if self._saved is None:
+            return f"{self._directory} has no checkpoint before it"
+        return f"{self._directory} has the last checkpoint before it, of step {self._saved[0]:,}"
 
     def _state(self):
         """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""
