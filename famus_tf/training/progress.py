@@ -13,7 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.files import whole_files
-from famus_tf.training import checkpoint_files, epoch_statistics
+from famus_tf.training import checkpoint_files, divergence, epoch_statistics
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Progress(tf.train.experimental.PythonState):
       stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
+      noted: names of what the run has been told of once; see `divergence.note_collapse`.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
       meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
         checkpoints and tracing.
@@ -52,6 +53,7 @@ class Progress(tf.train.experimental.PythonState):
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
         self.lowest_sum = 0.0
+        self.noted = []
         self.meta_durations = []
         self.plain_durations = []
 
@@ -102,6 +104,7 @@ class Progress(tf.train.experimental.PythonState):
             "stage_times": self.stage_times,
             "gate_steps": self.gate_steps,
             "lowest_sum": self.lowest_sum,
+            "noted": self.noted,
             "meta_durations": self.meta_durations,
             "plain_durations": self.plain_durations,
         }
@@ -193,6 +196,7 @@ class Checkpoints:
                     f"{prefix}: made with {len(progress.example_weight):,} training images, there are {count:,}; "
                     "expected the data that it was made with"
                 )
+        divergence.check_variables(self._methods, self._strategy, self.step)
         if self._damaged and clusters.is_chief(self._strategy):
             lost = max(self._damaged).step - newest.step
             _LOG.info(
