@@ -12,6 +12,8 @@ from famus_tf.errors import InputError
 PRETRAINED_NETWORKS = ("resnet50", "inception_resnet_v2")
 PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
 NOISE_FILES = (".json", ".npy", ".pt")
+# Modes that look at the data alone.
+_WITHOUT_TRAINING = ("inspect", "prepare")
 
 
 def check(config) -> None:
@@ -92,6 +94,8 @@ def _method(config) -> None:
 
 def _length(config) -> None:
     flags = config.optimization
+    if config.run.mode in _WITHOUT_TRAINING and not flags.epochs and not flags.train_steps:
+        return
     if (flags.epochs > 0) == (flags.train_steps > 0):
         raise InputError(
             f"--epochs={flags.epochs} with --train_steps={flags.train_steps}: expected exactly one of them above 0"
@@ -110,7 +114,7 @@ def _optimization(config) -> None:
     if flags.lr_schedule != "step":
         raise InputError(f"{given}: expected none with --lr_schedule={flags.lr_schedule}")
     unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
-    if flags.lr_boundaries[-1] >= length:
+    if length and flags.lr_boundaries[-1] >= length:
         raise InputError(f"{given}: expected numbers below --{unit}={length}, the length of the run")
 
 

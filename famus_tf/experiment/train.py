@@ -44,6 +44,7 @@ def _train(config, strategy, workdir):
         print(dataset.describe(), flush=True)
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
+    checks.check_longer(config, run)
     sharing.check_workers_agree(strategy, config.flag_lines(), json.dumps(data.summary), run.history.step)
     if chief:
         run_directory.begin(workdir, config, data, resumed=resumed)

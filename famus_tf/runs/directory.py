@@ -103,7 +103,7 @@ def begin(workdir, config, data, *, resumed):
     if not resumed or not fingerprint.is_known(workdir):
         fingerprint.write(workdir, data)
     path = workdir / "flags.cfg"
-    if not path.exists():
+    if not path.exists() or config.is_longer(path.read_text(encoding="utf-8").splitlines()):
         with whole_files.written(path, consequence) as place:
             place.write_text("\n".join([*config.flag_lines(), ""]), encoding="utf-8")
     whole_files.write_json(workdir / "versions.json", provenance.versions())

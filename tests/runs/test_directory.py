@@ -81,6 +81,10 @@ def test_flags_are_written_once(tmp_path):
     assert (tmp_path / "flags.cfg").read_text() == kept
     with pytest.raises(errors.InputError, match=r"--seed: the run directory has 0, this command has 1"):
         run_directory.check_new_or_same(tmp_path, settings(seed=1))
+    run_directory.begin(tmp_path, settings(epochs=3), data, resumed=True)
+    assert "--epochs=3" in (tmp_path / "flags.cfg").read_text()
+    with pytest.raises(errors.InputError, match=r"--epochs: the run directory has 3, this command has 2"):
+        run_directory.check_new_or_same(tmp_path, settings())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\0\0\0\0", b"# only a comment\n"])
