@@ -62,6 +62,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Lazy, so that a mistyped flag is answered without waiting for TensorFlow.
     if name in _PUBLIC:
+        if name != "InputError":
+            importlib.import_module("famus_tf.devices.keras_settings").load()
         module = importlib.import_module(_PUBLIC[name])
         return module if name == "losses" else getattr(module, name)
     raise AttributeError(f"module 'famus_tf' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from famus_tf.config import command_line, places
 from famus_tf.config.config import Config
-from famus_tf.devices import allocator
+from famus_tf.devices import allocator, keras_settings
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe, plain_text
 from famus_tf.training import interruption
@@ -50,6 +50,8 @@ def _run(config: Config) -> None:
     allocator.keep_freed_memory()
     # Here, not above: it loads TensorFlow, seconds that a mistyped flag need not wait for.
     with _quiet_without_gpu():
+        for note in keras_settings.load_pinned():
+            print(note, flush=True)
         from famus_tf.experiment import modes as experiment
 
         experiment.find_gpus()

@@ -9,6 +9,7 @@ import pytest
 
 import famus_tf.experiment
 from famus_tf import main
+from famus_tf.devices import keras_settings
 from famus_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -29,6 +30,7 @@ def experiment(monkeypatch):
     fake.find_gpus = list
     monkeypatch.setattr(famus_tf.experiment, "modes", fake, raising=False)
     monkeypatch.setitem(sys.modules, "famus_tf.experiment.modes", fake)
+    monkeypatch.setattr(keras_settings, "load_pinned", list)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     return fake
 

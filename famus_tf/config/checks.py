@@ -22,6 +22,8 @@ _READ_BY = {
     **dict.fromkeys(("ilsvrc_dir", "webvision_classes"), ("webvision",)),
     **dict.fromkeys(("web_noise", "web_noise_rate", "clean_by"), ("cnwl",)),
 }
+# Modes that look at the data alone.
+_WITHOUT_TRAINING = ("inspect", "prepare")
 
 
 def check(config) -> None:
@@ -127,6 +129,8 @@ def _length(config) -> None:
     flags = config.optimization
     if config.data.dataset in OWN_IMAGES and not automatic.length(config):
         return
+    if config.run.mode in _WITHOUT_TRAINING and not flags.epochs and not flags.train_steps:
+        return
     if (flags.epochs > 0) == (flags.train_steps > 0):
         raise InputError(
             f"--epochs={flags.epochs} with --train_steps={flags.train_steps}: expected exactly one of them above 0"
@@ -147,7 +151,7 @@ def _optimization(config) -> None:
     if not automatic.length(config):
         raise InputError(f"{given}: expected --epochs or --train_steps with it")
     unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
-    if flags.lr_boundaries[-1] >= length:
+    if length and flags.lr_boundaries[-1] >= length:
         raise InputError(f"{given}: expected numbers below --{unit}={length}, the length of the run")
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from famus_tf.config import automatic, checks
+from famus_tf.config import automatic, checks, longer
 from famus_tf.config import text as flag_text
 from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.co_divide import CoDivideConfig
@@ -79,25 +79,43 @@ class Config:
                 matter; a flag that is absent has its default; of a flag given twice the last counts, as in absl.
 
         Returns:
-            One sentence, or None where the saved flags give the same result.
+            One sentence, or None where the saved flags give the same result, or the same as far as they go: a run may
+            be made longer.
         """
-        booleans = {field.name for _, field in flag_fields() if field.type is bool}
-        saved = dict(flag_text.name_and_value(line, booleans) for line in saved_lines if flag_text.is_flag_line(line))
-        for group, field in flag_fields():
-            if field.name in _NOT_WRITTEN | _NO_EFFECT_ON_RESULT:
-                saved.pop(field.name, None)
-                continue
-            default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
-            there = flag_text.from_text(field, saved.pop(field.name)) if field.name in saved else default
-            if there is None and field.name == "lambda_g":
-                there = automatic_lambda_g(self.method.selector)
-            here = getattr(getattr(self, group), field.name)
-            if there != here:
-                saved_text, new_text = flag_text.shown(there), flag_text.shown(here)
-                return f"--{field.name}: the run directory has {saved_text}, this command has {new_text}"
-        for name, text in saved.items():
+        there, unknown = self._saved_values(saved_lines)
+        here = self._values()
+        may_differ = _NOT_WRITTEN | _NO_EFFECT_ON_RESULT
+        length = longer.wanted(there, here)
+        if length:
+            may_differ |= longer.same_so_far(length, there, here)
+        for name in there:
+            if there[name] != here[name] and name not in may_differ:
+                saved_text, new_text = flag_text.shown(there[name]), flag_text.shown(here[name])
+                return f"--{name}: the run directory has {saved_text}, this command has {new_text}"
+        for name, text in unknown.items():
             return f"--{name}: the run directory has {flag_text.shown(text)}, this version has no such flag"
-        return None
+        return longer.obstacle(length, there, here) if length else None
+
+    def is_longer(self, saved_lines: Iterable[str]) -> bool:
+        """Whether this configuration is that of the saved flags with more epochs or steps."""
+        there, _ = self._saved_values(saved_lines)
+        return longer.wanted(there, self._values()) is not None
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(getattr(self, group), field.name) for group, field in flag_fields()}
+
+    def _saved_values(self, lines: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The value of every flag in a flag file, and what the file has of flags that there are none of, as text."""
+        booleans = {field.name for _, field in flag_fields() if field.type is bool}
+        saved = dict(flag_text.name_and_value(line, booleans) for line in lines if flag_text.is_flag_line(line))
+        values = {}
+        for group, field in flag_fields():
+            text = saved.pop(field.name, None)
+            default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
+            values[field.name] = default if text is None else flag_text.from_text(field, text)
+        if values["lambda_g"] is None:
+            values["lambda_g"] = automatic_lambda_g(self.method.selector)
+        return values, saved
 
 
 GROUPS = {field.name: field.type for field in dataclasses.fields(Config)}

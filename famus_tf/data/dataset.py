@@ -43,7 +43,7 @@ class Dataset:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
-        left_out, notes, not_read: as in `Source`.
+        left_out, files, notes, not_read: as in `Source`.
         meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
 
@@ -69,6 +69,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     meta_is_checked: bool = True
+    files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -178,8 +179,18 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
         meta_labels=meta.labels.astype(np.int32),
         meta_index=meta_index,
         meta_is_checked=given_meta is not None or _labels_are_known(source, data),
+        files=_files(source, train_index, meta_index),
         **{name: getattr(source, name) for name in _INHERITED},
     )
+
+
+def _files(source: Source, train_index: np.ndarray, meta_index: np.ndarray) -> dict[str, np.ndarray]:
+    """The files of the decoded images of each part of the split."""
+    if not source.files:
+        return {}
+    # The positions of a meta set that the source has count on from the end of its training set.
+    drawn_from = np.concatenate([source.files["training"], source.files.get("meta", np.zeros(0, "S1"))])
+    return {**source.files, "training": drawn_from[train_index], "meta": drawn_from[meta_index]}
 
 
 def _true_labels(source: Source, data: DataConfig, train_index: np.ndarray) -> np.ndarray | None:

@@ -58,6 +58,8 @@ class Source:
         left_out: image files that are no longer in it because they cannot be read, {path: what is wrong}.
         notes: sentences for the user: what was read as what, and what was not read.
         not_read: files beside the images that are not read: how many of each kind.
+        files: of images that were decoded, the files that they come from: "training", "meta", "validation", "test" or
+            the name of a further test set -> bytes [n].
     """
 
     name: str
@@ -82,6 +84,7 @@ class Source:
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # They are printed, drawn and written in many places, and some come from the names of folders and from lists.

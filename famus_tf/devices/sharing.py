@@ -129,21 +129,24 @@ def values_of_workers(strategy, value):
     return [int(total) // (strategy.num_replicas_in_sync // len(cluster.workers)) for total in collect()]
 
 
-def check_workers_agree(strategy, flag_lines, step):
+def check_workers_agree(strategy, flag_lines, data, step):
     """Stops workers that would train on without an error, and wrongly; every worker must call it.
 
     Args:
       strategy: a `tf.distribute.Strategy`.
       flag_lines: this worker's flags, list of str.
+      data: a text that is the same where this worker's images and labels are.
       step: the step of the checkpoint that this worker has restored, 0 where it found none.
 
     Raises:
-      InputError: the workers' flags or steps are not the same.
+      InputError: the workers' flags, data or steps are not the same.
     """
     if len(set(values_of_workers(strategy, zlib.crc32("\n".join(flag_lines).encode())))) > 1:
         raise errors.InputError(
             "option `strategy`=multi_worker: found workers with other flags; expected the same for all"
         )
+    if len(set(values_of_workers(strategy, zlib.crc32(data.encode())))) > 1:
+        raise errors.InputError("the workers have other images or labels than each other; expected the same for all")
     steps = values_of_workers(strategy, step)
     if len(set(steps)) > 1:
         raise errors.InputError(

@@ -27,6 +27,18 @@ def check_replicas(run, method, optimization, strategy):
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
 
 
+def check_longer(config, run):
+    """Refuses to go on with a run that ended inside an epoch, which a longer one would have gone through to its end."""
+    steps = config.optimization.train_steps
+    epochs = run.history.epochs
+    per_epoch = run.supervised.steps_per_epoch
+    if steps and epochs and epochs[-1]["step"] % per_epoch and run.history.step < steps:
+        raise errors.InputError(
+            f"--train_steps={steps}: the run ended after {epochs[-1]['step']} steps, inside an epoch of {per_epoch}, "
+            "and was evaluated there, as a longer one is not; expected as many steps, or another --workdir"
+        )
+
+
 def with_dtype_policy(config, dataset=None):
     """`config` with `auto` replaced: by what the run was begun with, else by what is faster on the dataset's images."""
     run = config.run

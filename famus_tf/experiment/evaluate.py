@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.evaluation import accuracy as evaluation
-from famus_tf.experiment import automatic, build_data, checks
+from famus_tf.experiment import automatic, build_data, checks, data_of_run
 from famus_tf.runs import directory as run_directory
 
 
@@ -17,11 +17,15 @@ def evaluate(config):
     run_directory.check_same_flags(workdir, config, must_exist=False)
     predict = evaluation.load_exported(workdir / "export")
     dataset = build_data.make_dataset(config.data, config.run.seed)
+    dataset = data_of_run.with_class_ids_of(workdir / "export", dataset)
     strategy = tf.distribute.get_strategy()
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
     batches = build_data.make_feed(
         config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
     )
+    data = data_of_run.fingerprint_of(dataset)
+    for line in data_of_run.differences_to_tell(workdir, data, batches.evaluated):
+        print(line, flush=True)
     evaluator = evaluation.make_evaluator(strategy, predict)
     try:
         found = {name: evaluator(batches.evaluation(name)) for name in batches.evaluated}

@@ -7,7 +7,7 @@ import numpy as np
 from famus_tf import errors
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import automatic, build_data, build_run, checks
+from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import best_epoch
 
@@ -23,13 +23,16 @@ def export(config):
 
 def _export(config, workdir):
     dataset = build_data.make_dataset(config.data, config.run.seed)
+    data = data_of_run.fingerprint_of(dataset)
+    # The normalisation of the images is that of the training set.
+    data_of_run.check(workdir, data, sets=("training",))
     # The checkpoint of any number of workers and devices is read by one.
     run = build_run.assemble(config, dataset, strategies.make_strategy("one_device"), workdir)
     if not run.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     run.best_weights.restore(run.history.epochs)
     network, sentence = network_to_export(config.co_divide.export_network, run)
-    saved_model.export(network, workdir / "export", dataset.image_shape, dataset.class_names)
+    saved_model.export(network, workdir / "export", dataset.image_shape, dataset.class_names, data.summary)
     best = best_epoch.best_epoch(run.history.epochs)
     step = run.history.step if best is None else best["step"]
     print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{sentence}", end="")

@@ -1,6 +1,7 @@
 """`--mode=train`: trains, or goes on where the run directory stops; writes results, pictures and a SavedModel."""
 
 import contextlib
+import json
 import pathlib
 
 from famus_tf.config import command_line
@@ -10,13 +11,13 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import automatic, build_data, build_run, checks, progress_lines
+from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
 from famus_tf.reports import gates, pictures
 from famus_tf.reports import results as run_results
 from famus_tf.runs import directory as run_directory
-from famus_tf.training import interruption
+from famus_tf.training import checkpoint_files, interruption
 
 
 def train(config):
@@ -38,16 +39,20 @@ def _train(config, strategy, workdir):
     dataset = build_data.make_dataset(config.data, config.run.seed)
     config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
     config = checks.with_dtype_policy(config, dataset)
+    data = data_of_run.fingerprint_of(dataset)
     if chief:
         run_directory.check_new_or_same(workdir, config)
+        if checkpoint_files.all_in(workdir / "checkpoints"):
+            data_of_run.check(workdir, data)
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
         said = filter(None, [dataset.describe(), *cautions, chosen])
         print(command_line.with_flags("\n".join(said)), flush=True)
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
-    sharing.check_workers_agree(strategy, config.flag_lines(), run.history.step)
+    checks.check_longer(config, run)
+    sharing.check_workers_agree(strategy, config.flag_lines(), json.dumps(data.summary), run.history.step)
     if chief:
-        run_directory.begin(workdir, config)
+        run_directory.begin(workdir, config, data, resumed=resumed)
     if not resumed and config.method.layer_cost == "measured":
         build_run.measure_costs(run)  # kept in the checkpoints: a resumed run has the same
     unfinished = not run.is_done
@@ -63,7 +68,7 @@ def _train(config, strategy, workdir):
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
-        saved_model.export(network, place, dataset.image_shape, dataset.class_names)
+        saved_model.export(network, place, dataset.image_shape, dataset.class_names, data.summary)
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)

@@ -1,13 +1,13 @@
 """Files that are there whole or not at all, and one line where they cannot be written."""
 
 import contextlib
-import json
 import os
 import pathlib
 
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.files import strict_json
 
 # What TensorFlow raises where the system says that a disk is full, read-only, gone or not ours.
 _ERRORS = (
@@ -85,6 +85,7 @@ def check_room(folder, size):
 
 def write_json(path, value):
     """Writes JSON whole or not at all; an InputError says that it cannot be written."""
+    text = strict_json.text_of(value)
     # The name of a file may be no UTF-8; its bytes become escapes, as JSON has them.
     with written(path) as place, open(place, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        file.write(text)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from famus_tf.errors import InputError
-from famus_tf.files import plain_text
+from famus_tf.files import plain_text, strict_json
 
 _METHODS = {
     "cross_entropy": "cross-entropy",
@@ -143,7 +143,7 @@ def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
 def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
     """Writes what `rows` returned with flags, command, commit and machine of every run; OSError where it cannot."""
     kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
-    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(strict_json.text_of(kept), encoding="utf-8")
 
 
 def _cells(row: dict) -> list[str]:

@@ -11,7 +11,7 @@ import platform
 from famus_tf import errors
 from famus_tf.config import text as flag_text
 from famus_tf.files import whole_files
-from famus_tf.runs import provenance
+from famus_tf.runs import fingerprint, provenance
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,11 +90,21 @@ def _holder(text):
         return "another process"
 
 
-def begin(workdir, config):
-    """Writes `versions.json`, and `flags.cfg` where the run is new; to be called when nothing can refuse the start."""
+def begin(workdir, config, data, *, resumed):
+    """Writes what the run is made with; to be called when nothing can refuse the start.
+
+    Args:
+      workdir: `pathlib.Path`.
+      config: `config.Config`.
+      data: `fingerprint.Fingerprint`, kept where the run is new or does not know it.
+      resumed: whether the run goes on.
+    """
     consequence = "nothing was trained"
-    if not (workdir / "flags.cfg").exists():
-        with whole_files.written(workdir / "flags.cfg", consequence) as place:
+    if not resumed or not fingerprint.is_known(workdir):
+        fingerprint.write(workdir, data)
+    path = workdir / "flags.cfg"
+    if not path.exists() or config.is_longer(path.read_text(encoding="utf-8").splitlines()):
+        with whole_files.written(path, consequence) as place:
             place.write_text("\n".join([*config.flag_lines(), ""]), encoding="utf-8")
     whole_files.write_json(workdir / "versions.json", provenance.versions())
 

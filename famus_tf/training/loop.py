@@ -6,7 +6,8 @@ import signal
 import keras
 
 from famus_tf import errors
-from famus_tf.training import interruption, stopping
+from famus_tf.devices import cluster as clusters
+from famus_tf.training import divergence, interruption, stopping
 
 
 class TrainingLoop:
@@ -32,7 +33,9 @@ class TrainingLoop:
         self._checkpoint_every = checkpoint_every
         self._evaluate = evaluate
         self._best_weights = best_weights
-        self._stop = stopping.Stop(runners[0].strategy)
+        self._methods = [runner.method for runner in runners]
+        self._strategy = runners[0].strategy
+        self._stop = stopping.Stop(self._strategy)
         self._has_stepped = False
         self._model = runners[0].method  # what callbacks take for the model, and ask to stop
 
@@ -47,8 +50,10 @@ class TrainingLoop:
           interruption.Interrupted: a signal has ended it, or the reader of its output has gone; with a checkpoint of
             the last step.
           InputError: a file cannot be read or written; a checkpoint of the last step is there where it can be.
+          divergence.Diverged: numbers are not finite any more; the sentence names the last checkpoint.
         """
-        with interruption.deferred(self._stop.patience):
+        with interruption.deferred(self._stop.patience), self._divergence_explained():
+            divergence.check_variables(self._methods, self._strategy, self._steps_done())
             self._run(callbacks)
 
     def _run(self, callbacks):
@@ -61,7 +66,7 @@ class TrainingLoop:
         logs = {}
         while len(self._history.epochs) < epochs and not self._model.stop_training:
             logs = self._run_epoch(len(self._history.epochs), callbacks, {"verbose": 0, "epochs": epochs})
-        self._checkpoints.save()
+        self._save()
         callbacks.on_train_end(logs)
 
     def _run_epoch(self, epoch, callbacks, params):
@@ -80,7 +85,7 @@ class TrainingLoop:
         logs = self._close_epoch()
         with self._kept(self._runners[-1]):
             callbacks.on_epoch_end(epoch, logs)
-        self._checkpoints.save()
+        self._save()
         return logs
 
     def _run_phase(self, phase, before, end, callbacks):
@@ -104,7 +109,7 @@ class TrainingLoop:
             # At an epoch's end the checkpoint waits for the epoch's logs, which are part of the progress.
             if done % self._checkpoint_every == 0 and done < end:
                 runner.settle()
-                self._checkpoints.save()
+                self._save()
         runner.settle()
 
     def _first_at_once(self):
@@ -120,10 +125,11 @@ class TrainingLoop:
         try:
             yield
         except (interruption.Interrupted, errors.InputError, BrokenPipeError) as error:
-            if not self._has_stepped or not self._stop.agreed(error):
+            diverged = isinstance(error, divergence.Diverged)
+            if diverged or not self._has_stepped or not self._stop.agreed(error):
                 raise
             runner.settle()
-            self._checkpoints.save()
+            self._save()
             self._stop.wait_for_all()
             step = self._steps_done()
             if isinstance(error, errors.InputError):
@@ -134,11 +140,31 @@ class TrainingLoop:
 
     def _close_epoch(self):
         """Evaluates, and adds the epoch to the histories; returns the logs of the run."""
+        divergence.check_variables(self._methods, self._strategy, self._steps_done())
         with self._kept(self._runners[-1]):
             evaluated = self._evaluate()
+        divergence.check_logs(evaluated, self._methods, self._steps_done())
         logs = self._history.end_epoch(self._runners, evaluated, self._plan.describe_epoch())
         self._best_weights.keep_if_best(self._history.epochs)
+        if clusters.is_chief(self._strategy):
+            for runner in self._runners:
+                divergence.note_collapse(runner.progress, runner.method)
         return {name: value for name, value in logs.items() if isinstance(value, float)}
+
+    def _save(self):
+        """Writes a checkpoint; what is not finite is no state to go on from."""
+        divergence.check_variables(self._methods, self._strategy, self._steps_done())
+        self._checkpoints.save()
+
+    @contextlib.contextmanager
+    def _divergence_explained(self):
+        try:
+            yield
+        except divergence.Diverged as error:
+            raise divergence.Diverged(
+                f"{error}; {self._checkpoints.describe_newest()}; expected finite numbers: the same command would end "
+                "alike, so give it other rates and another option `workdir`"
+            ) from None
 
     def _steps_done(self):
         return self._history.step

@@ -13,7 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.files import whole_files
-from famus_tf.training import checkpoint_files, epoch_statistics, interruption
+from famus_tf.training import checkpoint_files, divergence, epoch_statistics, interruption
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Progress(tf.train.experimental.PythonState):
       stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
+      noted: names of what the run has been told of once; see `divergence.note_collapse`.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
       meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
         checkpoints and tracing.
@@ -52,6 +53,7 @@ class Progress(tf.train.experimental.PythonState):
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
         self.lowest_sum = 0.0
+        self.noted = []
         self.meta_durations = []
         self.plain_durations = []
 
@@ -102,6 +104,7 @@ class Progress(tf.train.experimental.PythonState):
             "stage_times": self.stage_times,
             "gate_steps": self.gate_steps,
             "lowest_sum": self.lowest_sum,
+            "noted": self.noted,
             "meta_durations": self.meta_durations,
             "plain_durations": self.plain_durations,
         }
@@ -160,6 +163,7 @@ class Checkpoints:
         means = [*(method.metrics for method in methods), *metrics]
         parts["means"] = [variable.value for metric in _joined(means) for variable in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
+        self._methods = list(methods)
         self._directory = pathlib.Path(directory)
         self.progress = list(progress)
         self._strategy = strategy or tf.distribute.get_strategy()
@@ -173,17 +177,26 @@ class Checkpoints:
         Notes in one line which newer ones are damaged, and how many steps are done again.
 
         Raises:
-          InputError: there are checkpoints, and none is whole; or it is of other networks.
+          InputError: there are checkpoints, and none is whole; or it is of other networks or other data, or has weights
+            that are not finite.
         """
         newest, self._damaged = checkpoint_files.newest_whole(self._directory)
         if newest is None:
             return False
         prefix = self._directory / newest.name
+        expected = [len(progress.example_weight) for progress in self.progress]
         try:
             self._checkpoint.read(str(prefix)).assert_existing_objects_matched()
         except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
             what = " ".join(str(error).split())[:200]
             raise errors.InputError(f"{prefix}: expected a checkpoint of this command's networks ({what})") from error
+        for progress, count in zip(self.progress, expected, strict=True):
+            if len(progress.example_weight) != count:
+                raise errors.InputError(
+                    f"{prefix}: made with {len(progress.example_weight):,} training images, there are {count:,}; "
+                    "expected the data that it was made with"
+                )
+        divergence.check_variables(self._methods, self._strategy, self.step)
         if self._damaged and clusters.is_chief(self._strategy):
             lost = max(self._damaged).step - newest.step
             _LOG.info(
@@ -215,6 +228,12 @@ class Checkpoints:
                 self._checkpoint.write(str(place))
         self._saved = self._state()
         interruption.note_checkpoint(self.step)
+
+    def describe_newest(self):
+        """Some words about the newest checkpoint, for a sentence."""
+        if self._saved is None:
+            return f"{self._directory} has no checkpoint before it"
+        return f"{self._directory} has the last checkpoint before it, of step {self._saved[0]:,}"
 
     def _state(self):
         """What tells two checkpoints of a run apart: of one step there may be one before and one after evaluation."""

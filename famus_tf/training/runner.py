@@ -5,6 +5,7 @@ import time
 import tensorflow as tf
 
 from famus_tf.devices import sharing
+from famus_tf.training import divergence
 from famus_tf.training import step as steps
 
 
@@ -74,5 +75,7 @@ class Runner:
 
     def _fetch(self):
         if self._pending is not None:
-            self.progress.record(steps.gather(self._pending))
+            records = steps.gather(self._pending)
             self._pending = None
+            divergence.check_records(records, self.method, self.progress.step)
+            self.progress.record(records)

@@ -122,6 +122,35 @@ def test_first_difference_reads_numbers_and_defaults():
     assert make(seed=1).first_difference(["--epochs=60"]) == "--seed: the run directory has 0, this command has 1"
 
 
+@pytest.mark.parametrize(
+    ("saved", "now", "sentence"),
+    [
+        ({"epochs": 40}, {"epochs": 60}, None),
+        ({"train_steps": 40}, {"train_steps": 60}, None),
+        ({"epochs": 60}, {"epochs": 40}, "--epochs: the run directory has 60, this command has 40"),
+        ({"epochs": 40}, {"train_steps": 60}, "--epochs: the run directory has 40, this command has 0"),
+        ({"epochs": 40}, {"epochs": 60, "seed": 1}, "--seed: the run directory has 0, this command has 1"),
+        ({"epochs": 40, "lr_boundaries": (20,)}, {"epochs": 60, "lr_boundaries": (20, 50)}, None),
+        ({"epochs": 40, "lr_boundaries": (20,)}, {"epochs": 60, "lr_boundaries": (20,)}, None),
+        ({"epochs": 40}, {"epochs": 60, "lr_boundaries": (40,)}, None),
+        (
+            {"epochs": 40, "lr_boundaries": (20,)},
+            {"epochs": 60, "lr_boundaries": (30, 50)},
+            "--lr_boundaries: the run directory has 20.0, this command has 30.0,50.0",
+        ),
+        (
+            {"epochs": 40, "lr_schedule": "cosine"},
+            {"epochs": 60, "lr_schedule": "cosine"},
+            "--epochs: the run directory has 40, this command has 60, and a longer run's --lr_schedule=cosine is "
+            "another one from the first step on",
+        ),
+    ],
+)
+def test_a_run_may_be_made_longer(saved, now, sentence):
+    saved, now = config.from_values(saved), config.from_values(now)
+    assert now.first_difference(saved.flag_lines()) == sentence
+
+
 @pytest.mark.parametrize("name", ["data_dir", "summary_every", "checkpoint_every", "eval_batch_size"])
 def test_what_does_not_change_the_result_is_no_difference(name):
     made = make()

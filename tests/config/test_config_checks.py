@@ -94,3 +94,17 @@ def test_flags_that_do_not_go_together(values, message):
 )
 def test_flags_that_go_together(values, mixes):
     assert config.from_values(values).co_divide.mixes is mixes
+
+
+@pytest.mark.parametrize("mode", ["inspect", "prepare"])
+@pytest.mark.parametrize("more", [{}, {"lr_boundaries": (40, 50)}, {"drw_epoch": 3}, {"warmup_epochs": 5}])
+def test_modes_that_train_nothing_need_no_length(mode, more):
+    assert config.from_values({"mode": mode} | more).optimization.epochs == 0
+    with pytest.raises(errors.InputError, match="expected exactly one of them above 0"):
+        config.from_values({"mode": mode, "epochs": 1, "train_steps": 1})
+
+
+@pytest.mark.parametrize("mode", ["train", "evaluate", "export"])
+def test_modes_of_a_run_need_its_length(mode):
+    with pytest.raises(errors.InputError, match="--epochs=0 with --train_steps=0: expected exactly one"):
+        config.from_values({"mode": mode})

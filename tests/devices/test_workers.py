@@ -156,9 +156,21 @@ def test_one_process_is_its_own_chief(two_replicas, tmp_path):
         assert sharing.complete_records(strategy, records, rows=("index",), shares=()) is records
         with sharing.place_to_write(strategy, tmp_path / "export") as place:
             assert place == tmp_path / "export"
-        sharing.check_workers_agree(strategy, ["--seed=1"], 3)
+        sharing.check_workers_agree(strategy, ["--seed=1"], "data", 3)
     of_one = [batch.numpy().tolist() for batch in sharing.distribute_batches(one, dataset)]
     assert of_one == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize(("other", "said"), [(0, "other flags"), (1, "other images or labels"), (2, "of steps 3, 4")])
+def test_workers_that_do_not_agree(monkeypatch, other, said):
+    calls = iter(range(3))
+
+    def values(strategy, value):
+        return [value, value + (next(calls) == other)]
+
+    monkeypatch.setattr(sharing, "values_of_workers", values)
+    with pytest.raises(errors.InputError, match=said):
+        sharing.check_workers_agree(None, ["--seed=1"], "data", 3)
 
 
 def test_each_replica_gets_the_share_that_tensorflow_would_give_it(two_replicas):

@@ -12,6 +12,7 @@ import pytest
 from famus_tf import errors
 from famus_tf.config import config
 from famus_tf.runs import directory as run_directory
+from famus_tf.runs import fingerprint
 
 HOLD = """
 import pathlib, sys, time
@@ -71,14 +72,19 @@ def test_a_directory_that_came_to_nothing_is_taken_away(tmp_path):
 
 
 def test_flags_are_written_once(tmp_path):
+    data = fingerprint.Fingerprint(("cat",), (2, 2, 1), {"test": fingerprint.ExampleSet((0,))})
     run_directory.check_new_or_same(tmp_path, settings())
-    run_directory.begin(tmp_path, settings())
+    run_directory.begin(tmp_path, settings(), data, resumed=False)
     kept = (tmp_path / "flags.cfg").read_text()
     run_directory.check_new_or_same(tmp_path, settings(mode="train"))
-    run_directory.begin(tmp_path, settings(summary_every=7))
+    run_directory.begin(tmp_path, settings(summary_every=7), data, resumed=True)
     assert (tmp_path / "flags.cfg").read_text() == kept
     with pytest.raises(errors.InputError, match=r"--seed: the run directory has 0, this command has 1"):
         run_directory.check_new_or_same(tmp_path, settings(seed=1))
+    run_directory.begin(tmp_path, settings(epochs=3), data, resumed=True)
+    assert "--epochs=3" in (tmp_path / "flags.cfg").read_text()
+    with pytest.raises(errors.InputError, match=r"--epochs: the run directory has 3, this command has 2"):
+        run_directory.check_new_or_same(tmp_path, settings())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\0\0\0\0", b"# only a comment\n"])

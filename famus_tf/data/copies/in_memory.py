@@ -52,9 +52,11 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
         return source
     left_out = dict(source.left_out)
     kept = {}
+    files = {}
     for name, examples in parts.items():
         seen = progress(name, len(examples.labels)) if progress else None
         images, readable, broken = _decode(examples.images, skip_bad, seen)
+        files[name] = examples.images.paths[readable]
         if not readable.any() and len(readable):
             path, reason = next(iter(broken.items()))
             raise errors.InputError(
@@ -77,6 +79,7 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
         crop_padding=source.train_images.transform.padding,
         in_memory=False,
         left_out=left_out,
+        files=files,
     )
 
 

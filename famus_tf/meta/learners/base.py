@@ -5,6 +5,7 @@ Besides these three a learner says of itself:
   carries_theta      whether the theta of one step means something in the next; without it a step can neither do
                      without its own meta update (`meta_every`) nor use the last one's (`schedule="one_loop"`)
   starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
+  weighs_examples    whether theta is how far each example is trusted, which `example_weights` tells
   virtual_learning_rate   alpha of the virtual step, None for that of w
 """
 
@@ -32,6 +33,7 @@ class MetaLearner(keras.layers.Layer):
     has_meta_step = True
     carries_theta = False
     starts_at_zero = False
+    weighs_examples = False
     virtual_learning_rate: float | None = None
 
     def __init__(self, loss: Callable[..., tf.Tensor] | dict[str, Any] | None = None, **kwargs: Any) -> None:

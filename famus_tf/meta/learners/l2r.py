@@ -20,6 +20,7 @@ class L2R(base.MetaLearner):
     """
 
     starts_at_zero = True
+    weighs_examples = True
 
     def parameters(self, batch: tuple) -> list[tf.Tensor]:
         """Epsilon = 0, [n]; batch is (images, labels)."""

@@ -36,6 +36,7 @@ class MWNet(base.MetaLearner):
     """
 
     carries_theta = True
+    weighs_examples = True
 
     def __init__(
         self, hidden: int = 100, normalize: bool = True, weight_decay: float = 0.0, seed: int = 0, **kwargs: Any
