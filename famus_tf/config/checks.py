@@ -148,7 +148,7 @@ def _optimization(config) -> None:
     given = f"--lr_boundaries={flag_text.text_of(flags.lr_boundaries)}"
     if flags.lr_schedule not in ("auto", "step"):
         raise InputError(f"{given}: expected none with --lr_schedule={flags.lr_schedule}")
-    if not automatic.length(config):
+    if not automatic.length(config) and config.run.mode not in _WITHOUT_TRAINING:
         raise InputError(f"{given}: expected --epochs or --train_steps with it")
     unit, length = ("epochs", flags.epochs) if flags.epochs else ("train_steps", flags.train_steps)
     if length and flags.lr_boundaries[-1] >= length:
