@@ -43,7 +43,7 @@ class Dataset:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
-        left_out, files, notes, not_read: as in `Source`.
+        left_out, files, test_is_drawn, notes, not_read: as in `Source`.
         meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
 
@@ -66,6 +66,7 @@ class Dataset:
     validation: Examples | None = None
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    test_is_drawn: bool = False
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     meta_is_checked: bool = True
@@ -127,7 +128,7 @@ class Dataset:
 _INHERITED = (
     *("name", "test_images", "test_labels", "class_names", "mean", "std"),
     *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
-    *("notes", "not_read"),
+    *("test_is_drawn", "notes", "not_read"),
 )
 
 

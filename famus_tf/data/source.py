@@ -56,6 +56,7 @@ class Source:
         other_tests: further test sets of the same classes, by name.
         in_memory: whether files are small enough to be held decoded; see `in_memory.load`.
         left_out: image files that are no longer in it because they cannot be read, {path: what is wrong}.
+        test_is_drawn: whether the test set is drawn out of the training images.
         notes: sentences for the user: what was read as what, and what was not read.
         not_read: files beside the images that are not read: how many of each kind.
         files: of images that were decoded, the files that they come from: "training", "meta", "validation", "test" or
@@ -82,6 +83,7 @@ class Source:
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     in_memory: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    test_is_drawn: bool = False
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)

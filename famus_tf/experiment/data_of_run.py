@@ -30,16 +30,19 @@ def fingerprint_of(dataset):
     return fingerprints.Fingerprint(dataset.class_names, dataset.image_shape, sets, below)
 
 
-def check(workdir, fingerprint, sets=None):
+def check(workdir, fingerprint, sets=None, *, test_is_drawn=False):
     """Refuses, as an InputError, data that are other ones than a run was made with; says of an old run that it may be.
 
     Args:
       workdir: `pathlib.Path` of a run that has begun.
       fingerprint: `runs.fingerprint.Fingerprint` of the data that are there now.
       sets: names of the sets that matter; None: all.
+      test_is_drawn: whether the test set is drawn out of the training images, which earlier versions did otherwise.
     """
     if fingerprints.is_known(workdir):
         difference = fingerprints.first_difference(workdir, fingerprint, sets)
+    elif test_is_drawn:
+        difference = "an earlier version began it, and drew another test set out of the training images"
     else:
         print(f"{workdir}: an earlier version began it, and did not keep what data it was made with", flush=True)
         names = saved_model.class_names_of(workdir / "export")

@@ -43,7 +43,7 @@ def _train(config, strategy, workdir):
     if chief:
         run_directory.check_new_or_same(workdir, config)
         if checkpoint_files.all_in(workdir / "checkpoints"):
-            data_of_run.check(workdir, data)
+            data_of_run.check(workdir, data, test_is_drawn=dataset.test_is_drawn)
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
         said = filter(None, [dataset.describe(), *cautions, chosen])
         print(command_line.with_flags("\n".join(said)), flush=True)

@@ -188,6 +188,17 @@ def test_a_run_of_an_earlier_version_goes_on_with_a_line(copy, capsys):
     assert (workdir / "data.json").read_text() == written  # from now on it does
 
 
+def test_a_run_of_an_earlier_version_whose_test_set_was_drawn_is_refused(copy, capsys):
+    place, run = copy
+    (place / "run" / "data.json").unlink()
+    shutil.rmtree(place / "images" / "test")
+    for folder in (place / "images" / "train").iterdir():
+        folder.rename(place / "images" / folder.name)
+    (place / "images" / "train").rmdir()
+    assert run() == 2
+    assert "an earlier version began it, and drew another test set out of the" in capsys.readouterr().err
+
+
 def test_a_run_of_an_earlier_version_still_sees_other_classes_and_numbers(copy, capsys):
     place, run = copy
     (place / "run" / "data.json").unlink()

@@ -43,11 +43,13 @@ class FolderSplits:
         splits: {"train" | "test" | "val" | "meta": paths of images, and the name of the class folder of each}.
         notes: sentences on what was read as what, and on what was not read.
         left_out: how many files of each kind are not read.
+        test_is_drawn: whether the test set is drawn out of the training images.
     """
 
     splits: dict[str, Labelled]
     notes: tuple[str, ...]
     left_out: collections.Counter[class_folders.LeftOut]
+    test_is_drawn: bool = False
 
 
 def read(data_dir: str) -> FolderSplits:
@@ -168,7 +170,8 @@ def _of_classes_alone(data_dir: str) -> FolderSplits:
         f"{data_dir}: has no test set, so {len(test[0]):,} of the {len(found.paths):,} images, drawn by their names, "
         "are the test set; its labels are as often wrong as those of the training set"
     )
-    return _with_notes(data_dir, {"train": train, "test": test}, [note], [found])
+    splits = _with_notes(data_dir, {"train": train, "test": test}, [note], [found])
+    return dataclasses.replace(splits, test_is_drawn=True)
 
 
 def _with_notes(

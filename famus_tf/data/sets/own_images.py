@@ -47,7 +47,9 @@ def load_folder(data_dir: str | None, options: DataConfig) -> Source:
     found = folder_splits.read(data_dir)
     names = class_names.of_folders(found.splits["train"][1])
     source = _make("folder", found.splits, names, options)
-    return dataclasses.replace(source, notes=(*found.notes, *names.notes), not_read=found.left_out)
+    return dataclasses.replace(
+        source, test_is_drawn=found.test_is_drawn, notes=(*found.notes, *names.notes), not_read=found.left_out
+    )
 
 
 def load_list(data_dir: str | None, options: DataConfig) -> Source:
