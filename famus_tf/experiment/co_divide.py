@@ -25,6 +25,79 @@ from famus_tf.training import progress, runner
 _LOG = logging.getLogger(__name__)
 
 
+class _GivenLabels:
+    """The simple form: all images are trained on with their given labels.
+
+    Args:
+      flags: `config.co_divide.CoDivideConfig`.
+      seed: of the run.
+    """
+
+    plan: type[algorithm2.CoDivide] = algorithm2.GivenLabelsPlan
+
+    def __init__(self, flags, seed):
+        self.flags = flags
+        self.seed = seed
+
+    def check(self, method):
+        """Refuses, as an InputError, a method that does not go with the form."""
+
+    def set_losses(self, methods):
+        """The methods keep theirs."""
+
+    def plan_options(self, rate):
+        """What the plan takes besides; `rate` is a function of the epoch."""
+        del rate
+        return {}
+
+    def warmup_steps(self, one, batch_size):
+        """Steps of an epoch of the warm-up, on the batches of a `feed.Feed`."""
+        del batch_size
+        return one.steps_per_epoch
+
+    def make_prepare(self, methods, number):
+        """What comes before a step of that method; None for nothing."""
+
+
+class _UnlabelledImages(_GivenLabels):
+    """The whole of it: what is not pseudo-clean is trained on without its label."""
+
+    plan = algorithm2.UnlabelledPlan
+
+    def check(self, method):
+        """DivideMix's loss takes the place of another, and mixed images have no right class."""
+        learner = method.meta_learner
+        if learner.training_loss is not None:
+            raise errors.InputError(
+                f"CoDivide with {type(learner).__name__}(loss=...): expected none, as DivideMix's loss takes its "
+                "place; or semi_supervised=False"
+            )
+        if method.compiled and method._compile_metrics is not None:
+            raise errors.InputError(
+                "CoDivide of methods compiled with metrics: expected none, as mixed images have no right class; "
+                "validation_data has the accuracy"
+            )
+
+    def set_losses(self, methods):
+        """DivideMix's."""
+        for method in methods:
+            loss = losses.SemiSupervised(self.flags.prior_penalty, self.flags.confidence_penalty)
+            method.meta_learner.training_loss = loss
+            method.validation_loss = dividemix.validation_loss(self.flags.prior_penalty)
+
+    def plan_options(self, rate):
+        """alpha by the epoch."""
+        return {"learning_rate": rate}
+
+    def warmup_steps(self, one, batch_size):
+        """Batches of the warm-up are twice as large."""
+        return max(one.num_examples // (2 * batch_size), 1)
+
+    def make_prepare(self, methods, number):
+        """Label refinement and guessing, and MixUp."""
+        return algorithm2.make_prepare(methods, number, self.flags, self.seed)
+
+
 class CoDivide:
     """Algorithm 2: training on labels of which nobody knows which are right.
 
@@ -63,6 +136,7 @@ class CoDivide:
         self.warmup_epochs = warmup_epochs
         self._seed = seed
         self._flags = CoDivideConfig("co_divide", "pseudo_clean", semi_supervised, **options)
+        self._form = (_UnlabelledImages if semi_supervised else _GivenLabels)(self._flags, seed)
         self._check_methods()
         self.network = averaged.as_functional([method.network for method in self.methods])
         self._state: algorithm2.CoDivideState | None = None
@@ -118,8 +192,7 @@ class CoDivide:
         dataset = _dataset(known, validation, classes, crop_padding, flip)
         self._state = algorithm2.CoDivideState(2, len(known.labels))
         rate = learning_rate or _constant(self.methods[0].optimizer)
-        if self._flags.semi_supervised:
-            self._set_losses()
+        self._form.set_losses(self.methods)
         plan, runners = self._plan(dataset, sizes, epochs, truth, rate)
         for epoch in range(epochs):
             for method in self.methods:
@@ -138,12 +211,8 @@ class CoDivide:
         first, second = self.methods
         if first is second or first.network is second.network:
             raise errors.InputError("CoDivide with the same network twice: expected two of other initial weights")
-        for learner in (method.meta_learner for method in self.methods):
-            if learner.training_loss is not None and self._flags.semi_supervised:
-                raise errors.InputError(
-                    f"CoDivide with {type(learner).__name__}(loss=...): expected none, as DivideMix's loss takes its "
-                    "place; or semi_supervised=False"
-                )
+        for method in self.methods:
+            self._form.check(method)
 
     def _check_untrained(self):
         for method in self.methods:
@@ -151,23 +220,13 @@ class CoDivide:
                 raise errors.InputError(
                     f"CoDivide with network {method.network.name!r}: expected a FaMUS that is compiled and not trained"
                 )
-            if method._compile_metrics is not None and self._flags.semi_supervised:
-                raise errors.InputError(
-                    "CoDivide of methods compiled with metrics: expected none, as mixed images have no right class; "
-                    "validation_data has the accuracy"
-                )
+            # Compiled since, perhaps with metrics.
+            self._form.check(method)
             if isinstance(method.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
                 raise errors.InputError(
                     "CoDivide with a schedule as learning rate: expected a number, and learning_rate=function of the "
                     "epoch in fit, as epochs differ in their steps"
                 )
-
-    def _set_losses(self):
-        """DivideMix's losses."""
-        flags = self._flags
-        for method in self.methods:
-            method.meta_learner.training_loss = losses.SemiSupervised(flags.prior_penalty, flags.confidence_penalty)
-            method.validation_loss = dividemix.validation_loss(flags.prior_penalty)
 
     def _plan(self, dataset, sizes, epochs, is_clean, rate):
         strategy = tf.distribute.get_strategy()
@@ -177,22 +236,15 @@ class CoDivide:
         drawn = sampling.NATURAL
         feeds = [feed.Feed(dataset, strategy, bad, seed=seed, drawn=drawn, **options) for seed in seeds]
         scan = supervision.make_scan(strategy, self.methods, feeds[0], dataset.train_labels)
-        mixes = self._flags.semi_supervised
-        warmup_steps = (
-            max(len(dataset.train_labels) // (2 * sizes.batch_size), 1) if mixes else feeds[0].steps_per_epoch
-        )
         runners = []
         for number, method in enumerate(self.methods):
-            method.meta_from = sizes.warmup_epochs * warmup_steps
+            method.meta_from = sizes.warmup_epochs * self._form.warmup_steps(feeds[0], sizes.batch_size)
             done = progress.Progress(len(dataset.train_labels), len(method.gated_layers))
-            flags, seed = self._flags, self._seed
-            prepare = algorithm2.make_prepare(self.methods, number, flags, seed) if mixes else None
+            prepare = self._form.make_prepare(self.methods, number)
             runners.append(runner.Runner(strategy, method, done, prepare=prepare))
         arguments = runners, feeds, scan, self._state, self._flags, sizes
         named = {"seed": self._seed, "epochs": epochs, "is_clean": is_clean}
-        if not mixes:
-            return algorithm2.GivenLabelsPlan(*arguments, **named), runners
-        return algorithm2.UnlabelledPlan(*arguments, **named, learning_rate=rate), runners
+        return self._form.plan(*arguments, **named, **self._form.plan_options(rate)), runners
 
     def _describe(self, epoch, runners, plan, validation):
         for one in runners:
