@@ -27,6 +27,7 @@ class RunConfig(fields.FlagGroup):
         "",
         "The run directory: checkpoints, TensorBoard logs, results.json and flags.cfg. Empty: runs/<name of the flag "
         "file>, or the run directory itself where its own flags.cfg is the flag file.",
+        is_path=True,
     )
     network: str = fields.flag(
         "small_preact",
@@ -34,6 +35,7 @@ class RunConfig(fields.FlagGroup):
         "functional network of your own. Training starts at the file's weights; raw images, 0..255, go in, and "
         "normalising them is that network's own part.",
         bounds=_NETWORK,
+        is_path=True,
     )
     seed: int = fields.flag(
         0, "Seed of the initial weights, the label noise, the meta set, batches and gates.", bounds=fields.SEED
@@ -65,6 +67,7 @@ class RunConfig(fields.FlagGroup):
         "none",
         "Of resnet50 and inception_resnet_v2: none; imagenet, Keras's weights, fetched once; or the path of a file of "
         "such weights. Images are then normalised as those weights want it.",
+        is_path=True,
     )
     eval_batch_size: int = fields.flag(500, "Images per batch in evaluation.", bounds=fields.COUNT)
     log_meta_gradient: bool = fields.flag(
