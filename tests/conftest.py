@@ -22,6 +22,7 @@ QUICK = (
     "data/test_dataset.py",
     "data/test_digits.py",
     "data/test_folder_splits.py",
+    "data/test_image_list.py",
     "data/test_listing.py",
     "data/test_long_tail.py",
     "data/test_mw_net_protocol.py",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from famus_tf.config import config, data, fields
+from famus_tf.config import config, data, fields, flag_file
 from famus_tf.config import text as flag_text
 from famus_tf.errors import InputError
 
@@ -38,11 +38,9 @@ def read_config(argv: Sequence[str] | None = None) -> config.Config:
     argv = list(sys.argv if argv is None else argv)
     values = define_flags(flags.FlagValues())
     try:
-        stray = values(argv)[1:]
+        stray = values([argv[0], *flag_file.expanded(argv[1:])])[1:]
     except flags.Error as error:
         raise InputError(_in_one_line(error)) from None
-    except UnicodeDecodeError:
-        raise InputError(f"--flagfile={', '.join(map(str, flag_files(argv)))}: expected a text file") from None
     if stray:
         raise InputError(
             f"stray argument '{stray[0]}': expected flags only, as --name=value; look for a missing -- or a value "
@@ -79,19 +77,8 @@ def help_text() -> str:
 
 
 def flag_files(argv: Sequence[str]) -> list[pathlib.Path]:
-    """The flag files named on the command line, in order, as `--flagfile=x` or `--flagfile x`.
-
-    absl replaces these arguments by the files' contents and does not keep the names.
-    """
-    files = []
-    arguments = iter(argv[1:])
-    for argument in arguments:
-        if argument == "--":
-            break
-        name, equals, value = argument.partition("=")
-        if name in ("--flagfile", "-flagfile"):
-            files.append(pathlib.Path(value if equals else next(arguments, "")))
-    return files
+    """The flag files named on the command line, in order, as `--flagfile=x` or `--flagfile x`."""
+    return [pathlib.Path(text) for is_file, text in flag_file.files_and_others(argv[1:]) if is_file]
 
 
 def default_workdir(argv: Sequence[str], otherwise: str) -> str:

@@ -27,6 +27,8 @@ _NO_EFFECT_ON_RESULT = frozenset(
     {
         "data_dir",
         "prepared_dir",
+        "other_test_lists",
+        "near_duplicates",
         "summary_every",
         "checkpoint_every",
         "worker_timeout",

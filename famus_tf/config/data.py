@@ -19,11 +19,14 @@ class DataConfig(fields.FlagGroup):
         "The data set; where it is not given: list with --train_list, folder with --data_dir, else digits.",
         ("digits", "fashion_mnist", "cifar10", "cifar100", "webvision", "clothing1m", "cnwl", "folder", "list"),
     )
-    data_dir: str = fields.flag("", "The folder of the data set's files. Empty: the data set's own default.")
+    data_dir: str = fields.flag(
+        "", "The folder of the data set's files. Empty: the data set's own default.", is_path=True
+    )
     prepared_dir: str = fields.flag(
         "",
         "Where --mode=prepare writes scaled images to, and where they are read from; empty: beside data_dir, as "
         "data/clothing1m_short256.",
+        is_path=True,
     )
     image_size: int = fields.flag(
         0,
@@ -49,17 +52,38 @@ class DataConfig(fields.FlagGroup):
         "listed in the run directory; more than 1% of them stop the run.",
         ("fail", "skip"),
     )
-    train_list: str = fields.flag("", "Of list: the training set, a path and a label in each line.")
-    test_list: str = fields.flag("", "Of list: the test set.")
-    meta_list: str = fields.flag("", "Of list: trusted labels; empty: taken out of the training set.")
-    validation_list: str = fields.flag("", "Of list: the examples to choose the best epoch by, if any.")
+    train_list: str = fields.flag("", "Of list: the training set, a path and a label in each line.", is_path=True)
+    test_list: str = fields.flag("", "Of list: the test set.", is_path=True)
+    other_test_lists: str = fields.flag(
+        "",
+        "Of list: further test sets, lists joined by commas; each is evaluated, under the name of its file.",
+        is_path=True,
+    )
+    meta_list: str = fields.flag(
+        "",
+        "Of list: trusted labels; empty: the lines of train_list with 1 in a column is_trusted, or taken out of it.",
+        is_path=True,
+    )
+    validation_list: str = fields.flag("", "Of list: the examples to choose the best epoch by, if any.", is_path=True)
     list_separator: str = fields.flag(
         "auto",
         "Of list: what stands between path and label.",
-        ("auto", "tab", "space", "comma", "colon"),
+        ("auto", "tab", "space", "comma", "colon", "semicolon", "pipe"),
+    )
+    train_on_held_out: bool = fields.flag(
+        False,
+        "Of folder and list: train also on images that are in the test, validation or meta set as well; else these are "
+        "taken out of the training set, and said.",
+    )
+    near_duplicates: bool = fields.flag(
+        False,
+        "Of --mode=inspect on image files: look also for images that look alike, such as the same one in another size "
+        "or kind of file, in different sets or with different labels.",
     )
     ilsvrc_dir: str = fields.flag(
-        "", "Of webvision: the folder of ILSVRC12's validation images, to test on them too; empty: not tested on."
+        "",
+        "Of webvision: the folder of ILSVRC12's validation images, to test on them too; empty: not tested on.",
+        is_path=True,
     )
     webvision_classes: int = fields.flag(
         50, "Of webvision: the first so many classes; 50: mini WebVision.", bounds=fields.COUNT
@@ -104,6 +128,7 @@ class DataConfig(fields.FlagGroup):
         "",
         "With --noise=file: a label for each training image by its position: a JSON list, a .npy vector, or CIFAR-N's "
         ".pt.",
+        is_path=True,
     )
     noise_key: str = fields.flag("", "Which labels of CIFAR-N's file, such as worse_label.")
     noise_protocol: str = fields.flag(

@@ -1,6 +1,7 @@
 """A dataclass whose fields are flags: each carries its help text, choices and bounds, and is checked by them."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -34,9 +35,15 @@ INCREASING = Bounds(
 )
 
 
-def flag(default: Any, text: str, choices: tuple[str, ...] = (), bounds: Bounds | None = None) -> Any:
-    """A dataclass field that is also a flag; `choices` list all that it may be, `bounds` say what holds for it."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "bounds": bounds})
+def flag(
+    default: Any, text: str, choices: tuple[str, ...] = (), bounds: Bounds | None = None, is_path: bool = False
+) -> Any:
+    """A dataclass field that is also a flag; `choices` list all that it may be, `bounds` say what holds for it.
+
+    A path, or several joined by commas, may begin with ~ for the user's home, which a shell leaves alone after "=".
+    """
+    metadata = {"help": text, "choices": choices, "bounds": bounds, "is_path": is_path}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class FlagGroup:
@@ -74,4 +81,4 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     if not fits:
         text = flag_text.text_of(value)
         raise InputError(f"--{field.name}={text if text.isprintable() else repr(text)}: expected {expected(field)}")
-    return converted
+    return ",".join(map(os.path.expanduser, converted.split(","))) if field.metadata["is_path"] else converted

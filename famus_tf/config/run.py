@@ -28,6 +28,7 @@ class RunConfig(fields.FlagGroup):
         "",
         "The run directory: checkpoints, TensorBoard logs, results.json and flags.cfg. Empty: runs/<name of the flag "
         "file>, or the run directory itself where its own flags.cfg is the flag file.",
+        is_path=True,
     )
     network: str = fields.flag(
         AUTO,
@@ -36,6 +37,7 @@ class RunConfig(fields.FlagGroup):
         "normalising them is that network's own part. auto: of folder and list by the images' size, their number and "
         "the device, said when the run starts; else small_preact.",
         bounds=_NETWORK,
+        is_path=True,
     )
     seed: int = fields.flag(
         0, "Seed of the initial weights, the label noise, the meta set, batches and gates.", bounds=fields.SEED
@@ -69,6 +71,7 @@ class RunConfig(fields.FlagGroup):
         "none",
         "Of resnet50 and inception_resnet_v2: none; imagenet, Keras's weights, fetched once; or the path of a file of "
         "such weights. Images are then normalised as those weights want it.",
+        is_path=True,
     )
     eval_batch_size: int = fields.flag(500, "Images per batch in evaluation.", bounds=fields.COUNT)
     log_meta_gradient: bool = fields.flag(

@@ -1,5 +1,6 @@
 """How values are written in a flag file and read back, one flag to a line, and what counts as a value of each type."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Container, Sequence
@@ -12,6 +13,7 @@ NumberOrAuto = float | None  # None, "auto" in a text, where the value follows f
 AUTO = "auto"
 
 LARGEST_INT = 2**31 - 1  # steps and sizes beyond it fit no tensor's index
+_QUOTES = ("'", '"')
 _TRUE_TEXTS = frozenset({"true", "t", "1"})  # what absl takes for a boolean, so that both read a file alike
 _FALSE_TEXTS = frozenset({"false", "f", "0"})
 
@@ -39,7 +41,8 @@ def line_of(field: dataclasses.Field, value: Any) -> str:
     """The line of a flag file that sets a field to a value."""
     if field.type is bool:
         return f"--{field.name}" if value else f"--no{field.name}"
-    return f"--{field.name}={text_of(value)}"
+    text = text_of(value)
+    return f'--{field.name}="{text}"' if text.startswith(_QUOTES) else f"--{field.name}={text}"
 
 
 def shown(value: Any) -> str:
@@ -59,10 +62,21 @@ def name_and_value(line: str, booleans: Container[str]) -> tuple[str, str]:
     """Splits a line of a flag file; `--x` and `--nox` read as x=true and x=false."""
     name, equals, text = line.strip().lstrip("-").partition("=")
     if equals:
+        with contextlib.suppress(ValueError):
+            text = unquoted(text)
         return name, text
     if name.removeprefix("no") in booleans and name not in booleans:
         return name.removeprefix("no"), "false"
     return name, "true"
+
+
+def unquoted(text: str) -> str:
+    """The text without the quotes around it, which a shell takes away. Raises ValueError where one is not closed."""
+    if not text.startswith(_QUOTES):
+        return text
+    if len(text) < 2 or text[-1] != text[0]:
+        raise ValueError
+    return text[1:-1]
 
 
 def from_text(field: dataclasses.Field, text: str) -> Any:

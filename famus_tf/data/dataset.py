@@ -13,7 +13,7 @@ from famus_tf.data import streams
 from famus_tf.data.formats import class_folders
 from famus_tf.data.labels import balance, long_tail, mw_net_protocol, noise_file
 from famus_tf.data.labels import noise as noise_lib
-from famus_tf.data.source import UNKNOWN, Examples, Images, Source
+from famus_tf.data.source import UNKNOWN, Conflict, Examples, Images, Source
 
 if TYPE_CHECKING:
     from famus_tf.config.data import DataConfig
@@ -43,7 +43,7 @@ class Dataset:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
-        left_out, files, test_is_drawn, notes, not_read: as in `Source`.
+        left_out, files, test_is_drawn, notes, not_read, conflicts: as in `Source`.
         meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
 
@@ -71,6 +71,7 @@ class Dataset:
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     meta_is_checked: bool = True
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -128,7 +129,7 @@ class Dataset:
 _INHERITED = (
     *("name", "test_images", "test_labels", "class_names", "mean", "std"),
     *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
-    *("test_is_drawn", "notes", "not_read"),
+    *("test_is_drawn", "not_read", "conflicts"),
 )
 
 
@@ -157,11 +158,12 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
     published = None
     if data.noise_protocol == "mw_net":
         published = _published_labels(source, data, meta_per_class, seed)
-        meta_index = published[0]
+        meta_index = published[0][_may_be_trained_on(source)[published[0]]]
     else:
         rng = streams.generator(seed, "meta set")
         meta_index = trusted[balance.draw(source.train_labels[trusted], meta_per_class, rng)]
-    rest = np.setdiff1d(np.arange(len(source.train_labels)), meta_index)
+    rest = np.setdiff1d(np.flatnonzero(_may_be_trained_on(source)), meta_index)
+    rest, copies = _without_copies(source, meta_index, rest)
     if data.imbalance != 1:
         rest = _long_tail(source, data, rest, streams.generator(seed, "long tail"))
     train_index = _limited(source, meta_index, rest, data.train_limit, streams.generator(seed, "train limit"))
@@ -181,6 +183,7 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
         meta_index=meta_index,
         meta_is_checked=given_meta is not None or _labels_are_known(source, data),
         files=_files(source, train_index, meta_index),
+        notes=(*source.notes, *copies),
         **{name: getattr(source, name) for name in _INHERITED},
     )
 
@@ -207,10 +210,36 @@ def _labels_are_known(source: Source, data: DataConfig) -> bool:
     return source.labels_are_true or source.train_is_clean is not None or data.noise != "none"
 
 
+def _may_be_trained_on(source: Source) -> np.ndarray:
+    """Training images that are in no other set, bool [N]."""
+    return np.ones(len(source.train_labels), bool) if source.not_trained_on is None else ~source.not_trained_on
+
+
+def _without_copies(source: Source, meta_index: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Those of the positions `rest` whose images are not in the meta set drawn from them, and a sentence."""
+    if source.same_image is None:
+        return rest, []
+    copies = np.isin(source.same_image[rest], source.same_image[meta_index])
+    if not copies.any():
+        return rest, []
+    said = f"{copies.sum():,} training images are copies of images that are drawn for the meta set; they are taken out"
+    return rest[~copies], [said]
+
+
+def _has_one_label(source: Source) -> np.ndarray:
+    """Training images without a copy of another label, bool [N]."""
+    if source.same_image is None or not source.conflicts:
+        return np.ones(len(source.train_labels), bool)
+    _, group = np.unique(source.same_image, return_inverse=True)
+    pairs = np.unique(np.stack([group, source.train_labels]), axis=1)
+    return np.bincount(pairs[0])[group] == 1
+
+
 def _trusted(source: Source, per_class: int) -> np.ndarray:
     """Positions of the training images that the meta set is drawn from."""
     clean = source.train_is_clean
-    positions = np.arange(len(source.train_labels)) if clean is None else np.flatnonzero(clean)
+    usable = _may_be_trained_on(source) & _has_one_label(source)
+    positions = np.flatnonzero(usable if clean is None else usable & clean)
     what = "training" if clean is None else "rightly labelled training"
     _check_meta(source.train_labels[positions], per_class, source, what)
     return positions

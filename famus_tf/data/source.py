@@ -30,6 +30,23 @@ class Examples:
     labels: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True, order=True)
+class Conflict:
+    """One place of an image that has different labels in different places.
+
+    Attributes:
+        image: which of these images, from 0.
+        set: "training", "test" and so on.
+        path: the file.
+        label: the name of its class there.
+    """
+
+    image: int
+    set: str
+    path: str
+    label: str
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
     """A data set as it comes, with true labels.
@@ -61,6 +78,10 @@ class Source:
         not_read: files beside the images that are not read: how many of each kind.
         files: of images that were decoded, the files that they come from: "training", "meta", "validation", "test" or
             the name of a further test set -> bytes [n].
+        not_trained_on: training images that are in another set as well, bool [N]; None where there are none.
+        same_image: a number for each training image, the same for files of the same bytes, int64 [N]; None where that
+            is not known.
+        conflicts: images that have different labels in different places.
     """
 
     name: str
@@ -87,6 +108,9 @@ class Source:
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    not_trained_on: np.ndarray | None = None
+    same_image: np.ndarray | None = None
+    conflicts: tuple[Conflict, ...] = ()
 
     def __post_init__(self) -> None:
         # They are printed, drawn and written in many places, and some come from the names of folders and from lists.

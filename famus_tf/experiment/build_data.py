@@ -8,6 +8,7 @@ import keras
 
 from famus_tf.config import command_line
 from famus_tf.data import dataset as datasets
+from famus_tf.data import duplicates
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
 from famus_tf.data.images import image_files
@@ -17,6 +18,8 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.files import plain_text
 
 _WORTH_A_BAR = 5000
+# Published data sets stay as they are published.
+_OWN_IMAGES = ("folder", "list")
 
 
 def make_dataset(data, seed, decode=True):
@@ -30,11 +33,15 @@ def make_dataset(data, seed, decode=True):
     Raises:
       InputError: the data are not there, or not as the flags say.
     """
-    source, said = resized_copy.take_up(by_name.load_source(data), data.data_dir, data.prepared_dir)
+    source = by_name.load_source(data)
+    if data.dataset in _OWN_IMAGES:
+        source = duplicates.marked(source, train_on_held_out=data.train_on_held_out, progress=progress_bar)
+    source, said = resized_copy.take_up(source, data.data_dir, data.prepared_dir)
     _print_notes(filter(None, (*source.notes, said)))
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     dataset = datasets.make_dataset(source, data, seed)
+    _print_notes(dataset.notes[len(source.notes) :])
     labels = {name: examples.labels for name, examples in dataset.held_out.items()}
     _print_notes(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
     if data.augment == "auto":

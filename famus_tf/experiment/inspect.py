@@ -2,7 +2,7 @@
 
 from famus_tf.config import command_line
 from famus_tf.experiment import build_data
-from famus_tf.reports import inspection
+from famus_tf.reports import inspection, same_images
 
 
 def inspect(config):
@@ -14,4 +14,9 @@ def inspect(config):
     files = inspection.scan_files(dataset)
     if files:
         print(inspection.describe_files(files))
+    if config.data.near_duplicates:
+        found = same_images.write_look_alikes(config.run.workdir, dataset, build_data.progress_bar)
+        print(command_line.with_flags(found))
+    said = same_images.write_conflicts(config.run.workdir, dataset.conflicts)
+    print(said, end="\n" if said else "")
     print(f"examples with their labels: {inspection.write(config.run.workdir, dataset, config.run.seed, files)}")

@@ -24,7 +24,7 @@ def prepare(config):
     )
     place = data.prepared_dir or resized_copy.default_folder(data.data_dir, source.train_images.transform.resize)
     print(
-        f"{place}: {report.scaled:,} images scaled, {report.copied:,} that are not larger copied, {report.there:,} "
-        f"were there; {report.outside:,} lie outside of {data.data_dir} and stay as they are, {len(report.broken):,} "
-        "cannot be read and are left out"
+        f"{place}: {report.scaled:,} images scaled, {report.copied:,} that are not larger copied; of these "
+        f"{report.renewed:,} anew, as the original has changed; {report.there:,} were there; {report.outside:,} lie "
+        f"outside of {data.data_dir} and stay as they are, {len(report.broken):,} cannot be read and are left out"
     )

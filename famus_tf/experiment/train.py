@@ -14,7 +14,7 @@ from famus_tf.evaluation import saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
-from famus_tf.reports import gates, pictures
+from famus_tf.reports import gates, pictures, same_images
 from famus_tf.reports import results as run_results
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import checkpoint_files, interruption
@@ -53,6 +53,8 @@ def _train(config, strategy, workdir):
     sharing.check_workers_agree(strategy, config.flag_lines(), json.dumps(data.summary), run.history.step)
     if chief:
         run_directory.begin(workdir, config, data, resumed=resumed)
+        said = same_images.write_conflicts(workdir, dataset.conflicts)
+        print(said, end="\n" if said else "", flush=True)
     if not resumed and config.method.layer_cost == "measured":
         build_run.measure_costs(run)  # kept in the checkpoints: a resumed run has the same
     unfinished = not run.is_done

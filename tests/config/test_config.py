@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from famus_tf.config import checks, config
-from famus_tf.data.formats import listing
+from famus_tf.data.formats import image_list
 from famus_tf.data.labels import long_tail, mw_net_protocol, noise
 from famus_tf.errors import InputError
 from famus_tf.networks import applications
@@ -171,7 +171,7 @@ def test_the_flags_of_the_data_name_what_the_data_know():
         ("superclasses", noise.SUPERCLASSES),
         ("imbalance_shape", long_tail.SHAPES),
         ("imbalance_head", long_tail.HEADS),
-        ("list_separator", tuple(listing.SEPARATORS)),
+        ("list_separator", tuple(image_list.SEPARATORS)),
     ):
         (field,) = (field for _, field in config.flag_fields() if field.name == name)
         assert field.metadata["choices"] == known

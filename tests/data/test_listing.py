@@ -1,4 +1,4 @@
-"""List files as people have them."""
+"""Lists of published data sets, and folders."""
 
 import numpy as np
 import pytest
@@ -20,58 +20,6 @@ def root(tmp_path):
 def _list(root, text):
     (root / "list.txt").write_text(text)
     return str(root / "list.txt")
-
-
-@pytest.mark.parametrize(("name", "mark"), [item for item in listing.SEPARATORS.items() if item[1]])
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("header", ["", "path label\n", "# a note\n"])
-def test_separators(name, mark, given, header, root):
-    path = _list(
-        root, header + "".join(f"{image}{mark}{label}\n" for image, label in zip(_NAMES, (3, 0, 11), strict=True))
-    )
-    paths, labels, _ = listing.read(path, None, name if given else "auto")
-    assert paths == [str(root / image) for image in _NAMES]
-    assert labels == ["3", "0", "11"]
-
-
-def test_root_endings_and_empty_lines(root):
-    path = _list(root, f"{_NAMES[0]} shirt\r\n\r\n  \n{_NAMES[1]}   coat")
-    (root / "lists").mkdir()
-    (root / "list.txt").rename(root / "lists" / "list.txt")
-    path = str(root / "lists" / "list.txt")
-    paths, labels, lines = listing.read(path, str(root))
-    assert paths == [str(root / image) for image in _NAMES[:2]] and labels == ["shirt", "coat"] and lines == [1, 4]
-    with pytest.raises(
-        errors.InputError, match=r"list\.txt, line 1: there is no image .*lists/images/0/00/130,347\.jpg"
-    ):
-        listing.read(path, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "separator", "message"),
-    [
-        ("", "auto", "names no images"),
-        ("path label\n", "auto", "names no images"),
-        ("c.png 1\nc.png\n", "auto", r"line 2: found 'c\.png', expected an image's path, a tab, space"),
-        ("c.png 1\nc.png \n", "auto", "line 2: found 'c.png ', expected an image's path, ' ', and a label"),
-        ("c.png 1\nc.png,2\n", "auto", r"line 2: found 'c\.png,2'"),
-        ("c.png 1\n", "tab", r"line 1: found 'c\.png 1', expected an image's path, '\\t', and a label"),
-        ("c.png 1\n\nd.png 1\n", "auto", r"line 3: there is no image .*d\.png"),
-        ("c.png 1\nnowhere/d.png 1\n", "auto", r"line 2: there is no image .*nowhere/d\.png"),
-    ],
-)
-def test_mistakes(text, separator, message, root):
-    path = _list(root, text)
-    with pytest.raises(errors.InputError, match=message):
-        listing.read(path, None, separator)
-
-
-def test_files_that_are_no_lists(root):
-    with pytest.raises(errors.InputError, match=r"nowhere\.txt: not readable .*expected a list as a text"):
-        listing.read(str(root / "nowhere.txt"), None)
-    (root / "list.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(errors.InputError, match=r"not readable .*expected a list as a text"):
-        listing.read(str(root / "list.txt"), None)
 
 
 def test_class_ids(root):

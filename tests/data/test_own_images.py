@@ -123,7 +123,9 @@ def test_lists(tmp_path):
     np.testing.assert_array_equal(source.test_labels, [1, 0])
     assert source.class_names == ("0", "1", "2")
     (tmp_path / "test.txt").write_text("images/4.png 7\n")
-    with pytest.raises(errors.InputError, match=r"4\.png: class '7' of the test set is not among the training set's"):
+    with pytest.raises(
+        errors.InputError, match=r"/test\.txt, line 1: class '7' of the test set is not among the training set's"
+    ):
         own_images.load_list(None, options)
 
 

@@ -55,8 +55,10 @@ def test_what_is_in_the_copy(data):
     assert (report.scaled, report.copied, report.there, report.outside, report.broken) == (20, 4, 0, 0, {})
     assert _state(data) == before
     written = _state(copy)
-    assert {str(name) for name in written} == {str(name) for name in before} | {"prepared.json"}
+    assert {str(name) for name in written} == {str(name) for name in before} | {"prepared.json", "originals.json"}
     assert json.loads((copy / "prepared.json").read_text()) == {"resize": 40, "quality": 90, "files": 24}
+    states = {str(name): [len(content), time] for name, (time, content) in before.items()}
+    assert json.loads((copy / "originals.json").read_text()) == states
     for name in before:
         with PIL.Image.open(data / name) as original, PIL.Image.open(copy / name) as small:
             if min(original.size) <= 40:

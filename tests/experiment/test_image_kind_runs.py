@@ -47,6 +47,7 @@ def command(folder, workdir, *flags):
             f"--network={folder / f'{width}.keras'}",
             "--method=cross_entropy",
             "--meta_set=clean",
+            "--train_on_held_out",  # most of the files are the same one
             "--epochs=1",
             "--batch_size=256",
             f"--workdir={workdir}",

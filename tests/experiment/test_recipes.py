@@ -63,7 +63,8 @@ def data(tmp_path, monkeypatch):
 
 def _write(path, size=(20, 24)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(path, format="JPEG")
+    # Each file is another image: what is in two sets is not trained on.
+    PIL.Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(path, format="JPEG", comment=str(path))
 
 
 def _lines(path, lines):

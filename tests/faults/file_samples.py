@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.config import command_line
-from famus_tf.data.formats import archives, idx, listing, pickles
+from famus_tf.data.formats import archives, idx, image_list, listing, pickles
 from famus_tf.data.images import image_files
 from famus_tf.data.labels import noise_file
 from famus_tf.data.sets import cnwl
@@ -128,7 +128,7 @@ def make(folder):
             lambda path: cnwl._of_records([path], "image/class/label", _TRANSFORM),
         ),
         "flag file": Sample(_FLAGS, ".cfg", lambda path: command_line.read_config(["main.py", f"--flagfile={path}"])),
-        "list": Sample(b"a/1.jpg 0\na/2.jpg 1\nb/3.jpg 2\n" * 4, ".txt", lambda path: listing.read(path, None)),
+        "list": Sample(b"a/1.jpg 0\na/2.jpg 1\nb/3.jpg 2\n" * 4, ".txt", lambda path: image_list.read(path, None)),
         "list of ids": Sample(b"1.jpg 0\n2.jpg 1\n3.jpg 2\n" * 4, ".txt", lambda path: listing.read_ids(path, 4)),
     }
 

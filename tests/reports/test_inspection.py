@@ -1,5 +1,6 @@
 """The look at the data before a run."""
 
+import csv
 import dataclasses
 import json
 
@@ -127,9 +128,9 @@ def test_mode(tmp_path, capsys):
 
 
 def test_what_is_read_of_class_folders(tmp_path, capsys):
-    for name in ("train/2", "train/10", "train/10/more", "test/2", "valid/10", "__MACOSX"):
+    for number, name in enumerate(("train/2", "train/10", "train/10/more", "test/2", "valid/10", "__MACOSX")):
         (tmp_path / "data" / name).mkdir(parents=True)
-        PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data" / name / "1.png")
+        PIL.Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "data" / name / "1.png")
     (tmp_path / "data" / "train" / "2" / "notes.txt").touch()
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}", "--epochs=1"]
     flags += ["--method=cross_entropy", "--meta_per_class=0"]
@@ -150,3 +151,33 @@ def test_what_is_read_of_class_folders(tmp_path, capsys):
     found = json.loads((tmp_path / "run" / "inspection.json").read_text())
     assert found["class_names"] == ["2", "10"] and len(found["notes"]) == 5
     assert [(part["what"], part["files"]) for part in found["not_read"]] == [("__MACOSX/", 1), ("*.txt", 1)]
+
+
+def test_the_same_image_in_two_places(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    pictures = [PIL.Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(8)]
+    places = {"train/a": (0, 1, 2), "train/b": (2, 3, 4, 5), "test/a": (0, 7), "test/b": (6,)}
+    for name, numbers in places.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in numbers:
+            pictures[number].save(tmp_path / "data" / name / f"{number}.png")
+    pictures[4].resize((16, 16), PIL.Image.Resampling.NEAREST).save(tmp_path / "data" / "test" / "b" / "4.png")
+    flags = ["--dataset=folder", f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}", "--epochs=1"]
+    flags += ["--method=cross_entropy", "--meta_per_class=0", "--mode=inspect", "--near_duplicates"]
+    assert main.main(["main.py", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "1 of the 7 training images are in the test set as well, such as " in said
+    assert "6 training images of 8x8x3 in 2 classes of 2 to 4, " in said
+    with open(tmp_path / "run" / "conflicting_labels.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["set"], row["label"]) for row in rows] == [
+        ("0", "training", "a"),
+        ("0", "training", "b"),
+    ]
+    assert [row["path"] for row in rows] == [str(tmp_path / "data" / "train" / name / "2.png") for name in "ab"]
+    with open(tmp_path / "run" / "look_alike.csv", newline="", encoding="utf-8") as file:
+        pairs = {(pair["path"][-7:], pair["other_path"][-7:]) for pair in csv.DictReader(file)}
+    assert pairs == {("a/2.png", "b/2.png"), ("b/4.png", "b/4.png")}
+    assert "1 in training and training" in said and "1 in training and test" in said
+    found = json.loads((tmp_path / "run" / "inspection.json").read_text())
+    assert any("different labels" in note for note in found["notes"])

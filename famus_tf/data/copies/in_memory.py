@@ -65,12 +65,15 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
         parts[name] = Examples(images, examples.labels[readable])
         kept[name] = readable
         left_out |= broken
-    is_clean = source.train_is_clean
+    of_training = {
+        name: None if (value := getattr(source, name)) is None else value[kept["training"]]
+        for name in ("train_is_clean", "not_trained_on", "same_image")
+    }
     return dataclasses.replace(
         source,
         train_images=parts["training"].images,
         train_labels=parts["training"].labels,
-        train_is_clean=None if is_clean is None else is_clean[kept["training"]],
+        **of_training,
         test_images=parts["test"].images,
         test_labels=parts["test"].labels,
         meta=parts.get("meta"),

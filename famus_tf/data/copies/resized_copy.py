@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.data.copies import in_memory
+from famus_tf.data.copies import in_memory, originals
 from famus_tf.data.formats import listing
 from famus_tf.data.images import decoders, image_files, image_kinds, parallel, scaling
 from famus_tf.data.source import Examples, Images, Source
@@ -20,6 +20,7 @@ from famus_tf.data.source import Examples, Images, Source
 JPEG_QUALITY = 90
 _MANIFEST = "prepared.json"
 _PARTIAL = ".partial"
+_ANEW = "anew: "
 _NAMED = 5
 _LOOKED_AT_FIRST = 64
 
@@ -32,6 +33,7 @@ class Report:
         scaled: images written in a smaller size.
         copied: images that are not larger, copied byte by byte.
         there: images that an earlier call has written.
+        renewed: those of `scaled` and `copied` of which there was a copy, and whose original has changed since.
         outside: images of the set that lie elsewhere, and are left as they are.
         broken: {path: what is wrong} of images left out.
     """
@@ -39,13 +41,17 @@ class Report:
     scaled: int
     copied: int
     there: int
+    renewed: int
     outside: int
     broken: dict[str, str]
 
 
 def default_folder(data_dir: str, resize: int) -> str:
     """Beside the data: where a copy is looked for, and made, unless another place is given."""
-    return f"{data_dir.rstrip(os.sep)}_short{resize}"
+    # Of "." and ".." the folder's name is not known yet, and "._short256" would be a hidden folder inside.
+    hidden = os.path.basename(os.path.normpath(data_dir)) in (os.curdir, os.pardir)
+    place = os.path.abspath(data_dir) if hidden else data_dir.rstrip(os.sep)
+    return f"{place}_short{resize}"
 
 
 def make(
@@ -60,7 +66,7 @@ def make(
 
     Each image whose shorter side has more pixels than the source's `Transform.resize` is scaled to that, as training
     would scale it; a JPEG is written as one of quality 90, all else as PNG. Names stay, and a file has its name only
-    when it is whole, so that an interrupted call can be made again.
+    when it is whole, so that an interrupted call can be made again. A copy whose original has changed is made anew.
 
     Args:
         source: all its images of one `resize`.
@@ -86,24 +92,26 @@ def make(
     names, outside = _names(source, data_dir)
     try:
         os.makedirs(folder, exist_ok=True)
-        one = functools.partial(_make_one, data_dir, folder, _files(source)[0].transform)
+        known = originals.read(folder)
+        states: dict[str, list[int] | None] = {}
+        one = functools.partial(_make_one, data_dir, folder, _files(source)[0].transform, known, states)
         outcomes = list(parallel.in_order(one, names, progress(source.name, len(names)) if progress else None))
         broken = {
             os.path.join(data_dir, name): outcome
             for name, outcome in zip(names, outcomes, strict=True)
-            if outcome not in ("scaled", "copied", "there")
+            if outcome.removeprefix(_ANEW) not in ("scaled", "copied", "there")
         }
         if broken and not skip_bad:
-            some = "; ".join(f"{path}: {reason}" for path, reason in list(broken.items())[:_NAMED])
-            raise errors.InputError(
-                f"{len(broken):,} of {len(names):,} images cannot be read, all others are done: {some}; mend them, or "
-                "leave them out with option `on_bad_image`=skip"
-            )
+            raise errors.InputError(_of_broken(broken, len(names)))
+        whole = {name: state for name, state in states.items() if state and os.path.join(data_dir, name) not in broken}
+        originals.write(folder, whole)
         _write(folder, _MANIFEST, json.dumps({"resize": resize, "quality": JPEG_QUALITY, "files": len(names)}).encode())
     except OSError as error:
         raise errors.InputError(f"{folder}: cannot write there ({error.strerror or error})") from error
+    renewed = sum(outcome.startswith(_ANEW) for outcome in outcomes)
+    outcomes = [outcome.removeprefix(_ANEW) for outcome in outcomes]
     counts = {kind: outcomes.count(kind) for kind in ("scaled", "copied", "there")}
-    return Report(**counts, outside=outside, broken=broken)
+    return Report(**counts, renewed=renewed, outside=outside, broken=broken)
 
 
 def is_any_larger(source: Source) -> bool:
@@ -157,25 +165,39 @@ def take_up(source: Source, data_dir: str, folder: str = "") -> tuple[Source, st
         return source, f"{place}: not finished, so the original images are read; option `mode`=prepare goes on with it"
     if manifest["resize"] != resize:
         return source, f"{place}: of {manifest['resize']} pixels, so the original images are read, scaled to {resize}"
-    swap = functools.partial(_swapped, data_dir=data_dir, folder=place)
-    changed = {name: Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
+    known = originals.read(place)
+    outdated: set[str] = set()
+    swap = functools.partial(_swapped, data_dir=data_dir, folder=place, known=known, outdated=outdated)
+    other_tests = {name: Examples(swap(part.images), part.labels) for name, part in source.other_tests.items()}
     parts = {name: getattr(source, name) for name in ("meta", "validation")}
-    return (
-        dataclasses.replace(
-            source,
-            train_images=swap(source.train_images),
-            test_images=swap(source.test_images),
-            other_tests=changed,
-            **{name: part and Examples(swap(part.images), part.labels) for name, part in parts.items()},
-        ),
-        f"{place}: its scaled images are read",
+    swapped = dataclasses.replace(
+        source,
+        train_images=swap(source.train_images),
+        test_images=swap(source.test_images),
+        other_tests=other_tests,
+        **{name: part and Examples(swap(part.images), part.labels) for name, part in parts.items()},
     )
+    said = f"{place}: its scaled images are read"
+    if outdated:
+        said += (
+            f"; {len(outdated):,} images have changed since, such as {min(outdated)}, and are read from {data_dir}: "
+            "option `mode`=prepare makes their copies anew"
+        )
+    return swapped, said
 
 
 def _files(source: Source) -> list[image_files.ImageFiles]:
     held_out = [part.images for part in (source.meta, source.validation, *source.other_tests.values()) if part]
     images = [source.train_images, source.test_images, *held_out]
     return [part for part in images if isinstance(part, image_files.ImageFiles)]
+
+
+def _of_broken(broken: dict[str, str], count: int) -> str:
+    some = "; ".join(f"{path}: {reason}" for path, reason in list(broken.items())[:_NAMED])
+    return (
+        f"{len(broken):,} of {count:,} images cannot be read, all others are done: {some}; mend them, or leave them "
+        "out with option `on_bad_image`=skip"
+    )
 
 
 def _resize(source: Source) -> int | None:
@@ -204,20 +226,37 @@ def _check_resize(folder: str, resize: int) -> None:
         )
 
 
-def _relative(path: bytes, prefix: bytes) -> bytes | None:
-    """The path below the folder `prefix`, or None where it lies elsewhere."""
-    below = path[len(prefix) :]
-    return below if path.startswith(prefix) and b".." not in below.split(b"/") else None
+class _Below:
+    """Finds the path below a folder, however the folder and the path are written.
+
+    Args:
+        folder: relative or absolute, perhaps by a link.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._plain = os.fsencode(os.path.join(folder, ""))
+        # What the folder is called in full, by its links and without.
+        self._whole = tuple(
+            os.fsencode(os.path.join(place(folder), "")) for place in (os.path.abspath, os.path.realpath)
+        )
+
+    def __call__(self, path: bytes) -> bytes | None:
+        """The rest of the path, or None where it lies elsewhere."""
+        below = path[len(self._plain) :]
+        if path.startswith(self._plain) and not {b"..", b".", b""} & set(below.split(b"/")):
+            return below
+        path = os.path.abspath(path)
+        return next((path[len(whole) :] for whole in self._whole if path.startswith(whole)), None)
 
 
 def _names(source: Source, data_dir: str) -> tuple[list[str], int]:
     """The images below `data_dir`, each once, and how many lie elsewhere."""
-    prefix = os.fsencode(os.path.join(data_dir, ""))
+    below = _Below(data_dir)
     names = {}
     outside = 0
     for images in _files(source):
         for path in images.paths:
-            name = _relative(path, prefix)
+            name = below(path)
             if name is None:
                 outside += 1
             else:
@@ -225,10 +264,25 @@ def _names(source: Source, data_dir: str) -> tuple[list[str], int]:
     return list(names), outside
 
 
-def _make_one(data_dir: str, folder: str, transform: image_files.Transform, name: str) -> str:
-    """ "scaled", "copied", "there", or what is wrong with the image."""
-    if os.path.exists(os.path.join(folder, name)):
+def _make_one(
+    data_dir: str,
+    folder: str,
+    transform: image_files.Transform,
+    known: originals.Originals,
+    states: dict[str, list[int] | None],
+    name: str,
+) -> str:
+    """ "scaled", "copied", "there", or what is wrong with the image; the first two after `_ANEW` for another copy."""
+    # Before it is read, so that what changes meanwhile is another state.
+    states[name] = originals.state(os.path.join(data_dir, name))
+    if not os.path.exists(os.path.join(folder, name)):
+        return _copy_one(data_dir, folder, transform, name)
+    if known.is_current(data_dir, name):
         return "there"
+    return _ANEW + _copy_one(data_dir, folder, transform, name)
+
+
+def _copy_one(data_dir: str, folder: str, transform: image_files.Transform, name: str) -> str:
     try:
         with open(os.path.join(data_dir, name), "rb") as file:
             data = file.read()
@@ -268,20 +322,19 @@ def _manifest(folder: str) -> dict | None:
         return manifest
 
 
-def _swapped(images: Images, *, data_dir: str, folder: str) -> Images:
+def _swapped(images: Images, *, data_dir: str, folder: str, known: originals.Originals, outdated: set[str]) -> Images:
+    """The images with the copies' paths, where there are copies; those of other originals go to `outdated`."""
     if not isinstance(images, image_files.ImageFiles):
         return images
-    prefix, start = (os.fsencode(os.path.join(place, "")) for place in (data_dir, folder))
+    below, start = _Below(data_dir), os.fsencode(os.path.join(folder, ""))
     paths = list(images.paths)
-    candidates = []
-    positions = []
-    for position, path in enumerate(paths):
-        name = _relative(path, prefix)
-        if name is not None:
-            candidates.append(start + name)
-            positions.append(position)
-    absent = set(listing.missing(os.fsdecode(path) for path in candidates))
-    for number, (position, path) in enumerate(zip(positions, candidates, strict=True)):
-        if number not in absent:
-            paths[position] = path
+    found = [(position, name) for position, path in enumerate(paths) if (name := below(path)) is not None]
+    absent = set(listing.missing(os.fsdecode(start + name) for _, name in found))
+    present = [pair for number, pair in enumerate(found) if number not in absent]
+    current = known.are_current(data_dir, [os.fsdecode(name) for _, name in present])
+    for (position, name), is_current in zip(present, current, strict=True):
+        if is_current:
+            paths[position] = start + name
+        else:
+            outdated.add(os.fsdecode(name))
     return image_files.ImageFiles(np.array(paths), images.transform)

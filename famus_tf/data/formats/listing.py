@@ -1,16 +1,15 @@
-"""List files: one image's path and its label in each line."""
+"""Lists of published data sets, and what is in folders."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data.formats import leftovers
+from famus_tf.data.formats import leftovers, text_lines
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,48 +18,12 @@ IMAGE_ENDINGS = (
     *(".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
 )
 _DIGITS = 18
-SEPARATORS = {"auto": "", "tab": "\t", "space": " ", "comma": ",", "colon": ":"}
+_EXPECTED = "a list as a text in UTF-8"
 
 
 def is_image(name: str) -> bool:
     """Whether the file's name ends as an image's does."""
     return name.lower().endswith(IMAGE_ENDINGS)
-
-
-class Listed(NamedTuple):
-    """The images that a list names: paths, labels as they are written, and the number of the line of each."""
-
-    paths: list[str]
-    labels: list[str]
-    lines: list[int]
-
-
-def read(path: str, root: str | None, separator: str = "auto", *, check_present: bool = True) -> Listed:
-    """Reads a list file.
-
-    Args:
-        path: the file; empty lines and a first line without an image in it, a header, are passed over.
-        root: the folder that relative paths start at; None for the file's own.
-        separator: a key of `SEPARATORS`; what stands between a path, which may contain it, and its label. "auto" takes
-            the one that leaves the name of an image before it in every line.
-        check_present: whether a missing image is an error.
-
-    Raises:
-        errors.InputError: it cannot be read, holds no image, a line is not a path and a label, or an image is missing.
-    """
-    lines = numbered_lines(path)
-    if lines and not any(ending in lines[0][1].lower() for ending in IMAGE_ENDINGS):
-        del lines[0]
-    if not lines:
-        raise errors.InputError(f"{path}: names no images, expected a path and a label in each line")
-    mark = SEPARATORS[separator] or _detect(path, lines)
-    pairs = [_parse(path, number, line, mark) for number, line in lines]
-    base = root or os.path.dirname(path)
-    paths = [os.path.join(base, name) for name, _ in pairs]
-    numbers = [number for number, _ in lines]
-    if check_present:
-        require_images(path, numbers, paths)
-    return Listed(paths, [label for _, label in pairs], numbers)
 
 
 def read_ids(path: str, num_classes: int) -> tuple[list[int], list[str], list[int]]:
@@ -104,8 +67,7 @@ def numbered_lines(path: str) -> list[tuple[int, str]]:
     Raises:
         errors.InputError: it cannot be read.
     """
-    with errors.reading(path, "a list as a text in UTF-8"), open(path, encoding="utf-8") as file:
-        return [(number, line.rstrip("\r\n")) for number, line in enumerate(file, start=1) if line.strip()]
+    return list(text_lines.numbered(path, _EXPECTED))
 
 
 def read_first_classes(
@@ -130,18 +92,17 @@ def read_first_classes(
     numbers = []
     paths = []
     labels = []
-    with errors.reading(path, "a list as a text in UTF-8"), open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            parts = line.rsplit(maxsplit=1)
-            label = number_in(parts[1]) if len(parts) == 2 else -1
-            if 0 <= label < classes:
-                numbers.append(number)
-                paths.append(os.path.join(root, parts[0].lstrip()))
-                labels.append(label)
-            elif parts and label < 0:
-                raise errors.InputError(
-                    f"{path}, line {number}: found {line.rstrip()!r}, expected an image's path and a class number"
-                )
+    for number, line in text_lines.numbered(path, _EXPECTED):
+        parts = line.rsplit(maxsplit=1)
+        label = number_in(parts[1]) if len(parts) == 2 else -1
+        if 0 <= label < classes:
+            numbers.append(number)
+            paths.append(os.path.join(root, parts[0].lstrip()))
+            labels.append(label)
+        elif label < 0:
+            raise errors.InputError(
+                f"{path}, line {number}: found {line.rstrip()!r}, expected an image's path and a class number"
+            )
     if check_present:
         require_images(path, numbers, paths)
     return paths, np.array(labels, np.int32)
@@ -215,29 +176,6 @@ def require_every_class(labels: np.ndarray, class_names: Sequence[str], where: s
             )
 
 
-def _detect(path: str, lines: list[tuple[int, str]]) -> str:
-    marks = [mark for mark in SEPARATORS.values() if mark]
-    # A label may be missing here and there, which is told line by line below; the name before it must be an image's.
-    for mark in marks:
-        if all(is_image(line.rpartition(mark)[0].strip()) for _, line in lines):
-            return mark
-    best = max(marks, key=lambda mark: sum(is_image(line.rpartition(mark)[0].strip()) for _, line in lines))
-    number, line = next((n, text) for n, text in lines if not is_image(text.rpartition(best)[0].strip()))
-    raise errors.InputError(
-        f"{path}, line {number}: found {line!r}, expected an image's path, a tab, space, comma or colon, and a label"
-    )
-
-
-def _parse(path: str, number: int, line: str, mark: str) -> tuple[str, str]:
-    name, _, label = line.rpartition(mark)
-    name, label = name.strip(), label.strip()
-    if not is_image(name) or not label:
-        raise errors.InputError(
-            f"{path}, line {number}: found {line!r}, expected an image's path, {mark!r}, and a label"
-        )
-    return name, label
-
-
 def require_images(path: str, numbers: list[int], paths: list[str]) -> None:
     """Checks that there are such images.
 
@@ -255,12 +193,34 @@ def require_images(path: str, numbers: list[int], paths: list[str]) -> None:
         )
 
 
-def missing(paths: Iterable[str]) -> Iterator[int]:
-    """The positions of those paths at which there is no file; folder by folder, quick for a million of them."""
-    present = {}
-    for position, path in enumerate(paths):
+class Present:
+    """Whether there is a file at a path; folder by folder, quick for a million of them."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, frozenset[str]] = {}
+
+    def __call__(self, path: str) -> bool:
         folder, name = os.path.split(path)
-        if folder not in present:
-            present[folder] = set(names_in(folder))
-        if name not in present[folder]:
-            yield position
+        if folder not in self._files:
+            self._files[folder] = _files_in(folder or ".")
+        return name in self._files[folder]
+
+
+def missing(paths: Iterable[str]) -> Iterator[int]:
+    """The positions of those paths at which there is no file."""
+    present = Present()
+    return (position for position, path in enumerate(paths) if not present(path))
+
+
+def _files_in(folder: str) -> frozenset[str]:
+    if not os.path.isdir(folder):
+        return frozenset()
+    with errors.reading(folder, "a folder that can be listed"), os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if not _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round to itself
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -73,11 +74,13 @@ def of_list(path: str, lines: Sequence[int], labels: Sequence[str]) -> ClassName
 
     Raises:
         errors.InputError: some labels are whole numbers, but one is missing, negative, or another kind of number; or
-            most of them are, and one is a name.
+            most of them are, and one is a name; or they are whole numbers written as 3.0.
     """
     whole = [_is_whole(label) for label in labels]
     if not any(whole):
-        return of_folders(labels)
+        _refuse_ids_written_otherwise(path, lines, labels)
+        named = of_folders(labels)
+        return dataclasses.replace(named, notes=(*named.notes, *_like_missing(named.names)))
     mostly = sum(whole) > len(labels) / 2
     for number, label, is_id in zip(lines, labels, whole, strict=True):
         if not is_id and (mostly or _is_no_name(label)):
@@ -91,6 +94,32 @@ def of_list(path: str, lines: Sequence[int], labels: Sequence[str]) -> ClassName
     if len(ordered) > _MOST_CLASSES:
         raise errors.InputError(f"{path}: has {len(ordered):,} classes, expected at most {_MOST_CLASSES:,}")
     return ClassNames(ordered, _numbers_that_are_no_ids(ordered, f"{path}: labels"), _without_zeros)
+
+
+def _refuse_ids_written_otherwise(path: str, lines: Sequence[int], labels: Sequence[str]) -> None:
+    """Refuses ids that a program has written as 3.0, as it does where one is missing, and as text are in text order."""
+    numbers = {label: number for label in set(labels) if (number := _number_in(label)) is not None}
+    count = sum(label in numbers for label in labels)
+    if count <= len(labels) / 2 or any(number % 1 for number in numbers.values()):
+        return
+    number, label = next((n, label) for n, label in zip(lines, labels, strict=True) if label in numbers)
+    raise errors.InputError(
+        f"{path}, line {number}: found the label {label[:_SHOWN]!r}, expected a class id, a whole number from 0 up "
+        "without a point, in all lines, or names in all lines"
+    )
+
+
+def _number_in(label: str) -> float | None:
+    try:
+        number = float(label)
+    except ValueError:
+        return None
+    return None if "_" in label or not math.isfinite(number) else number
+
+
+def _like_missing(names: Sequence[str]) -> tuple[str, ...]:
+    missing = [name for name in names if name.strip().lower() in _MISSING]
+    return (f"{', '.join(map(repr, missing))}: taken for names of classes, not for missing labels",) if missing else ()
 
 
 def _normal(name: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from famus_tf import errors
-from famus_tf.data.formats import listing
+from famus_tf.data.formats import image_list
 from famus_tf.data.images import image_files, typical_size
 from famus_tf.data.labels import class_names, noise
-from famus_tf.data.sets import folder_splits
+from famus_tf.data.sets import folder_splits, trusted_rows
 from famus_tf.data.source import Examples, Source, channel_statistics
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+
+_OWN_PARTS = ("train", "test", "val", "meta")
+# What sets are called in results and on the screen.
+_TAKEN = (*_OWN_PARTS, "training", "validation")
 
 _Examples = tuple[list[str], list[str]]
 
@@ -53,7 +58,9 @@ def load_folder(data_dir: str | None, options: DataConfig) -> Source:
 
 
 def load_list(data_dir: str | None, options: DataConfig) -> Source:
-    """Images named in list files, one path and label in a line.
+    """Images named in list files, one path and label in a line (`image_list`).
+
+    Where a column of the training list says whom to trust, those images are the meta set, and are not trained on.
 
     Args:
         data_dir: the folder that relative paths start at; None for that of each list file.
@@ -71,20 +78,61 @@ def load_list(data_dir: str | None, options: DataConfig) -> Source:
         "test": options.test_list,
         "val": options.validation_list,
         "meta": options.meta_list,
+        **further_tests(options),
     }
     check = options.on_bad_image == "fail"
-    listed = {
-        name: listing.read(path, data_dir, options.list_separator, check_present=check)
+    read = {
+        name: image_list.read(path, data_dir, options.list_separator, check_present=check)
         for name, path in lists.items()
         if path
     }
-    names = class_names.of_list(options.train_list, listed["train"].lines, listed["train"].labels)
-    splits = {name: (found.paths, found.labels) for name, found in listed.items()}
-    return dataclasses.replace(_make("list", splits, names, options), notes=names.notes)
+    splits, trust_notes = trusted_rows.divided(read)
+    names = class_names.of_list(options.train_list, read["train"].lines, read["train"].labels)
+    # Of the training list all labels are classes.
+    where = {name: _LineOf(found) for name, found in read.items() if name != "train"}
+    source = _make("list", splits, names, options, where)
+    notes = [note for found in read.values() for note in found.notes]
+    return dataclasses.replace(source, notes=(*notes, *trust_notes, *names.notes))
 
 
-def _make(name: str, splits: dict[str, _Examples], names: class_names.ClassNames, options: DataConfig) -> Source:
-    """`splits`: "train", "test" and perhaps "val" and "meta"."""
+def further_tests(options: DataConfig) -> dict[str, str]:
+    """{name: list} of the further test sets, named as their files.
+
+    Raises:
+        errors.InputError: two have one name, or one has that of another set.
+    """
+    text = options.other_test_lists
+    paths = [text] if os.path.exists(text) else [part.strip() for part in text.split(",") if part.strip()]
+    found = {}
+    for path in paths:
+        name = os.path.splitext(os.path.basename(path))[0]
+        if name in found or name in _TAKEN:
+            raise errors.InputError(
+                f"option `other_test_lists`={text}: {path} would be named {name!r}, as another set is; expected lists "
+                "whose files have names of their own"
+            )
+        found[name] = path
+    return found
+
+
+class _LineOf:
+    """Names the line of an image, for messages."""
+
+    def __init__(self, found: image_list.ImageList) -> None:
+        self._found = found
+
+    def __call__(self, position: int) -> str:
+        return f"{self._found.path}, line {self._found.lines[position]}"
+
+
+def _make(
+    name: str,
+    splits: dict[str, _Examples],
+    names: class_names.ClassNames,
+    options: DataConfig,
+    where: Mapping[str, Callable[[int], str]] | None = None,
+) -> Source:
+    """`splits`: "train", "test", perhaps "val" and "meta", and further test sets; `where` names an image's line."""
     paths, _ = splits["train"]
     sample = typical_size.look_at(paths)
     transform, keeps_size = typical_size.transform(sample, options)
@@ -92,7 +140,10 @@ def _make(name: str, splits: dict[str, _Examples], names: class_names.ClassNames
         _LOG.info(sentence)
     images = image_files.ImageFiles(np.array(paths), transform)
     mean, std = channel_statistics(image_files.as_array(images, sample.positions))
-    made = {split: _with_ids(examples, names, split, transform) for split, examples in splits.items()}
+    places = where or {}
+    made = {
+        split: _with_ids(examples, names, split, transform, places.get(split)) for split, examples in splits.items()
+    }
     return Source(
         name=name,
         train_images=made["train"].images,
@@ -108,21 +159,27 @@ def _make(name: str, splits: dict[str, _Examples], names: class_names.ClassNames
         labels_are_true=False,
         meta=made.get("meta"),
         validation=made.get("val"),
+        other_tests={split: part for split, part in made.items() if split not in _OWN_PARTS},
         in_memory=keeps_size,
     )
 
 
 def _with_ids(
-    examples: _Examples, names: class_names.ClassNames, what: str, transform: image_files.Transform
+    examples: _Examples,
+    names: class_names.ClassNames,
+    what: str,
+    transform: image_files.Transform,
+    where: Callable[[int], str] | None,
 ) -> Examples:
     paths, labels = examples
     id_of = {label: names.id_of(label) for label in set(labels)}
-    for path, label in zip(paths, labels, strict=True):
+    for position, (path, label) in enumerate(zip(paths, labels, strict=True)):
         if id_of[label] is None:
             like = names.like(label)
             hint = f", where {like!r} is" if like else ""
+            place = where(position) if where else path
             raise errors.InputError(
-                f"{path}: class {label!r} of the {what} set is not among the training set's classes{hint}"
+                f"{place}: class {label!r} of the {what} set is not among the training set's classes{hint}"
             )
     ids = np.array([id_of[label] for label in labels], np.int32)
     return Examples(image_files.ImageFiles(np.array(paths), transform), ids)
