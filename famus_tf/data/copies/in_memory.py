@@ -40,14 +40,7 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
     Raises:
         errors.InputError: a file cannot be read, unless such files are left out; or a part has no other.
     """
-    parts = {
-        "training": Examples(source.train_images, source.train_labels),
-        "test": Examples(source.test_images, source.test_labels),
-        "meta": source.meta,
-        "validation": source.validation,
-        **source.other_tests,
-    }
-    parts = {name: examples for name, examples in parts.items() if examples is not None}
+    parts = _parts(source)
     if not source.in_memory or sum(_bytes(examples.images) for examples in parts.values()) > LARGEST_BYTES:
         return source
     left_out = dict(source.left_out)
@@ -84,6 +77,17 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
         left_out=left_out,
         files=files,
     )
+
+
+def _parts(source: Source) -> dict[str, Examples]:
+    parts = {
+        "training": Examples(source.train_images, source.train_labels),
+        "test": Examples(source.test_images, source.test_labels),
+        "meta": source.meta,
+        "validation": source.validation,
+        **source.other_tests,
+    }
+    return {name: examples for name, examples in parts.items() if examples is not None}
 
 
 def _bytes(images: image_files.ImageFiles) -> int:
