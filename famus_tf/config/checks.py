@@ -18,7 +18,9 @@ PUBLISHED_NOISE = ("none", "symmetric", "flip", "flip2", "hierarchical")
 NOISE_FILES = (".json", ".npy", ".pt")
 # Flags of the data that some data sets alone read, and those sets.
 _READ_BY = {
-    **dict.fromkeys(("train_list", "test_list", "meta_list", "validation_list", "list_separator"), ("list",)),
+    **dict.fromkeys(("train_list", "test_list", "meta_list", "validation_list"), ("list",)),
+    **dict.fromkeys(("other_test_lists", "list_separator"), ("list",)),
+    **dict.fromkeys(("train_on_held_out", "near_duplicates"), OWN_IMAGES),
     **dict.fromkeys(("ilsvrc_dir", "webvision_classes"), ("webvision",)),
     **dict.fromkeys(("web_noise", "web_noise_rate", "clean_by"), ("cnwl",)),
 }
