@@ -34,7 +34,7 @@ NOT_HERE = {
     r"\./launch/test\.sh(?: -m slow)?": "runs this test",
     r"\./launch/setup\.sh|PYTHON=\S+ \./launch/setup\.sh": "installs from the internet; CI starts with it",
     r"python -m famus_tf\.main": "names the program, and is no whole command",
-    r"python -m tests\.faults\..*": "takes long, and is run by hand: its figures are in benchmarks/results/",
+    r"python -m tests\.faults\.(?!disk|lists|headers).*": "takes long; its figures are in benchmarks/results/",
 }
 # {pattern: file and test that run the line, or the flag file that the line gives, shrunk}
 ELSEWHERE = {
@@ -80,6 +80,8 @@ SLOW = {
     r"python -m benchmarks\.accuracy .*": (*_STUDY, "--only=cross_entropy"),
     r"python -m benchmarks\.endurance .*": ("--steps=40", "--every=20", "--json=endurance.json"),
     r"python -m benchmarks\.workers(?: .*)?": (*_WORKERS, "--steps=8", "--json=w"),
+    r"python -m tests\.faults\.(disk|lists).*": ("--count=20", "--json=found.json"),
+    r"python -m tests\.faults\.headers.*": ("--examples=20",),
     r"\./launch/quickstart\.sh.*": ("--epochs=1", "--train_limit=100", "--batch_size=16"),
     r"\./launch/multi_worker\.sh .*": (*DIGITS[:1], "--workdir=runs/workers", "--train_limit=64", "--batch_size=16"),
     r"\./launch/test\.sh .+": (),
