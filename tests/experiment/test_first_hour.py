@@ -52,7 +52,8 @@ def test_a_folder_and_little_else(images, tmp_path, capsys):
     workdir = tmp_path / "run"
     assert call(images, workdir, "--epochs=2") == 0
     said = capsys.readouterr().out
-    assert said.startswith("folder: 33 training images of 8x8x3 in 3 classes")
+    assert said.startswith("images are read as 8x8 (height x width), ")
+    assert "\nfolder: 33 training images of 8x8x3 in 3 classes" in said
     assert re.search(r"\nfor 33 images of 8x8 and .*: --network=small_preact --base_learning_rate=0.00625 --lr_s", said)
     lines = re.findall(r"\n(tracing .*|epoch .*)", said)
     assert len(lines) == 3 and max(map(len, lines)) < 80
@@ -121,7 +122,7 @@ def test_training_piped_to_head(images, network, tmp_path):
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as training:
-        head = subprocess.run(["head", "-n", "4"], stdin=training.stdout, capture_output=True, text=True, check=True)
+        head = subprocess.run(["head", "-n", "5"], stdin=training.stdout, capture_output=True, text=True, check=True)
         training.stdout.close()
         said = training.stderr.read()
     assert training.returncode == 141

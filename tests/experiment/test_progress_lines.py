@@ -1,6 +1,5 @@
 """What is printed while a run trains."""
 
-import os
 import sys
 
 import pytest
@@ -55,7 +54,7 @@ def test_long_epochs_have_lines_within_and_the_time_of_the_whole_run(clock, caps
 
 def test_a_terminal_has_one_line_that_moves_and_fits(clock, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(progress_lines.shutil, "get_terminal_size", lambda: os.terminal_size((60, 20)))
+    monkeypatch.setenv("COLUMNS", "60")  # pytest asks for the terminal's size too
     train(clock, progress_lines.ProgressLines(1000, "a network"), 1, 100, 0.1)
     said = capsys.readouterr().out
     assert said.count("\n") == 2
