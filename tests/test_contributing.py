@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-from tests import documented_commands
+from tests import documented_commands, fresh_python
 
 ROOT = documented_commands.ROOT
 METHOD = '''
@@ -184,16 +182,8 @@ def site(tmp_path_factory):
 def test_what_the_recipes_add_is_trained(site, method, loss):
     flags = "--dataset=halves", "--network=linear", "--noise=symmetric", "--noise_rate=0.2", "--meta_per_class=4"
     flags += "--batch_size=8", "--meta_batch_size=4", "--epochs=4", "--base_learning_rate=0.05", "--selector=all"
-    command = [sys.executable, "-m", "famus_tf.main", *flags, f"--method={method}", f"--loss={loss}"]
-    done = subprocess.run(
-        [*command, f"--workdir={method}"],
-        cwd=site,
-        env={"PYTHONPATH": str(site), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(site)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    flags += f"--method={method}", f"--loss={loss}", f"--workdir={method}"
+    fresh_python.run(site, site, "-m", "famus_tf.main", *flags)
     results = json.loads((site / method / "results.json").read_text())
     assert results["method"] == method and results["test_accuracy"]["last"] > 0.9
     assert len(results.get("networks", ())) == (2 if method == "agreement" else 0)

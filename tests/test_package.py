@@ -2,14 +2,12 @@
 
 import importlib.metadata
 import shutil
-import subprocess
-import sys
 import tomllib
 
 import pytest
 
 import famus_tf
-from tests import documented_commands
+from tests import documented_commands, fresh_python
 
 ROOT = documented_commands.ROOT
 
@@ -22,27 +20,14 @@ def site(tmp_path_factory):
     return folder
 
 
-def _python(site, *arguments):
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=site,
-        env={"PYTHONPATH": str(site), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(site)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
 def test_it_trains_and_compares(site):
     flags = "--dataset=digits", "--train_limit=64", "--batch_size=16", "--meta_per_class=1", "--train_steps=2"
-    _python(site, "-m", "famus_tf.main", *flags, "--method=cross_entropy", "--workdir=run")
-    assert "cross-entropy" in _python(site, "-m", "famus_tf.compare", "run")
+    fresh_python.run(site, site, "-m", "famus_tf.main", *flags, "--method=cross_entropy", "--workdir=run")
+    assert "cross-entropy" in fresh_python.run(site, site, "-m", "famus_tf.compare", "run")
 
 
 def test_names_versions_and_types(site):
-    said = _python(site, "-c", "import famus_tf; print(famus_tf.__file__); print(*dir(famus_tf))")
+    said = fresh_python.run(site, site, "-c", "import famus_tf; print(famus_tf.__file__); print(*dir(famus_tf))")
     assert said.startswith(str(site))
     assert {*famus_tf.__all__, "__version__"} <= set(said.split())
     assert (site / "famus_tf" / "py.typed").exists()

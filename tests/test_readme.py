@@ -4,8 +4,6 @@ import dataclasses
 import pathlib
 import re
 import runpy
-import subprocess
-import sys
 
 import numpy as np
 import PIL.Image
@@ -13,6 +11,7 @@ import pytest
 
 from benchmarks import settings
 from famus_tf.config import config
+from tests import fresh_python
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,15 +30,7 @@ def test_the_snippets_run(number, tmp_path):
             for k in range(count):
                 pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
                 PIL.Image.fromarray(pixels).save(tmp_path / "my_images" / split / name / f"{k}.png")
-    done = subprocess.run(
-        [sys.executable, "-W", "error:network:UserWarning", "-c", snippets[number]],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    fresh_python.run(ROOT, tmp_path, "-W", "error:network:UserWarning", "-c", snippets[number])
     assert (tmp_path / "saved_model" / "saved_model.pb").exists()
 
 

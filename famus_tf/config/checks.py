@@ -91,7 +91,7 @@ def _image_lists(config) -> None:
     flags = config.data
     if flags.dataset == "list" and not (flags.train_list and flags.test_list):
         raise InputError("--dataset=list: expected --train_list and --test_list")
-    if flags.resize_mode != "crop" and flags.dataset not in ("folder", "list"):
+    if flags.resize_mode != "crop" and flags.dataset not in OWN_IMAGES:
         raise InputError(
             f"--resize_mode={flags.resize_mode} with --dataset={flags.dataset}: expected crop, or --dataset=folder or "
             "list"

@@ -65,6 +65,15 @@ class Config:
         halved = self.method.method == "jocor" and self.data.noise == "asymmetric"
         return self.data.noise_rate / (2 if halved else 1)
 
+    def with_values(self, values: dict[str, Any]) -> "Config":
+        """The same with other values of some flags, {flag name: value}."""
+        changed: dict[str, dict[str, Any]] = {}
+        for group, field in flag_fields():
+            if field.name in values:
+                changed.setdefault(group, {})[field.name] = values[field.name]
+        groups = {group: dataclasses.replace(getattr(self, group), **new) for group, new in changed.items()}
+        return dataclasses.replace(self, **groups)
+
     def flag_lines(self) -> tuple[str, ...]:
         """The lines of a flag file that reproduces this configuration, without `mode` and `workdir`."""
         return tuple(

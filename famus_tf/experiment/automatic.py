@@ -78,12 +78,12 @@ def with_choices(flags, dataset=None, device=None):
         return flags, ""
     saved = run_directory.saved_flags(pathlib.Path(flags.run.workdir, "flags.cfg"))
     if saved:
-        return _changed(flags, _as_saved(flags, saved)), ""
+        return flags.with_values(_as_saved(flags, saved)), ""
     if dataset is None:
         return flags, ""
     count, size = len(dataset.train_labels), max(dataset.image_shape[:2])
     values = choose(flags, count, size, device)
-    chosen = _changed(flags, values)
+    chosen = flags.with_values(values)
     sides = "x".join(map(str, dataset.image_shape[:2]))
     given = " ".join(f"--{name}={flag_text.text_of(value)}" for name, value in values.items())
     sentence = f"for {count:,} images of {sides} and {device}: {given}"
@@ -143,13 +143,3 @@ def _as_saved(flags, saved):
         names += ["epochs", "train_steps"]
     fields = {field.name: field for _, field in config.flag_fields()}
     return {name: flag_text.from_text(fields[name], saved[name]) for name in names if name in saved}
-
-
-def _changed(flags, values):
-    groups = {}
-    for group, field in config.flag_fields():
-        if field.name in values:
-            groups.setdefault(group, {})[field.name] = values[field.name]
-    return dataclasses.replace(
-        flags, **{group: dataclasses.replace(getattr(flags, group), **changed) for group, changed in groups.items()}
-    )

@@ -6,7 +6,7 @@ import sys
 
 import keras
 
-from famus_tf.config import command_line
+from famus_tf.config.data import OWN_IMAGES
 from famus_tf.data import dataset as datasets
 from famus_tf.data import duplicates
 from famus_tf.data.batches import bad_images, feed, sampling
@@ -15,11 +15,9 @@ from famus_tf.data.images import image_files
 from famus_tf.data.labels import coverage
 from famus_tf.data.sets import by_name
 from famus_tf.devices import cluster as clusters
-from famus_tf.files import plain_text
+from famus_tf.experiment import notes
 
 _WORTH_A_BAR = 5000
-# Published data sets stay as they are published.
-_OWN_IMAGES = ("folder", "list")
 
 
 def make_dataset(data, seed, decode=True):
@@ -34,16 +32,16 @@ def make_dataset(data, seed, decode=True):
       InputError: the data are not there, or not as the flags say.
     """
     source = by_name.load_source(data)
-    if data.dataset in _OWN_IMAGES:
+    if data.dataset in OWN_IMAGES:  # published data sets stay as they are published
         source = duplicates.marked(source, train_on_held_out=data.train_on_held_out, progress=progress_bar)
     source, said = resized_copy.take_up(source, data.data_dir, data.prepared_dir)
-    _print_notes(filter(None, (*source.notes, said)))
+    notes.say(filter(None, (*source.notes, said)))
     if decode:
         source = in_memory.load(source, skip_bad=data.on_bad_image == "skip", progress=progress_bar)
     dataset = datasets.make_dataset(source, data, seed)
-    _print_notes(dataset.notes[len(source.notes) :])
+    notes.say(dataset.notes[len(source.notes) :])
     labels = {name: examples.labels for name, examples in dataset.held_out.items()}
-    _print_notes(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
+    notes.say(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
     if data.augment == "auto":
         return dataset
     crops = data.augment != "none"
@@ -54,11 +52,6 @@ def make_dataset(data, seed, decode=True):
     }
     padding = max(1, min(dataset.image_shape[:2]) // 8) if crops else 0
     return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip", **files)
-
-
-def _print_notes(sentences):
-    for sentence in sentences:
-        print(plain_text.escaped(command_line.with_flags(sentence)), flush=True)
 
 
 def progress_bar(what, count):

@@ -1,6 +1,5 @@
 """What the devices in use decide, and the flags that they fill in."""
 
-import dataclasses
 import pathlib
 
 from famus_tf import errors
@@ -47,4 +46,4 @@ def with_dtype_policy(config, dataset=None):
     policy = run_directory.dtype_policy_of(pathlib.Path(run.workdir, "flags.cfg"))
     if policy is None and dataset is not None:
         policy = build_network.choose_dtype_policy(run, config.loss, dataset)
-    return dataclasses.replace(config, run=dataclasses.replace(run, dtype_policy=policy or "float32"))
+    return config.with_values({"dtype_policy": policy or "float32"})

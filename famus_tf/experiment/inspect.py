@@ -1,7 +1,7 @@
 """`--mode=inspect`: what the data are."""
 
 from famus_tf.config import command_line
-from famus_tf.experiment import build_data
+from famus_tf.experiment import build_data, notes
 from famus_tf.reports import inspection, same_images
 
 
@@ -9,8 +9,8 @@ def inspect(config):
     """Prints what the data are and writes a picture of examples; nothing is trained."""
     # Not decoded: it tells of all files that cannot be read, not of the first.
     dataset = build_data.make_dataset(config.data, config.run.seed, decode=False)
-    said = [inspection.describe(dataset), *dataset.cautions()]
-    print(command_line.with_flags("\n".join(said)), flush=True)
+    print(inspection.describe(dataset), flush=True)
+    notes.say(dataset.cautions())
     files = inspection.scan_files(dataset)
     if files:
         print(inspection.describe_files(files))

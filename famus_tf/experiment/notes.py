@@ -1,4 +1,4 @@
-"""What the rest of the package notes, by `logging`, while it is at work: printed where the program is the user's."""
+"""Sentences for the user: those that the experiment says, and those that the rest of the package logs at work."""
 
 import logging
 
@@ -7,6 +7,12 @@ from famus_tf.files import plain_text
 
 _LOGGER = logging.getLogger("famus_tf")
 _MOST = 2000  # characters of one note
+
+
+def say(sentences):
+    """Prints sentences of one line each, with options as flags."""
+    for sentence in sentences:
+        print(plain_text.escaped(command_line.with_flags(sentence)), flush=True)
 
 
 class _Printed(logging.Handler):

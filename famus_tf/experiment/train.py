@@ -4,14 +4,13 @@ import contextlib
 import json
 import pathlib
 
-from famus_tf.config import command_line
 from famus_tf.config.method import METHODS
 from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
-from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, progress_lines
+from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, notes, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
 from famus_tf.reports import gates, pictures, same_images
@@ -45,8 +44,7 @@ def _train(config, strategy, workdir):
         if checkpoint_files.all_in(workdir / "checkpoints"):
             data_of_run.check(workdir, data, test_is_drawn=dataset.test_is_drawn)
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
-        said = filter(None, [dataset.describe(), *cautions, chosen])
-        print(command_line.with_flags("\n".join(said)), flush=True)
+        notes.say(filter(None, [dataset.describe(), *cautions, chosen]))
     run = build_run.assemble(config, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     checks.check_longer(config, run)

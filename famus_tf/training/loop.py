@@ -66,7 +66,6 @@ class TrainingLoop:
         logs = {}
         while len(self._history.epochs) < epochs and not self._model.stop_training:
             logs = self._run_epoch(len(self._history.epochs), callbacks, {"verbose": 0, "epochs": epochs})
-        self._save()
         callbacks.on_train_end(logs)
 
     def _run_epoch(self, epoch, callbacks, params):
@@ -85,7 +84,7 @@ class TrainingLoop:
         logs = self._close_epoch()
         with self._kept(self._runners[-1]):
             callbacks.on_epoch_end(epoch, logs)
-        self._save()
+        self._checkpoints.save()  # the variables were looked at before the evaluation
         return logs
 
     def _run_phase(self, phase, before, end, callbacks):

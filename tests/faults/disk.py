@@ -6,15 +6,12 @@ Right is "read", with each file on disk found as an image or counted among what 
 `InputError` of one line that names a place in the tree.
 """
 
-import argparse
 import collections
 import os
 import pathlib
-import sys
 import tempfile
 import unicodedata
 
-import hypothesis
 from hypothesis import strategies
 
 from famus_tf import errors
@@ -22,7 +19,7 @@ from famus_tf.config.data import DataConfig
 from famus_tf.data.formats import class_folders
 from famus_tf.data.sets import own_images
 from famus_tf.files import plain_text
-from tests.faults import image_samples
+from tests.faults import image_samples, made_up
 
 _LEFTOVERS = ("__MACOSX", "@eaDir", "lost+found", ".ipynb_checkpoints", ".git")
 _CLASSES = (
@@ -152,56 +149,18 @@ def _labelled(source):
 
 
 def run(count, progress=None):
-    """Reads `count` trees; returns {how it ended: how often}.
-
-    Args:
-      count: how many, at most.
-      progress: called with the number of trees read so far, or None.
-    """
-    counts = collections.Counter()
+    """Reads `count` trees at most; `made_up.count` says what it returns and what `progress` is."""
     samples = image_samples.make()
     contents = {"PNG": samples["PNG"], "JPEG": samples["JPEG"], "empty": b"", "text": b"no image"}
 
-    @hypothesis.settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(TREES)
     def read(tree):
         with tempfile.TemporaryDirectory() as place:
             root = os.path.join(place, "data")
             write(root, tree, contents)
-            counts[check(root)] += 1
-        if progress:
-            progress(counts.total())
+            return check(root)
 
-    read()
-    return dict(counts)
-
-
-def main():
-    """Reads them and shows the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--json", help="file for the counts")
-    arguments = parser.parse_args()
-
-    from benchmarks import record
-
-    kept = record.Record(arguments)
-
-    def progress(done):
-        if done % 50 == 0:
-            print(f"\r{done:,} of {arguments.count:,}", end="", file=sys.stderr, flush=True)
-
-    counts = run(arguments.count, progress)
-    print("\n" + ", ".join(f"{ended}: {count:,}" for ended, count in sorted(counts.items())))
-    if arguments.json:
-        kept.write(arguments.json, counts=counts)
+    return made_up.count(count, TREES, read, progress)
 
 
 if __name__ == "__main__":
-    main()
+    made_up.main(__doc__.splitlines()[0], run)

@@ -6,23 +6,21 @@ Right is "read", with the image and the label that each line was made of, and ea
 before the first image, or a header; or "refused", an `InputError` of one line that names the list.
 """
 
-import argparse
-import collections
 import csv
+import functools
 import io
 import os
 import pathlib
-import sys
 import tempfile
 import unicodedata
 
-import hypothesis
 from hypothesis import strategies
 
 from famus_tf import errors
 from famus_tf.data.formats import image_list
 from famus_tf.data.labels import class_names
 from famus_tf.files import plain_text
+from tests.faults import made_up
 
 _NAMES = (
     *("a.png", "b c.JPG", "d,e.png", "f;g.jpeg", "h:i.webp", "sub/j.png", "noending", "k.heic", "caf\u00e9.png"),
@@ -167,53 +165,11 @@ def _same(name, label):
 
 
 def run(count, progress=None):
-    """Reads `count` lists; returns {how it ended: how often}.
-
-    Args:
-      count: how many, at most.
-      progress: called with the number of lists read so far, or None.
-    """
-    counts = collections.Counter()
+    """Reads `count` lists at most; `made_up.count` says what it returns and what `progress` is."""
     with tempfile.TemporaryDirectory() as root:
         make_images(root)
-
-        @hypothesis.settings(
-            max_examples=count,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        @hypothesis.given(LISTS)
-        def read(parts):
-            counts[check(root, parts)] += 1
-            if progress:
-                progress(counts.total())
-
-        read()
-    return dict(counts)
-
-
-def main():
-    """Reads them and shows the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--json", help="file for the counts")
-    arguments = parser.parse_args()
-
-    from benchmarks import record
-
-    kept = record.Record(arguments)
-
-    def progress(done):
-        if done % 50 == 0:
-            print(f"\r{done:,} of {arguments.count:,}", end="", file=sys.stderr, flush=True)
-
-    counts = run(arguments.count, progress)
-    print("\n" + ", ".join(f"{ended}: {count:,}" for ended, count in sorted(counts.items())))
-    if arguments.json:
-        kept.write(arguments.json, counts=counts)
+        return made_up.count(count, LISTS, functools.partial(check, root), progress)
 
 
 if __name__ == "__main__":
-    main()
+    made_up.main(__doc__.splitlines()[0], run)
