@@ -62,7 +62,7 @@ def draw(path: pathlib.Path, groups: Sequence[Sequence[table.Run]], labels: Sequ
                 axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set(xlabel="training step", yscale="log", title=title)
         axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=9)
+    figure.axes[0].legend(fontsize=9, loc="upper right")
     figure.suptitle("variance of the meta gradient over the meta steps of each epoch")
     figure.savefig(path, dpi=110)
 

@@ -1,5 +1,6 @@
 """Sentences for the user: those that the experiment says, and those that the rest of the package logs at work."""
 
+import contextlib
 import logging
 
 from famus_tf.config import command_line
@@ -7,12 +8,27 @@ from famus_tf.files import plain_text
 
 _LOGGER = logging.getLogger("famus_tf")
 _MOST = 2000  # characters of one note
+_quiet = False
 
 
 def say(sentences):
     """Prints sentences of one line each, with options as flags."""
-    for sentence in sentences:
+    for sentence in () if _quiet else sentences:
         print(plain_text.escaped(command_line.with_flags(sentence)), flush=True)
+
+
+@contextlib.contextmanager
+def kept_quiet():
+    """Prints only warnings meanwhile: of several workers the chief speaks, and each of what it alone has seen."""
+    global _quiet
+    _quiet = True
+    level = _LOGGER.level
+    _LOGGER.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        _quiet = False
+        _LOGGER.setLevel(level)
 
 
 class _Printed(logging.Handler):

@@ -29,7 +29,7 @@ def train(config):
     interruption.renew()
     chief = clusters.is_chief(strategy)
     checks.check_replicas(config.run, config.method, config.optimization, strategy)
-    with run_directory.held(workdir) if chief else contextlib.nullcontext():
+    with run_directory.held(workdir) if chief else notes.kept_quiet():
         _train(config, strategy, workdir)
 
 

@@ -71,7 +71,8 @@ def draw(path, summary, progress, dataset):
                 values, bins=np.linspace(0, top, 40), alpha=0.6, color=color, label=f"{label} ({len(values):,} images)"
             )
     weights.set(xlabel="example weight (1: as in a plain mean)", ylabel="images", title="how far each label is trusted")
-    weights.legend()
+    weights.set_ylim(top=1.25 * weights.get_ylim()[1])  # room for the legend; a search for a free place is slow
+    weights.legend(loc="upper center")
     weights.grid(alpha=0.3)
     save_figure(figure, path)
 

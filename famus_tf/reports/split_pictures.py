@@ -66,9 +66,9 @@ def _draw_losses(axes, losses, parts, mixture):
     ticks = np.outer(10.0 ** np.arange(9), (1, 2, 5)).ravel()
     axes.set_yticks([0, *ticks[(ticks >= top / 100) & (ticks <= top)]])
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylim(bottom=0, top=top)
+    axes.set_ylim(bottom=0, top=1.5 * top)  # room for the legend, as on the right
     axes.set(xlim=(low, high), ylabel="examples (square-root scale)")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper center", ncols=2)
     axes.grid(alpha=0.3)
 
 

@@ -239,6 +239,8 @@ def test_only_the_chief_writes_and_speaks(runs):
         "export",
         "class_accuracy.png",
         "curves.png",
+        "data.json",
+        "data.tsv.gz",
         "gates.png",
     }
     assert {path.name for path in two.iterdir()} == names
@@ -250,7 +252,8 @@ def test_only_the_chief_writes_and_speaks(runs):
     assert re.search(r"waits for 2 workers: 127.0.0.1:\d+, 127.0.0.1:\d+\n", chief_said)
     assert "epoch 2/2, " in chief_said
     assert "test accuracy" in chief_said
-    assert not re.search("epoch|accuracy|workers|Traceback", other_said)
+    assert "images are read as 8x8" in chief_said
+    assert not re.search("epoch|accuracy|workers|images|Traceback|[Ee]rror:", other_said)
 
 
 def test_the_exported_network_is_the_chiefs(runs):

@@ -223,12 +223,15 @@ def test_segments_that_are_not_reached_keep_nothing_in_memory():
 
         found = []
         for lowest in (tf.constant(0), tf.constant(len(chain) - 1)):
-            with tf.device("CPU:0"):
-                step(images, lowest)
-                before = tf.config.experimental.get_memory_info("CPU:0")["current"]
-                tf.config.experimental.reset_memory_stats("CPU:0")
-                step(images, lowest)
-            found.append(tf.config.experimental.get_memory_info("CPU:0")["peak"] - before)
+            tries = []
+            for _ in range(8):  # operations in parallel hold more at times; the least is what a pass cannot do without
+                with tf.device("CPU:0"):
+                    step(images, lowest)
+                    before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+                    tf.config.experimental.reset_memory_stats("CPU:0")
+                    step(images, lowest)
+                tries.append(tf.config.experimental.get_memory_info("CPU:0")["peak"] - before)
+            found.append(min(tries))
         return *found, images.numpy().nbytes, w[0].numpy().nbytes
 
     full, top, activation, _ = peaks(size=64, width=8)

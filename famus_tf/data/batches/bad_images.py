@@ -158,7 +158,7 @@ class BadImages:
         if reasons:
             path, reason = next(iter(reasons.items()))
             text = plain_text.escaped(f"{path}: {reason}")
-            _LOG.info(f"{len(self.reasons):,} image files are skipped so far; the last: {text}")
+            _LOG.warning(f"{len(self.reasons):,} image files are skipped so far; the last: {text}")
         if self._list_file and (self.reasons or self._list_file.exists()):
             self._write()
         if len(self.reasons) > _LARGEST_SHARE * self._total:

@@ -82,7 +82,7 @@ def _without_ends(image: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
 def _longest(shape: tf.Tensor, frame: tuple[int, int], pixels: int) -> tf.Tensor:
     """How long each side of `shape` may be, so that scaled with the other one to the frame's it has so many pixels."""
     frames = max(pixels // (frame[0] * frame[1]), 1)
-    return tf.maximum(shape[::-1] * frames * frame // frame[::-1], 1)
+    return tf.maximum(tf.reverse(shape, [0]) * frames * frame // frame[::-1], 1)
 
 
 def _scaled(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
