@@ -1,6 +1,5 @@
 """`--mode=train`: trains, or goes on where the run directory stops; writes results, pictures and a SavedModel."""
 
-import contextlib
 import json
 import pathlib
 

@@ -43,7 +43,8 @@ def box(shape: tf.Tensor, resize: int, draws: tf.Tensor) -> tf.Tensor:
         return size, tf.cast(draws[2 * TRIES :] * tf.cast(scaled - size + 1, tf.float64), tf.int64)
 
     def in_the_middle():
-        most = tf.cast(tf.reverse(scaled, [0]), tf.float64) * [1 / RATIO[0], RATIO[1]]  # what each side allows the other
+        others = tf.cast(tf.reverse(scaled, [0]), tf.float64)
+        most = others * [1 / RATIO[0], RATIO[1]]  # what each side allows the other
         size = tf.minimum(scaled, tf.cast(tf.round(most), tf.int64))
         return size, (scaled - size) // 2
 
