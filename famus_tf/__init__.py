@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from famus_tf.meta.learners import L2R as L2R
     from famus_tf.meta.learners import MLC as MLC
     from famus_tf.meta.learners import CrossEntropy as CrossEntropy
+    from famus_tf.meta.learners import MemoryWeightNet as MemoryWeightNet
     from famus_tf.meta.learners import MWNet as MWNet
     from famus_tf.meta.selectors import AllLayers as AllLayers
     from famus_tf.meta.selectors import FixedBlock as FixedBlock
@@ -28,6 +29,7 @@ _PUBLIC = {
     "CoDivide": "famus_tf.experiment.co_divide",
     "JoCoR": "famus_tf.methods.baselines.jocor",
     "MWNet": "famus_tf.meta.learners",
+    "MemoryWeightNet": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
     "MLC": "famus_tf.meta.learners",
     "CrossEntropy": "famus_tf.meta.learners",
@@ -54,6 +56,7 @@ __all__ = [
     "InputError",
     "JoCoR",
     "MWNet",
+    "MemoryWeightNet",
     "RandomLayers",
     "losses",
 ]

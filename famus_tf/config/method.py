@@ -13,11 +13,13 @@ class Kind:
       needs_meta_set: whether it learns from a meta set.
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
+      remembers: whether it weighs examples by running means over their visits.
     """
 
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
+    remembers: bool = False
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -26,6 +28,9 @@ METHODS = {
     "mw_net": Kind(needs_meta_set=True),
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
+    "memory_weight_net": Kind(needs_meta_set=True, remembers=True),
+    "running_score": Kind(needs_meta_set=True, remembers=True),
+    "running_probability": Kind(remembers=True),
     "co_teaching": Kind(networks=2, forgets=True),
     "jocor": Kind(networks=2, forgets=True),
 }
@@ -38,8 +43,10 @@ class MethodConfig(fields.FlagGroup):
     method: str = fields.flag(
         "mw_net",
         "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
-        "(weights of its own for each batch) or mlc (a transition matrix on the logits); or two networks that leave "
-        "large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
+        "(weights of its own for each batch) or mlc (a transition matrix on the logits); by running means over the "
+        "visits of each example, memory_weight_net (of its score in the meta step and its label's probability, mixed "
+        "as the meta set teaches), running_score (both alike) or running_probability (no meta step); or two networks "
+        "that leave large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
         tuple(METHODS),
     )
     selector: str = fields.flag(
@@ -82,6 +89,22 @@ class MethodConfig(fields.FlagGroup):
     )
     normalize_weights: bool = fields.flag(
         True, "Divide the example weights V of mw_net by their sum over the global batch."
+    )
+    memory_momentum: float = fields.flag(
+        0.8,
+        "Momentum of the running means of memory_weight_net, running_score and running_probability, by the example's "
+        "visits: 0 keeps the last, near 1 the mean of all.",
+        bounds=fields.BELOW_ONE,
+    )
+    memory_sharpness: float = fields.flag(
+        2.5,
+        "How sharply these three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
+        bounds=fields.POSITIVE,
+    )
+    memory_pull: float = fields.flag(
+        0.0,
+        "L2 coefficient that pulls the mixture of memory_weight_net back to its start, where all inputs count alike.",
+        bounds=fields.NON_NEGATIVE,
     )
     schedule: str = fields.flag(
         "three_stage",

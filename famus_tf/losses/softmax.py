@@ -83,6 +83,19 @@ def mean_over_batch(losses: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(losses) / tf.cast(replicas.count(), losses.dtype)
 
 
+def weighted_mean(losses: tf.Tensor, weights: tf.Tensor, normalize: bool) -> tf.Tensor:
+    """This replica's share of sum_i V_i loss_i / sum_i V_i over the global batch or, not normalised, of the mean.
+
+    Args:
+      losses: float [n].
+      weights: V, float [n] of the same type.
+      normalize: whether to divide by the sum of V.
+    """
+    if not normalize:
+        return mean_over_batch(weights * losses)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), replicas.all_reduce_sum(tf.reduce_sum(weights)))
+
+
 @keras.saving.register_keras_serializable("famus_tf")
 def mean_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """This replica's share of the mean of `cross_entropy` over the global batch: the replicas' shares sum to it."""

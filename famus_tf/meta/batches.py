@@ -1,9 +1,25 @@
 """The form of the batches that `fit` and the training loop hand to a step."""
 
+from typing import Any, NamedTuple
+
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.losses import softmax
+
+
+class Batch(NamedTuple):
+    """One side of a step's data.
+
+    Attributes:
+      images: [n, height, width, channels].
+      labels: int32 or int64 [n], distributions [n, c], or `losses.dividemix.MixedLabels`.
+      index: whole [n], positions of the examples; -1 where nobody knows.
+    """
+
+    images: tf.Tensor
+    labels: Any
+    index: tf.Tensor
 
 
 def unpack(data, with_meta):
@@ -14,8 +30,7 @@ def unpack(data, with_meta):
       with_meta: whether the meta side is needed.
 
     Returns:
-      Two triples (images, labels, index), the second None unless `with_meta`; where no index was given it is -1. Class
-      ids are int32 or int64 [n].
+      Two `Batch`es, the second None unless `with_meta`.
 
     Raises:
       InputError: the meta side is needed and absent, a side has other parts than these, or the labels are of a type
@@ -27,10 +42,10 @@ def unpack(data, with_meta):
             "expected batches ((images, labels), (meta_images, meta_labels)); this meta-learner needs both sides"
         )
     training, meta = data if paired else (data, None)
-    return _triple(training), _triple(meta) if with_meta else None
+    return _batch(training), _batch(meta) if with_meta else None
 
 
-def _triple(batch):
+def _batch(batch):
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         parts = f"of {len(batch)} parts" if isinstance(batch, tuple | list | dict) else "that is one tensor"
         raise errors.InputError(f"a batch {parts}: expected (images, labels) or (images, labels, index)")
@@ -38,11 +53,11 @@ def _triple(batch):
     if tf.is_tensor(labels) or not isinstance(labels, tuple):  # mixed labels are several tensors
         labels = softmax.as_labels(labels)
     if not rest or rest[0] is None:
-        return images, labels, tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
+        return Batch(images, labels, tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64)))
     index = tf.convert_to_tensor(rest[0])
     if not index.dtype.is_integer or index.shape.rank != 1:
         raise errors.InputError(
             f"the third part of a batch is {index.dtype.name} of shape {index.shape}: expected the examples' index, "
             "whole numbers [n]; a method weighs its examples itself, sample weights are not taken"
         )
-    return images, labels, index
+    return Batch(images, labels, index)

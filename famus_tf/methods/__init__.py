@@ -11,6 +11,9 @@ BY_NAME = {
     "mw_net": meta_learned.mw_net,
     "l2r": meta_learned.l2r,
     "mlc": meta_learned.mlc,
+    "memory_weight_net": meta_learned.memory_weight_net,
+    "running_score": meta_learned.running_score,
+    "running_probability": meta_learned.running_probability,
     "co_teaching": co_teaching.build,
     "jocor": jocor.build,
 }

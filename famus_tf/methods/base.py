@@ -28,6 +28,7 @@ class Setting:
     Attributes:
         make_network: function of a number, 0, 1, ... -> a network; each number has other initial weights.
         num_classes: c.
+        num_examples: N, the size of the training set.
         seed: of theta and of the gates.
         steps_per_epoch: training steps in an epoch.
         meta_from: plain steps before the first meta step.
@@ -42,6 +43,7 @@ class Setting:
 
     make_network: Callable[[int], keras.Model]
     num_classes: int
+    num_examples: int
     seed: int
     steps_per_epoch: int
     meta_from: int

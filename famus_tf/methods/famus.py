@@ -11,8 +11,7 @@ Eq. 3 to 12, in the order of the supplement's listing. Symbols, the paper's but 
   lambda_r, lambda_g  the paper's lambda_1 and lambda_2
   n, m   sizes of the training and the validation ("meta") batch; L  number of layers; K  expected number of gates on
 
-What it reduces to: with `AllLayers()` and lambda_g = 0 this is the meta-learner itself (MW-Net, L2R, MLC); with
-`CrossEntropy()` it is plain training.
+With `AllLayers()` and lambda_g = 0 it is the meta-learner itself, with `CrossEntropy()` plain training.
 
 Where it goes beyond the paper or differs from it (docs/differences.md): the meta gradient is taken as
 one Jacobian-vector product at the logits (`meta/meta_gradient.py`), exact to rounding; the forward pass of
@@ -56,8 +55,8 @@ class FaMUS(meta_method.MetaMethod):
     Args:
       network: functional `keras.Model`, images [n, height, width, channels] -> logits [n, c]. It is trained in place:
         save, export or evaluate it afterwards as any Keras model.
-      meta_learner: `MWNet()`, `L2R()`, `MLC(num_classes)`, or `CrossEntropy()` (no meta step, plain batches
-        `(images, labels)` will do).
+      meta_learner: `MWNet()`, `L2R()`, `MLC(num_classes)`, `MemoryWeightNet(num_examples)`, or `CrossEntropy()` (no
+        meta step, plain batches `(images, labels)` will do).
       selector: `GradientSampler(expected_layers=4)`, `RandomLayers(4)`, `FixedBlock(-2)`, or `AllLayers()` (the exact
         meta gradient of the meta-learner itself).
       lambda_r: weight of L_r (Eq. 10); lambda_1 of the paper, 0.1 there.
@@ -125,23 +124,23 @@ class FaMUS(meta_method.MetaMethod):
           `training.step.StepRecords`.
         """
         with_meta = with_meta and self.meta_learner.has_meta_step
-        (images, labels, index), meta_batch = batches.unpack(data, with_meta)
+        batch, meta_batch = batches.unpack(data, with_meta)
         if not with_meta:
-            return self._plain_step(images, labels) | {"index": index}
+            return self._plain_step(batch)
         stages = self._one_loop if self.schedule == "one_loop" else self._three_stages
         if self.meta_learner.starts_at_zero:
             stages = self._from_zero
-        return stages(images, labels, *meta_batch[:2]) | {"index": index}
+        return stages(batch, meta_batch)
 
-    def _three_stages(self, images, labels, meta_images, meta_labels):
+    def _three_stages(self, batch, meta_batch):
         """Algorithm 1, in the paper's order."""
         alpha = self._virtual_learning_rate()
-        training_loss = self._training_loss(labels)
+        training_loss = self._training_loss(batch.labels)
 
         # Virtual-Train (Eq. 3): w_hat = w - alpha g, plain SGD with the current learning rate.
-        forward = meta_gradient.RecordedForward(self.segments, images)
+        forward = meta_gradient.RecordedForward(self.segments, batch.images)
         self.mark("Virtual-Train forward", [forward.logits])
-        theta = self.meta_learner.parameters((images, labels))
+        theta = self.meta_learner.parameters(batch)
         w = meta_gradient.weights_at(self.segments)
         _, dz = meta_gradient.logit_gradient(lambda z: training_loss(z, theta), forward.logits)
         g = replicas.all_reduce_sum(forward.backward(dz))
@@ -151,7 +150,7 @@ class FaMUS(meta_method.MetaMethod):
 
         # theta' = theta - beta grad (L_c + lambda_g L_g), over the layers with r_l = 1 (Eq. 9, 11).
         gates = self._gates(seen, self.optimizer.iterations)
-        meta = self._meta_train(forward, w_hat, meta_images, meta_labels, gates, seen[-1], alpha, training_loss, theta)
+        meta = self._meta_train(forward, w_hat, meta_batch, gates, seen[-1], alpha, training_loss, theta)
         theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
             self._update_sampler(gates, alpha, self._agreement(gates, meta, g))
@@ -160,23 +159,23 @@ class FaMUS(meta_method.MetaMethod):
         # Actual-Train (Eq. 5): the same forward pass, weighted by theta'.
         loss, gradients = self._actual_train(forward, training_loss, theta_new)
         self._apply(gradients)
-        return self._records(labels, forward.logits, theta_new, loss, gates, meta)
+        return self._records(batch, forward.logits, theta_new, loss, gates, meta)
 
-    def _from_zero(self, images, labels, meta_images, meta_labels):
+    def _from_zero(self, batch, meta_batch):
         """Algorithm 1 where L_tra vanishes at the theta that a step starts from (L2R): g = 0, so w_hat = w.
 
         The samplers look at the gradient of the last Actual-Train in the place of g.
         """
         alpha = self._virtual_learning_rate()
-        training_loss = self._training_loss(labels)
+        training_loss = self._training_loss(batch.labels)
 
-        forward = meta_gradient.RecordedForward(self.segments, images)
+        forward = meta_gradient.RecordedForward(self.segments, batch.images)
         self.mark("Virtual-Train forward", [forward.logits])
-        theta = self.meta_learner.parameters((images, labels))
+        theta = self.meta_learner.parameters(batch)
         w = meta_gradient.weights_at(self.segments).__getitem__
 
         gates = self._gates(self._remembered_pool(), self.optimizer.iterations)
-        meta = self._meta_train(forward, w, meta_images, meta_labels, gates, 0.0, alpha, training_loss, theta)
+        meta = self._meta_train(forward, w, meta_batch, gates, 0.0, alpha, training_loss, theta)
         theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         self.mark("meta update", theta_new)
 
@@ -185,9 +184,9 @@ class FaMUS(meta_method.MetaMethod):
         if self.selector.learned:
             self._remember_pool(replicas.all_reduce_sum(self._pool(gradients)))
             self._update_sampler(gates, alpha, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
-        return self._records(labels, forward.logits, theta_new, loss, gates, meta)
+        return self._records(batch, forward.logits, theta_new, loss, gates, meta)
 
-    def _one_loop(self, images, labels, meta_images, meta_labels):
+    def _one_loop(self, batch, meta_batch):
         """The one-loop schedule (ours): the actual step with theta_t is the look-ahead, and makes theta_(t+1).
 
         The derivative of the step with respect to g is -alpha for SGD with momentum, -alpha (1 + momentum) in
@@ -196,23 +195,23 @@ class FaMUS(meta_method.MetaMethod):
         """
         rate = objectives.look_ahead_rate(self.optimizer)
         step = tf.convert_to_tensor(self.optimizer.iterations)
-        training_loss = self._training_loss(labels)
+        training_loss = self._training_loss(batch.labels)
 
-        forward = meta_gradient.RecordedForward(self.segments, images)
+        forward = meta_gradient.RecordedForward(self.segments, batch.images)
         self.mark("Actual-Train forward", [forward.logits])
-        theta = self.meta_learner.parameters((images, labels))
+        theta = self.meta_learner.parameters(batch)
         loss, gradients = self._actual_train(forward, training_loss, theta)
         self._apply(gradients)
         seen = replicas.all_reduce_sum(self._pool(gradients))
 
         gates = self._gates(seen, step)
         w_new = meta_gradient.weights_at(self.segments).__getitem__
-        meta = self._meta_train(forward, w_new, meta_images, meta_labels, gates, seen[-1], rate, training_loss, theta)
+        meta = self._meta_train(forward, w_new, meta_batch, gates, seen[-1], rate, training_loss, theta)
         theta_new = self.meta_learner.update(theta, meta.theta_gradient)
         if self.selector.learned:
             self._update_sampler(gates, rate, replicas.all_reduce_sum(self._agreement(gates, meta, gradients)))
         self.mark("meta update", theta_new)
-        return self._records(labels, forward.logits, theta, loss, gates, meta)
+        return self._records(batch, forward.logits, theta, loss, gates, meta)
 
     def _actual_train(self, forward, training_loss, theta):
         """This replica's shares of L_tra and of its gradient by w."""
@@ -221,15 +220,15 @@ class FaMUS(meta_method.MetaMethod):
         self.mark("Actual-Train backward", gradients)
         return loss, gradients
 
-    def _plain_step(self, images, labels):
+    def _plain_step(self, batch):
         """Training without a meta step, theta as it is: nothing that a plain Keras training step would not do."""
-        theta = self.meta_learner.parameters((images, labels))
-        training_loss = self._plain_loss(labels)
+        theta = self.meta_learner.parameters(batch)
+        training_loss = self._plain_loss(batch.labels)
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            logits = self.network(batch.images, training=True)
             loss = training_loss(logits, theta)
         self._apply(self._gradients(tape, loss))
-        return self._records(labels, logits, theta, loss)
+        return self._records(batch, logits, theta, loss)
 
     def _gates(self, seen, step):
         """The gates of Eq. 8 from the pooled gradients, and the lowest segment whose meta gradient somebody needs."""
@@ -243,7 +242,7 @@ class FaMUS(meta_method.MetaMethod):
         stop = 0 if self._chain.synchronised and not isinstance(lowest, int) else lowest
         return _Gates(r, lowest, stop, tape)
 
-    def _meta_train(self, forward, w_hat, meta_images, meta_labels, gates, g_last, rate, training_loss, theta):
+    def _meta_train(self, forward, w_hat, meta_batch, gates, g_last, rate, training_loss, theta):
         """Meta-Train: L_c at w_hat (Eq. 2), back to the lowest selected layer, and its derivative by theta.
 
         Args:
@@ -254,9 +253,9 @@ class FaMUS(meta_method.MetaMethod):
           rate: -1 times the derivative of the look-ahead with respect to g.
           training_loss, theta: the loss (logits, theta) -> scalar, and where to differentiate it.
         """
-        meta_forward = meta_gradient.RecordedForward(self.segments, meta_images, weights=w_hat)
+        meta_forward = meta_gradient.RecordedForward(self.segments, meta_batch.images, weights=w_hat)
         self.mark("Meta-Train forward", [meta_forward.logits])
-        validation_loss = functools.partial(self.validation_loss, meta_labels)
+        validation_loss = functools.partial(self.validation_loss, meta_batch.labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
         u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop))
         self.mark("Meta-Train backward", u)
@@ -264,7 +263,7 @@ class FaMUS(meta_method.MetaMethod):
         logit_tangent = forward.tangent(v, gates.stop)
         theta_gradient = meta_gradient.meta_gradient(training_loss, forward.logits, logit_tangent, theta)
         self.mark("Meta-Train tangent", theta_gradient)
-        return _Meta(meta_loss, u, theta_gradient)
+        return _Meta(meta_loss, u, logit_tangent, theta_gradient)
 
     def _update_sampler(self, gates, rate, agreement):
         """eta' from L_c + lambda_r L_r + lambda_cost L_cost; dL_c / dr_l = -rate <u_l, g_l>."""
@@ -293,8 +292,9 @@ class _Gates:
 
 @dataclasses.dataclass(frozen=True)
 class _Meta:
-    """L_c at w_hat (this replica's share), its gradient u, and the meta gradient (this replica's share)."""
+    """L_c at w_hat, its gradient u, zdot, and the meta gradient; L_c and the last are this replica's shares."""
 
     loss: tf.Tensor
     u: list
+    logit_tangent: tf.Tensor
     theta_gradient: list

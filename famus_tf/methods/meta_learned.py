@@ -33,6 +33,35 @@ def mlc(setting):
     return _build(setting, lambda: learners.MLC(setting.num_classes, rate))
 
 
+def memory_weight_net(setting):
+    """Running means of each example, mixed by the meta gradient."""
+    return _build(setting, lambda: _remembering(setting, ("score", "probability"), learns=True))
+
+
+def running_score(setting):
+    """Running means of the meta score and of the label's probability, both alike."""
+    return _build(setting, lambda: _remembering(setting, ("score", "probability"), learns=False))
+
+
+def running_probability(setting):
+    """The running mean of the label's probability: no meta step."""
+    return _build(setting, lambda: _remembering(setting, ("probability",), learns=False))
+
+
+def _remembering(setting, inputs, learns):
+    flags = setting.method
+    return learners.MemoryWeightNet(
+        setting.num_examples,
+        inputs,
+        learns,
+        sharpness=flags.memory_sharpness,
+        momentum=flags.memory_momentum,
+        pull=flags.memory_pull,
+        normalize=flags.normalize_weights,
+        loss=setting.loss,
+    )
+
+
 def make_selector(flags, seed):
     """Which layers carry the meta gradient, one of `meta.selectors`; `flags` is a `config.method.MethodConfig`."""
     block = int(flags.block) if flags.block.removeprefix("-").isdecimal() else flags.block

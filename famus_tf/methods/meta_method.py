@@ -67,7 +67,7 @@ class MetaMethod(base.Method):
         names = ["loss"]
         if meta_learner.has_meta_step:
             names += ["meta_loss", "selected_layers", "lowest_layer"]
-        self._keep_means(names)
+        self._keep_means(names + [f"trust_{name}" for name in meta_learner.beliefs_about])
 
     @property
     def networks(self):
@@ -215,13 +215,21 @@ class MetaMethod(base.Method):
     def _remember_pool(self, pooled):
         self._last_pooled.assign(tf.concat(pooled, axis=0))
 
-    def _records(self, labels, logits, theta, loss, gates=None, meta=None):
-        """What a step returns; updates the running means of the epoch and the compiled metrics."""
+    def _records(self, batch, logits, theta, loss, gates=None, meta=None):
+        """What a step returns; updates the running means of the epoch and the compiled metrics, and what is remembered.
+
+        Args:
+          batch: `meta.batches.Batch`.
+          logits: [n, c] at w.
+          theta: with which w was trained.
+          loss: this replica's share of L_tra.
+          gates, meta: of a meta step, `famus._Gates` and `famus._Meta`.
+        """
         step = self._last_step()
-        weights = self.meta_learner.example_weights(logits, labels, theta, step)
+        weights = self.meta_learner.example_weights(logits, batch.labels, theta, step)
         if meta is None and self.meta_from:
             weights = tf.where(step < self.meta_from, tf.ones_like(weights), weights)
-        records = {"example_weight": weights, "loss": loss}
+        records = {"index": batch.index, "example_weight": weights, "loss": loss}
         self._means["loss"].update_state(loss * replicas.count())
         if meta is not None:
             lowest = layers.lowest_selected(gates.r)
@@ -232,7 +240,10 @@ class MetaMethod(base.Method):
             if self.record_meta_gradient:
                 flat = tf.concat([tf.reshape(part, [-1]) for part in meta.theta_gradient], axis=0)
                 records["meta_gradient"] = replicas.all_reduce_sum(flat)
-        self.compute_metrics(None, labels, logits)
+        for name, value in self.meta_learner.beliefs(theta).items():
+            self._means[f"trust_{name}"].update_state(value)
+        self.meta_learner.remember(batch.index, batch.labels, logits, None if meta is None else meta.logit_tangent)
+        self.compute_metrics(None, batch.labels, logits)
         return records
 
 

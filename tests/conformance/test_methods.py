@@ -22,6 +22,9 @@ NEUTRAL = {
     "mw_net": {"meta_from_epoch": 100},
     "l2r": {"meta_from_epoch": 100},
     "mlc": {"meta_from_epoch": 100},
+    "memory_weight_net": {"meta_from_epoch": 100},
+    "running_score": {"meta_from_epoch": 100},
+    "running_probability": {"meta_from_epoch": 100},
     "co_teaching": {"forget_rate": 0.0},
     "jocor": {"forget_rate": 0.0, "joint_weight": 0.0},
 }

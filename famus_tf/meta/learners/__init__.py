@@ -3,7 +3,8 @@
 from famus_tf.meta.learners.base import MetaLearner
 from famus_tf.meta.learners.cross_entropy import CrossEntropy
 from famus_tf.meta.learners.l2r import L2R
+from famus_tf.meta.learners.memory_weights import MemoryWeightNet
 from famus_tf.meta.learners.mlc import MLC
 from famus_tf.meta.learners.mw_net import MWNet
 
-__all__ = ["L2R", "MLC", "CrossEntropy", "MWNet", "MetaLearner"]
+__all__ = ["L2R", "MLC", "CrossEntropy", "MWNet", "MemoryWeightNet", "MetaLearner"]

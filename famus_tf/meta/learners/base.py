@@ -7,6 +7,7 @@ Besides these three a learner says of itself:
   starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
   weighs_examples    whether theta is how far each example is trusted, which `example_weights` tells
   virtual_learning_rate   alpha of the virtual step, None for that of w
+  beliefs_about      names of the numbers that `beliefs` tells of theta
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class MetaLearner(keras.layers.Layer):
     starts_at_zero = False
     weighs_examples = False
     virtual_learning_rate: float | None = None
+    beliefs_about: tuple[str, ...] = ()
 
     def __init__(self, loss: Callable[..., tf.Tensor] | dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,3 +81,18 @@ class MetaLearner(keras.layers.Layer):
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
         del labels, theta, step
         return tf.ones([tf.shape(logits)[0]])
+
+    def remember(self, index: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, logit_tangent: tf.Tensor | None) -> None:
+        """Called at the end of a step, for learners that remember the examples.
+
+        Args:
+          index: int64 [n], positions of the examples, -1 where nobody knows.
+          labels: as in the step.
+          logits: float [n, c] at w.
+          logit_tangent: zdot [n, c] of the meta step; None without one.
+        """
+
+    def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A few numbers that say what theta believes, one for each name of `beliefs_about`; shown for each epoch."""
+        del theta
+        return {}

@@ -23,8 +23,8 @@ class L2R(base.MetaLearner):
     weighs_examples = True
 
     def parameters(self, batch: tuple) -> list[tf.Tensor]:
-        """Epsilon = 0, [n]; batch is (images, labels)."""
-        images, _ = batch
+        """Epsilon = 0, [n]; batch is (images, labels, ...)."""
+        images = batch[0]
         return [tf.zeros([tf.shape(images)[0]], self.compute_dtype)]
 
     def loss(

@@ -102,10 +102,7 @@ class MWNet(base.MetaLearner):
         losses = self.losses(logits, labels, step)
         penalty = self.penalty(logits, labels)
         values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
-        if not self.normalize:
-            return softmax.mean_over_batch(values * losses) + penalty
-        total = replicas.all_reduce_sum(tf.reduce_sum(values))
-        return tf.math.divide_no_nan(tf.reduce_sum(values * losses), total) + penalty
+        return softmax.weighted_mean(losses, values, self.normalize) + penalty
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """One optimizer step (Eq. 4); the optimizer sums the gradient over the replicas. Returns theta'."""

@@ -1,0 +1,221 @@
+"""Weights by what is remembered of each example, not by its last loss alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.devices import replicas
+from famus_tf.losses import softmax
+from famus_tf.meta import memory
+from famus_tf.meta.learners import base
+
+INPUTS = ("score", "probability", "loss", "agreement")
+# Inputs that are high where a label is wrong.
+_FALLING = ("loss",)
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class MemoryWeightNet(base.MetaLearner):
+    """A weight for each example, a function of running means over its visits (ours).
+
+    The inputs of an example:
+      score        how far a step on it lowers the validation loss, -<d loss_i / d z_i, zdot_i> of the meta step, which
+                   costs nothing there; each batch standardised, since its scale changes with alpha and the epoch
+      probability  that the network gives to its label
+      loss         its training loss
+      agreement    1 where the network predicts its label, else 0
+
+    Each running mean is standardised over the data set. V_i = sigmoid(sharpness z_i), where z_i is the sum of the
+    inputs, a_f >= 0 times each, divided by its standard deviation over the data set: theta is the
+    direction a alone, and how sharply it decides is a setting. An example that has not been visited `least_visits` times has z_i = 0.
+
+    Args:
+      num_examples: N, the size of the training set. Batches have a third element, the examples' index.
+      inputs: some of the four names.
+      learns: whether the meta gradient moves a; False leaves it at 1, the fixed combination.
+      sharpness: of the sigmoid.
+      momentum: of the running means (`memory.ExampleMemory`).
+      least_visits: visits before an example has a weight of its own.
+      pull: L2 coefficient of a towards its start, 1.
+      normalize: whether the weights are divided by their sum over the global batch, as in `MWNet`.
+      loss: as in `MetaLearner`.
+
+    Raises:
+      InputError: an input that there is not, or none, or a number out of its range.
+    """
+
+    carries_theta = True
+    weighs_examples = True
+
+    def __init__(
+        self,
+        num_examples: int,
+        inputs: tuple[str, ...] = INPUTS[:2],
+        learns: bool = True,
+        sharpness: float = 2.5,
+        momentum: float = 0.8,
+        least_visits: int = 2,
+        pull: float = 0.0,
+        normalize: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        unknown = sorted(set(inputs) - set(INPUTS))
+        if unknown or not inputs or len(set(inputs)) < len(inputs):
+            raise errors.InputError(f"inputs={tuple(inputs)!r}: expected some of {', '.join(INPUTS)}, each once")
+        if not sharpness > 0:
+            raise errors.InputError(f"sharpness={sharpness!r}: expected more than 0")
+        self.inputs = self.beliefs_about = tuple(inputs)
+        self.learns = learns
+        self.sharpness = sharpness
+        self.least_visits = least_visits
+        self.pull = pull
+        self.normalize = normalize
+        self.has_meta_step = learns or "score" in self.inputs
+        self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
+
+    def create_variables(self) -> None:
+        """Makes the tables of the running means and, where it learns, a."""
+        self.memory.build()
+        count = len(self.inputs)
+        if self.learns:
+            self._theta = self.add_weight(
+                name="coefficients", shape=(count,), initializer="ones", constraint=keras.constraints.NonNeg()
+            )
+        self.built = True
+
+    def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Takes the optimizer of theta and builds its variables."""
+        super().compile(optimizer)
+        optimizer.build([self._theta] if self.learns else [])
+
+    def parameters(self, batch: tuple) -> list[tf.Tensor]:
+        """Theta, and what it meets, neither of which a meta step changes.
+
+        Args:
+          batch: `meta.batches.Batch`.
+
+        Returns:
+          a [F]; the standardised means of the batch's examples [n, F], high where a label is likely right; and the
+          correlations of the inputs over the data set [F, F].
+        """
+        means, known = self.memory.standardised(self.least_visits)
+        sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs])
+        means *= sign
+        both = tf.reduce_all(known, axis=1)
+        count = tf.maximum(tf.reduce_sum(tf.cast(both, tf.float32)), 1.0)
+        correlations = tf.matmul(means, means, transpose_a=True) / count
+        index = batch.index
+        inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
+        rows = tf.gather(means, tf.where(inside, index, 0)) * tf.cast(inside, tf.float32)[:, tf.newaxis]
+        start = tf.ones([len(self.inputs)])
+        return [tf.convert_to_tensor(self._theta.value) if self.learns else start, rows, correlations]
+
+    def weigh(self, theta: list[tf.Tensor]) -> tf.Tensor:
+        """V_i in (0, 1) before any normalisation, float32 [n]; theta from `parameters` or `update`."""
+        coefficients, rows, correlations = theta
+        variance = tf.tensordot(coefficients, tf.linalg.matvec(correlations, coefficients), 1)
+        deviation = tf.sqrt(tf.maximum(variance, 1e-12))
+        return tf.sigmoid(self.sharpness * tf.linalg.matvec(rows, coefficients) / deviation)
+
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
+
+        Args:
+          logits: float [n, c].
+          labels: [n] class ids or [n, c] distributions.
+          theta: from `parameters` or `update`.
+          step: number of steps done.
+
+        Returns:
+          Scalar. The replicas' shares sum to the loss of the global batch.
+        """
+        losses = self.losses(logits, labels, step)
+        weights = tf.cast(self.weigh(theta), losses.dtype)
+        return softmax.weighted_mean(losses, weights, self.normalize) + self.penalty(logits, labels)
+
+    def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
+        """One optimizer step of a; the optimizer sums the gradient over the replicas. Returns theta'."""
+        if not self.learns:
+            return theta
+        coefficients, rows, correlations = theta
+        pull = self.pull / replicas.count() * (coefficients - 1.0)
+        self.optimizer.apply([tf.cast(gradient[0], coefficients.dtype) + pull], [self._theta])
+        return [tf.convert_to_tensor(self._theta.value), rows, correlations]
+
+    def remember(self, index: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, logit_tangent: tf.Tensor | None) -> None:
+        """Takes the visit of a step's examples.
+
+        Args:
+          index: int64 [n], positions of the examples.
+          labels: [n] class ids, [n, c] distributions or `losses.dividemix.MixedLabels`.
+          logits: float [n, c] at w.
+          logit_tangent: zdot [n, c] of the meta step, towards lower validation loss; None without one.
+        """
+        logits = softmax.at_least_float32(logits)
+        targets = getattr(labels, "targets", labels)
+        cross_entropy = softmax.cross_entropy(targets, logits)
+        given = tf.argmax(targets, axis=-1) if targets.shape.rank == 2 else tf.cast(targets, tf.int64)
+        values = {
+            "probability": tf.exp(-cross_entropy),
+            "loss": self.weighed_by(logits, labels),
+            "agreement": tf.cast(tf.argmax(logits, axis=-1) == given, tf.float32),
+            "score": tf.zeros_like(cross_entropy),
+        }
+        if logit_tangent is not None:
+            values["score"] = _standardised(self._scores(labels, logits, logit_tangent))
+        is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
+        rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
+        self.memory.observe(index, rows, tf.broadcast_to(is_known, tf.shape(rows)))
+
+    def _scores(self, labels, logits, logit_tangent):
+        """-<d loss_i / d z_i, zdot_i>, [n]: by how much the step on each example changes the validation loss."""
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            losses = self.losses(logits, labels)
+        gradient = tape.gradient(losses, logits)
+        return -tf.reduce_sum(gradient * tf.cast(logit_tangent, gradient.dtype), axis=-1)
+
+    def example_weights(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        del logits, labels, step
+        values = self.weigh(theta)
+        if self.normalize:
+            examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
+            values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
+        return values
+
+    def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What theta believes: the share of each input in the sum of a, by name."""
+        shares = tf.math.divide_no_nan(theta[0], tf.reduce_sum(theta[0]))
+        return dict(zip(self.inputs, tf.unstack(shares, num=len(self.inputs)), strict=True))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {
+            "num_examples": self.memory.num_examples,
+            "inputs": self.inputs,
+            "learns": self.learns,
+            "sharpness": self.sharpness,
+            "momentum": self.memory.momentum,
+            "least_visits": self.least_visits,
+            "pull": self.pull,
+            "normalize": self.normalize,
+        }
+
+
+def _standardised(scores):
+    """With the mean 0 and the variance 1 over the global batch, [n]; 0 where all are alike."""
+    count = tf.cast(tf.size(scores) * replicas.count(), scores.dtype)
+    mean = replicas.all_reduce_sum(tf.reduce_sum(scores)) / count
+    centred = scores - mean
+    deviation = tf.sqrt(replicas.all_reduce_sum(tf.reduce_sum(tf.square(centred))) / count)
+    return tf.math.divide_no_nan(centred, deviation)

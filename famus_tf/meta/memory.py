@@ -1,0 +1,114 @@
+"""What is remembered of each training example from step to step: running means over the visits that it had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.devices import replicas
+
+_BYTES = 4  # of a float32
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class ExampleMemory(keras.layers.Layer):
+    """Running means of F numbers for each of N examples; to be made in the strategy's scope.
+
+    The mean after k visits is (1 - m) sum_j m^(k - j) x_j / (1 - m^k): with m = 0 the last value, near 1 the mean of
+    all. An example that comes twice in one batch counts as one visit, with the mean of both.
+
+    Args:
+      num_examples: N.
+      names: of the F numbers.
+      momentum: m, in [0, 1).
+
+    Raises:
+      InputError: N or m is out of its range, or the tables do not fit into memory.
+    """
+
+    def __init__(self, num_examples: int, names: tuple[str, ...], momentum: float = 0.8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(num_examples, bool) or not isinstance(num_examples, int) or num_examples < 1:
+            raise errors.InputError(f"num_examples={num_examples!r}: expected a positive whole number")
+        if not 0 <= momentum < 1:
+            raise errors.InputError(f"momentum={momentum!r} of the running means: expected 0 or more, below 1")
+        self.num_examples = num_examples
+        self.names = tuple(names)
+        self.momentum = momentum
+
+    def build(self) -> None:
+        """Makes the tables, both float32 [N, F]: the sums and the numbers of visits."""
+        shape = (self.num_examples, len(self.names))
+        try:
+            # All replicas write the same.
+            self._sums, self._visits = (
+                self.add_weight(
+                    name=name, shape=shape, initializer="zeros", trainable=False, aggregation="only_first_replica"
+                )
+                for name in ("sums", "visits")
+            )
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            needed = 2 * shape[0] * shape[1] * _BYTES
+            raise errors.InputError(
+                f"running means of {shape[0]:,} examples: {needed:,} bytes do not fit into memory"
+            ) from error
+        self.built = True
+
+    def observe(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor) -> None:
+        """Takes a visit of this replica's examples; to be called on all replicas.
+
+        Args:
+          index: positions of the examples, int64 [n]; those outside of 0 to N - 1 are passed over.
+          values: float [n, F].
+          is_known: bool [n, F], which of them there are. Others, and what is not finite, leave the means as they are.
+        """
+        index, values, is_known = (
+            replicas.all_gather(part)
+            for part in (tf.cast(index, tf.int64), tf.cast(values, tf.float32), tf.cast(is_known, tf.float32))
+        )
+        inside = tf.logical_and(index >= 0, index < self.num_examples)
+        is_known *= tf.cast(inside[:, tf.newaxis] & tf.math.is_finite(values), tf.float32)
+        place = tf.where(inside, index, 0)[:, tf.newaxis]
+        values = tf.math.multiply_no_nan(values, is_known)
+        shape = tf.constant((self.num_examples, len(self.names)), tf.int64)
+        count = tf.scatter_nd(place, is_known, shape)
+        mean = tf.math.divide_no_nan(tf.scatter_nd(place, values, shape), count)
+        seen = tf.cast(count > 0, tf.float32)
+        share = (1.0 - self.momentum) * seen
+        sums = self._sums.value
+        self._sums.assign(sums + share * (mean - sums))
+        self._visits.assign(self._visits.value + seen)
+
+    def means(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F]."""
+        visits = self._visits.value
+        weight = 1.0 - tf.pow(tf.constant(self.momentum, tf.float32), visits)
+        return tf.math.divide_no_nan(self._sums.value, weight), visits
+
+    def standardised(self, least_visits: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
+        """The means with the mean 0 and the variance 1 over the examples that are known.
+
+        Args:
+          least_visits: an example with fewer visits is not known yet.
+
+        Returns:
+          float32 [N, F], 0 where an example is not known; and bool [N, F], where it is. All 0 where all are alike.
+        """
+        means, visits = self.means()
+        known = visits >= least_visits
+        mask = tf.cast(known, tf.float32)
+        count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+        centred = mask * (means - tf.reduce_sum(mask * means, axis=0) / count)
+        deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=0) / count)
+        return tf.math.divide_no_nan(centred, deviation), known
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {
+            "num_examples": self.num_examples,
+            "names": self.names,
+            "momentum": self.momentum,
+        }
