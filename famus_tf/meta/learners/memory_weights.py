@@ -30,8 +30,8 @@ class MemoryWeightNet(base.MetaLearner):
       agreement    1 where the network predicts its label, else 0
 
     Each running mean is standardised over the data set. V_i = sigmoid(sharpness z_i), where z_i is the sum of the
-    inputs, a_f >= 0 times each, divided by its standard deviation over the data set: theta is the
-    direction a alone, and how sharply it decides is a setting. An example that has not been visited `least_visits` times has z_i = 0.
+    inputs, a_f >= 0 times each, divided by its standard deviation over the data set. So theta is the direction a alone,
+    and how sharply it decides is a setting. An example of fewer visits than `least_visits` has z_i = 0.
 
     Args:
       num_examples: N, the size of the training set. Batches have a third element, the examples' index.
