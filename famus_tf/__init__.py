@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from famus_tf.experiment.co_divide import CoDivide as CoDivide
     from famus_tf.meta.learners import L2R as L2R
     from famus_tf.meta.learners import MLC as MLC
+    from famus_tf.meta.learners import CMWNet as CMWNet
     from famus_tf.meta.learners import CrossEntropy as CrossEntropy
     from famus_tf.meta.learners import MemoryWeightNet as MemoryWeightNet
     from famus_tf.meta.learners import MWNet as MWNet
@@ -32,6 +33,7 @@ _PUBLIC = {
     "MemoryWeightNet": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
     "MLC": "famus_tf.meta.learners",
+    "CMWNet": "famus_tf.meta.learners",
     "CrossEntropy": "famus_tf.meta.learners",
     "AllLayers": "famus_tf.meta.selectors",
     "GradientSampler": "famus_tf.meta.selectors",
@@ -46,6 +48,7 @@ __all__ = [
     "L2R",
     "MLC",
     "AllLayers",
+    "CMWNet",
     "CoDivide",
     "CoTeaching",
     "CosineClassifier",

@@ -26,6 +26,7 @@ class Kind:
 METHODS = {
     "cross_entropy": Kind(),
     "mw_net": Kind(needs_meta_set=True),
+    "cmw_net": Kind(needs_meta_set=True),
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
     "memory_weight_net": Kind(needs_meta_set=True, remembers=True),
@@ -42,11 +43,12 @@ class MethodConfig(fields.FlagGroup):
 
     method: str = fields.flag(
         "mw_net",
-        "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), l2r "
-        "(weights of its own for each batch) or mlc (a transition matrix on the logits); by running means over the "
-        "visits of each example, memory_weight_net (of its score in the meta step and its label's probability, mixed "
-        "as the meta set teaches), running_score (both alike) or running_probability (no meta step); or two networks "
-        "that leave large losses out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
+        "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), "
+        "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each batch) "
+        "or mlc (a transition matrix on the logits); by running means over the visits of each example, "
+        "memory_weight_net (of its score in the meta step and its label's probability, mixed as the meta set teaches), "
+        "running_score (both alike) or running_probability (no meta step); or two networks that leave large losses "
+        "out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
         tuple(METHODS),
     )
     selector: str = fields.flag(
@@ -89,6 +91,11 @@ class MethodConfig(fields.FlagGroup):
     )
     normalize_weights: bool = fields.flag(
         True, "Divide the example weights V of mw_net by their sum over the global batch."
+    )
+    class_families: int = fields.flag(
+        3,
+        "Families of class sizes of --method=cmw_net, each with a weighting of its own.",
+        bounds=fields.COUNT,
     )
     memory_momentum: float = fields.flag(
         0.8,

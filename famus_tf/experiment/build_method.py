@@ -34,8 +34,7 @@ def make_method(
     seed = supervised.seeds[number]
     setting = base.Setting(
         make_network=lambda which: make_network(supervision.seed_of(seed, which)),
-        num_classes=supervised.dataset.num_classes,
-        num_examples=len(supervised.dataset.train_labels),
+        class_sizes=supervised.class_sizes,
         seed=seed,
         steps_per_epoch=supervised.steps_per_epoch,
         meta_from=method.meta_from_epoch * supervised.plain_steps_per_epoch,

@@ -62,7 +62,7 @@ class GivenLabels:
     def make_loss(self):
         """The training loss, by the sizes of the classes as their labels are given; None for the cross-entropy."""
         flags = self.loss
-        counts = np.bincount(self.dataset.train_labels, minlength=self.dataset.num_classes)
+        counts = np.array(self.class_sizes)
         focal = losses.Focal if flags.focal_form == "softmax" else losses.SigmoidFocal
         makers = {
             "cross_entropy": lambda: losses.CrossEntropy() if flags.drw_epoch else None,
@@ -75,6 +75,11 @@ class GivenLabels:
             return loss
         weights = losses.effective_number_weights(counts, flags.class_balanced_beta)
         return losses.ClassWeighted(loss, weights, flags.drw_epoch * self.steps_per_epoch)
+
+    @property
+    def class_sizes(self):
+        """Number of training examples of each class by the given labels, a list."""
+        return np.bincount(self.dataset.train_labels, minlength=self.dataset.num_classes).tolist()
 
     @property
     def validation_loss(self):

@@ -9,6 +9,7 @@ from famus_tf.methods.baselines import co_teaching, jocor
 BY_NAME = {
     "cross_entropy": meta_learned.cross_entropy,
     "mw_net": meta_learned.mw_net,
+    "cmw_net": meta_learned.cmw_net,
     "l2r": meta_learned.l2r,
     "mlc": meta_learned.mlc,
     "memory_weight_net": meta_learned.memory_weight_net,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -27,8 +27,7 @@ class Setting:
 
     Attributes:
         make_network: function of a number, 0, 1, ... -> a network; each number has other initial weights.
-        num_classes: c.
-        num_examples: N, the size of the training set.
+        class_sizes: number of training examples of each class by the given labels, [c].
         seed: of theta and of the gates.
         steps_per_epoch: training steps in an epoch.
         meta_from: plain steps before the first meta step.
@@ -42,8 +41,7 @@ class Setting:
     """
 
     make_network: Callable[[int], keras.Model]
-    num_classes: int
-    num_examples: int
+    class_sizes: Sequence[int]
     seed: int
     steps_per_epoch: int
     meta_from: int
@@ -58,6 +56,16 @@ class Setting:
     method: MethodConfig
     optimization: OptimizationConfig
     baselines: BaselinesConfig
+
+    @property
+    def num_classes(self) -> int:
+        """c."""
+        return len(self.class_sizes)
+
+    @property
+    def num_examples(self) -> int:
+        """N, the size of the training set."""
+        return sum(self.class_sizes)
 
 
 class Method(keras_model.KerasModel):

@@ -22,6 +22,21 @@ def mw_net(setting):
     )
 
 
+def cmw_net(setting):
+    """Class-aware Meta-Weight-Net."""
+    return _build(
+        setting,
+        lambda: learners.CMWNet(
+            setting.class_sizes,
+            setting.method.class_families,
+            normalize=setting.method.normalize_weights,
+            weight_decay=setting.optimization.meta_weight_decay,
+            seed=setting.seed,
+            loss=setting.loss,
+        ),
+    )
+
+
 def l2r(setting):
     """Learning to Reweight."""
     return _build(setting, lambda: learners.L2R(setting.loss))

@@ -20,6 +20,7 @@ from tests import small_networks
 NEUTRAL = {
     "cross_entropy": {},
     "mw_net": {"meta_from_epoch": 100},
+    "cmw_net": {"meta_from_epoch": 100},
     "l2r": {"meta_from_epoch": 100},
     "mlc": {"meta_from_epoch": 100},
     "memory_weight_net": {"meta_from_epoch": 100},

@@ -156,3 +156,41 @@ def test_learners_rebuild_from_their_config(made):
     made = made()
     again = type(made).from_config(made.get_config())
     assert again.get_config() == made.get_config()
+
+
+def test_class_aware_weights_are_those_of_the_family_of_the_class_size():
+    made = learners.CMWNet([500, 480, 20, 30, 100, 0], families=3, hidden=5, dtype="float64")
+    np.testing.assert_array_equal(made.family_of_class, [2, 2, 0, 0, 1, 0])
+    made.create_variables()
+    weight1, bias1, weight2, bias2 = (v.numpy() for v in made.trainable_variables)
+    assert weight2.shape == (5, 3) and bias2.shape == (3,)
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(size=(6, 6)) * 2, np.array([0, 1, 2, 3, 4, 5])
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(6), labels]
+    values = 1 / (1 + np.exp(-(np.maximum(losses[:, None] @ weight1 + bias1, 0) @ weight2 + bias2)))
+    expected = values[np.arange(6), [2, 2, 0, 0, 1, 0]]
+    theta = made.parameters(None)
+    found = made.loss(tf.constant(logits), tf.constant(labels), theta)
+    np.testing.assert_allclose(found, np.average(losses, weights=expected), rtol=1e-10)
+    mixed = tf.constant(np.eye(6)[labels] * 0.5 + np.eye(6)[labels[::-1]] * 0.5)
+    shares = made.weigh_examples(tf.constant(logits), mixed, theta)
+    soft = ((np.log(np.exp(logits).sum(1))[:, None] - logits) * mixed.numpy()).sum(1)
+    values = 1 / (1 + np.exp(-(np.maximum(soft[:, None] @ weight1 + bias1, 0) @ weight2 + bias2)))
+    families = np.array([2, 2, 0, 0, 1, 0])
+    np.testing.assert_allclose(shares, (values[np.arange(6), families] + values[np.arange(6), families[::-1]]) / 2)
+
+
+def test_one_family_is_mw_net():
+    one, other = learners.CMWNet([5, 5, 5], hidden=5, seed=3), learners.MWNet(hidden=5, seed=3)
+    assert one.outputs == 1
+    logits, labels = tf.random.stateless_normal([4, 3], [1, 2]), tf.constant([0, 1, 2, 2])
+    for made in (one, other):
+        made.create_variables()
+    expected = other.loss(logits, labels, other.parameters(None))
+    assert one.loss(logits, labels, one.parameters(None)) == expected
+
+
+@pytest.mark.parametrize(("sizes", "families"), [([], 3), ([3, -1], 3), ([3, 4], 0), ([3, 4], True)])
+def test_class_sizes_that_are_none_are_refused(sizes, families):
+    with pytest.raises(errors.InputError, match="expected"):
+        learners.CMWNet(sizes, families)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import memory
+from famus_tf.meta import batches, memory
 from famus_tf.meta.learners import base
 
 INPUTS = ("score", "probability", "loss", "agreement")
@@ -93,7 +93,7 @@ class MemoryWeightNet(base.MetaLearner):
         super().compile(optimizer)
         optimizer.build([self._theta] if self.learns else [])
 
-    def parameters(self, batch: tuple) -> list[tf.Tensor]:
+    def parameters(self, batch: batches.Batch) -> list[tf.Tensor]:
         """Theta, and what it meets, neither of which a meta step changes.
 
         Args:

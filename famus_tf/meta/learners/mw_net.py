@@ -47,10 +47,15 @@ class MWNet(base.MetaLearner):
         self.weight_decay = weight_decay
         self.seed = seed
 
+    @property
+    def outputs(self) -> int:
+        """Number of outputs of Psi."""
+        return 1
+
     def create_variables(self) -> None:
         """Makes theta: the weights and biases of the two layers, uniform in +-1/sqrt(fan in) as in the reference."""
         shapes = [("weight1", (1, self.hidden), 1), ("bias1", (self.hidden,), 1)]
-        shapes += [("weight2", (self.hidden, 1), self.hidden), ("bias2", (1,), self.hidden)]
+        shapes += [("weight2", (self.hidden, self.outputs), self.hidden), ("bias2", (self.outputs,), self.hidden)]
         self._theta = [
             self.add_weight(
                 name=name,
@@ -81,9 +86,19 @@ class MWNet(base.MetaLearner):
         Returns:
           float [n].
         """
+        return self.weigh_by_family(losses, theta)[:, 0]
+
+    def weigh_by_family(self, losses: tf.Tensor, theta: list[tf.Tensor]) -> tf.Tensor:
+        """All outputs of Psi, float [n, K]; K is 1 but for class-aware learners."""
         weight1, bias1, weight2, bias2 = (tf.cast(t, losses.dtype) for t in theta)
         hidden = tf.nn.relu(tf.matmul(losses[:, tf.newaxis], weight1) + bias1)  # [n, h]
-        return tf.sigmoid(tf.matmul(hidden, weight2) + bias2)[:, 0]
+        return tf.sigmoid(tf.matmul(hidden, weight2) + bias2)
+
+    def weigh_examples(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """V_i of a batch before any normalisation, float [n]; no gradient passes to the logits."""
+        return self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
 
     def loss(
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
@@ -101,7 +116,7 @@ class MWNet(base.MetaLearner):
         """
         losses = self.losses(logits, labels, step)
         penalty = self.penalty(logits, labels)
-        values = self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
+        values = self.weigh_examples(logits, labels, theta, step)
         return softmax.weighted_mean(losses, values, self.normalize) + penalty
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -115,7 +130,7 @@ class MWNet(base.MetaLearner):
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        values = self.weigh(self.weighed_by(logits, labels, step), theta)
+        values = self.weigh_examples(logits, labels, theta, step)
         if self.normalize:
             examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
             values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
