@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from famus_tf.meta.learners import CrossEntropy as CrossEntropy
     from famus_tf.meta.learners import MemoryWeightNet as MemoryWeightNet
     from famus_tf.meta.learners import MWNet as MWNet
+    from famus_tf.meta.learners import SoftLabels as SoftLabels
     from famus_tf.meta.selectors import AllLayers as AllLayers
     from famus_tf.meta.selectors import FixedBlock as FixedBlock
     from famus_tf.meta.selectors import GradientSampler as GradientSampler
@@ -31,6 +32,7 @@ _PUBLIC = {
     "JoCoR": "famus_tf.methods.baselines.jocor",
     "MWNet": "famus_tf.meta.learners",
     "MemoryWeightNet": "famus_tf.meta.learners",
+    "SoftLabels": "famus_tf.meta.learners",
     "L2R": "famus_tf.meta.learners",
     "MLC": "famus_tf.meta.learners",
     "CMWNet": "famus_tf.meta.learners",
@@ -61,6 +63,7 @@ __all__ = [
     "MWNet",
     "MemoryWeightNet",
     "RandomLayers",
+    "SoftLabels",
     "losses",
 ]
 

@@ -164,8 +164,9 @@ def _loss(config) -> None:
             f"--drw_epoch={flags.drw_epoch} with --loss=class_balanced_focal, which is weighted from the start: "
             "expected --loss=focal"
         )
-    if flags.loss != "cross_entropy" and config.method.method == "mlc":
-        raise InputError(f"--loss={flags.loss} with --method=mlc: expected cross_entropy")
+    method = config.method.method
+    if flags.loss != "cross_entropy" and method in ("mlc", "soft_labels"):
+        raise InputError(f"--loss={flags.loss} with --method={method}: expected cross_entropy")
 
 
 def _epochs(config) -> None:

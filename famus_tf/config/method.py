@@ -29,6 +29,7 @@ METHODS = {
     "cmw_net": Kind(needs_meta_set=True),
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
+    "soft_labels": Kind(needs_meta_set=True, remembers=True),
     "memory_weight_net": Kind(needs_meta_set=True, remembers=True),
     "running_score": Kind(needs_meta_set=True, remembers=True),
     "running_probability": Kind(remembers=True),
@@ -44,11 +45,12 @@ class MethodConfig(fields.FlagGroup):
     method: str = fields.flag(
         "mw_net",
         "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), "
-        "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each batch) "
-        "or mlc (a transition matrix on the logits); by running means over the visits of each example, "
-        "memory_weight_net (of its score in the meta step and its label's probability, mixed as the meta set teaches), "
-        "running_score (both alike) or running_probability (no meta step); or two networks that leave large losses "
-        "out: co_teaching (each chooses for the other) or jocor (by their joint loss).",
+        "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each batch), "
+        "mlc (a transition matrix on the logits) or soft_labels (given labels mixed with running predictions); by "
+        "running means over the visits of each example, memory_weight_net (of its score in the meta step and its "
+        "label's probability, mixed as the meta set teaches), running_score (both alike) or running_probability (no "
+        "meta step); or two networks that leave large losses out: co_teaching (each chooses for the other) or jocor "
+        "(by their joint loss).",
         tuple(METHODS),
     )
     selector: str = fields.flag(
@@ -99,13 +101,13 @@ class MethodConfig(fields.FlagGroup):
     )
     memory_momentum: float = fields.flag(
         0.8,
-        "Momentum of the running means of memory_weight_net, running_score and running_probability, by the example's "
-        "visits: 0 keeps the last, near 1 the mean of all.",
+        "Momentum of the running means of memory_weight_net, running_score, running_probability and soft_labels, by "
+        "the example's visits: 0 keeps the last, near 1 the mean of all.",
         bounds=fields.BELOW_ONE,
     )
     memory_sharpness: float = fields.flag(
         2.5,
-        "How sharply these three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
+        "How sharply the first three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
         bounds=fields.POSITIVE,
     )
     memory_pull: float = fields.flag(

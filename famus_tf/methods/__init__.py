@@ -12,6 +12,7 @@ BY_NAME = {
     "cmw_net": meta_learned.cmw_net,
     "l2r": meta_learned.l2r,
     "mlc": meta_learned.mlc,
+    "soft_labels": meta_learned.soft_labels,
     "memory_weight_net": meta_learned.memory_weight_net,
     "running_score": meta_learned.running_score,
     "running_probability": meta_learned.running_probability,

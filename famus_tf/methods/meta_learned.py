@@ -37,6 +37,21 @@ def cmw_net(setting):
     )
 
 
+def soft_labels(setting):
+    """Given labels mixed with running predictions."""
+    return _build(
+        setting,
+        lambda: learners.SoftLabels(
+            setting.num_examples,
+            setting.num_classes,
+            setting.method.memory_momentum,
+            weight_decay=setting.optimization.meta_weight_decay,
+            seed=setting.seed,
+            loss=setting.loss,
+        ),
+    )
+
+
 def l2r(setting):
     """Learning to Reweight."""
     return _build(setting, lambda: learners.L2R(setting.loss))

@@ -23,6 +23,7 @@ NEUTRAL = {
     "cmw_net": {"meta_from_epoch": 100},
     "l2r": {"meta_from_epoch": 100},
     "mlc": {"meta_from_epoch": 100},
+    "soft_labels": {"meta_from_epoch": 100},
     "memory_weight_net": {"meta_from_epoch": 100},
     "running_score": {"meta_from_epoch": 100},
     "running_probability": {"meta_from_epoch": 100},

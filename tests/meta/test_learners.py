@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import learners
+from famus_tf.meta import batches, learners
 
 
 @pytest.fixture(params=[True, False], ids=["normalised", "mean"])
@@ -194,3 +194,39 @@ def test_one_family_is_mw_net():
 def test_class_sizes_that_are_none_are_refused(sizes, families):
     with pytest.raises(errors.InputError, match="expected"):
         learners.CMWNet(sizes, families)
+
+
+def test_soft_labels_are_mixed_with_the_running_predictions():
+    made = learners.SoftLabels(5, 3, momentum=0.5, hidden=4)
+    made.create_variables()
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 4, 3)).astype(np.float32)
+    index, labels = tf.constant([4, 0, 2, -1], tf.int64), np.array([0, 1, 2, 1])
+    predictions = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    for step in range(2):
+        made.remember(index, None, tf.constant(logits[step]), None)
+    mean = (predictions[0] * 0.5 + predictions[1]) / 1.5
+    log_p = np.log(predictions[2])
+    given = -log_p[np.arange(4), labels]
+    weight1, bias1, weight2, bias2 = (v.numpy() for v in made.trainable_variables)
+    share = 1 / (1 + np.exp(-(np.maximum(given[:, None] @ weight1 + bias1, 0) @ weight2 + bias2)[:, 0]))
+    share[3] = 1  # nobody knows which example it is
+    theta = made.parameters(batches.Batch(None, None, index))
+    shares = made.weigh_examples(tf.constant(logits[2]), tf.constant(labels), theta)
+    np.testing.assert_allclose(shares, share, rtol=1e-5)
+        made.weigh_examples(tf.constant(logits[2]), tf.constant(labels), theta), share, rtol=1e-5
+    )
+    targets = share[:, None] * np.eye(3)[labels] + (1 - share[:, None]) * mean
+    expected = -(targets * log_p).sum(1).mean()
+    np.testing.assert_allclose(made.loss(tf.constant(logits[2]), tf.constant(labels), theta), expected, rtol=1e-5)
+    unseen = made.parameters(batches.Batch(None, None, tf.constant([1, 1, 3, 3], tf.int64)))
+    np.testing.assert_allclose(made.loss(tf.constant(logits[2]), tf.constant(labels), unseen), given.mean(), rtol=1e-5)
+    made.compile(keras.optimizers.SGD(1.0))
+    gradient = [tf.ones_like(part) for part in theta]
+    for number, (new, old) in enumerate(zip(made.update(theta, gradient), theta, strict=True)):
+        np.testing.assert_allclose(new, old - (1.0 if number < 4 else 0.0), rtol=1e-5)
+
+
+def test_soft_labels_have_no_other_loss():
+    with pytest.raises(errors.InputError, match="expected None"):
+        learners.SoftLabels(5, 3, loss=lambda labels, logits, step: logits)

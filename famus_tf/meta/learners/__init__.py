@@ -7,5 +7,6 @@ from famus_tf.meta.learners.l2r import L2R
 from famus_tf.meta.learners.memory_weights import MemoryWeightNet
 from famus_tf.meta.learners.mlc import MLC
 from famus_tf.meta.learners.mw_net import MWNet
+from famus_tf.meta.learners.soft_labels import SoftLabels
 
-__all__ = ["L2R", "MLC", "CMWNet", "CrossEntropy", "MWNet", "MemoryWeightNet", "MetaLearner"]
+__all__ = ["L2R", "MLC", "CMWNet", "CrossEntropy", "MWNet", "MemoryWeightNet", "MetaLearner", "SoftLabels"]

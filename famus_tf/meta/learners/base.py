@@ -7,6 +7,7 @@ Besides these three a learner says of itself:
   starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
   weighs_examples    whether theta is how far each example is trusted, which `example_weights` tells
   virtual_learning_rate   alpha of the virtual step, None for that of w
+  fixed_parts        how many tensors at the end of what `parameters` returns no meta step changes
   beliefs_about      names of the numbers that `beliefs` tells of theta
 """
 
@@ -36,6 +37,7 @@ class MetaLearner(keras.layers.Layer):
     starts_at_zero = False
     weighs_examples = False
     virtual_learning_rate: float | None = None
+    fixed_parts = 0
     beliefs_about: tuple[str, ...] = ()
 
     def __init__(self, loss: Callable[..., tf.Tensor] | dict[str, Any] | None = None, **kwargs: Any) -> None:

@@ -50,6 +50,7 @@ class MemoryWeightNet(base.MetaLearner):
 
     carries_theta = True
     weighs_examples = True
+    fixed_parts = 2
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ class MWNet(base.MetaLearner):
         super().compile(optimizer)
         optimizer.build(self._theta)
 
-    def parameters(self, batch: tuple) -> list[tf.Tensor]:
+    def parameters(self, batch: Any) -> list[tf.Tensor]:
         """Theta as a list of tensors [1, h], [h], [h, 1], [1]."""
         del batch
         return [tf.convert_to_tensor(variable.value) for variable in self._theta]
@@ -124,7 +124,7 @@ class MWNet(base.MetaLearner):
         decay = self.weight_decay / replicas.count()
         gradient = [tf.cast(g, t.dtype) + decay * t for g, t in zip(gradient, theta, strict=True)]
         self.optimizer.apply(gradient, self._theta)
-        return self.parameters(())
+        return [tf.convert_to_tensor(variable.value) for variable in self._theta]
 
     def example_weights(
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
