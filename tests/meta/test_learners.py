@@ -214,8 +214,6 @@ def test_soft_labels_are_mixed_with_the_running_predictions():
     theta = made.parameters(batches.Batch(None, None, index))
     shares = made.weigh_examples(tf.constant(logits[2]), tf.constant(labels), theta)
     np.testing.assert_allclose(shares, share, rtol=1e-5)
-        made.weigh_examples(tf.constant(logits[2]), tf.constant(labels), theta), share, rtol=1e-5
-    )
     targets = share[:, None] * np.eye(3)[labels] + (1 - share[:, None]) * mean
     expected = -(targets * log_p).sum(1).mean()
     np.testing.assert_allclose(made.loss(tf.constant(logits[2]), tf.constant(labels), theta), expected, rtol=1e-5)
