@@ -14,12 +14,14 @@ class Kind:
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
       remembers: whether it weighs examples by running means over their visits.
+      takes_probes: whether part of the meta set is trained on, `probe_share`.
     """
 
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
     remembers: bool = False
+    takes_probes: bool = False
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -30,7 +32,7 @@ METHODS = {
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
     "soft_labels": Kind(needs_meta_set=True, remembers=True),
-    "memory_weight_net": Kind(needs_meta_set=True, remembers=True),
+    "memory_weight_net": Kind(needs_meta_set=True, remembers=True, takes_probes=True),
     "running_score": Kind(needs_meta_set=True, remembers=True),
     "running_probability": Kind(remembers=True),
     "co_teaching": Kind(networks=2, forgets=True),
@@ -48,9 +50,9 @@ class MethodConfig(fields.FlagGroup):
         "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each batch), "
         "mlc (a transition matrix on the logits) or soft_labels (given labels mixed with running predictions); by "
         "running means over the visits of each example, memory_weight_net (of its score in the meta step and its "
-        "label's probability, mixed as the meta set teaches), running_score (both alike) or running_probability (no "
-        "meta step); or two networks that leave large losses out: co_teaching (each chooses for the other) or jocor "
-        "(by their joint loss).",
+        "label's probability and loss, mixed as the meta set teaches), running_score (the first two alike) or "
+        "running_probability (no meta step); or two networks that leave large losses out: co_teaching (each chooses "
+        "for the other) or jocor (by their joint loss).",
         tuple(METHODS),
     )
     selector: str = fields.flag(
@@ -110,10 +112,11 @@ class MethodConfig(fields.FlagGroup):
         "How sharply the first three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
         bounds=fields.POSITIVE,
     )
-    memory_pull: float = fields.flag(
-        0.0,
-        "L2 coefficient that pulls the mixture of memory_weight_net back to its start, where all inputs count alike.",
-        bounds=fields.NON_NEGATIVE,
+    probe_share: float = fields.flag(
+        0.4,
+        "Share of the meta set that memory_weight_net trains on, to learn from it what tells right labels from wrong; "
+        "0: it learns that by the meta gradient, which does worse.",
+        bounds=fields.BELOW_ONE,
     )
     schedule: str = fields.flag(
         "three_stage",

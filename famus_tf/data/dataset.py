@@ -29,7 +29,7 @@ class Dataset:
         train_labels: the given labels, perhaps wrong, int32 [N].
         train_true_labels: int32 [N], `UNKNOWN` where all that is known is that the given label is wrong; None where
             the true labels are not known.
-        train_index: the position in the source's training set, int64 [N], rising.
+        train_index: the position in the source's training set, int64 [N], rising but for the probes.
         meta_images: uint8 [m, H, W, C], or files; disjoint from the training images.
         meta_labels: true labels, int32 [m].
         meta_index: the position in the source's training set, int64 [m], rising; beyond its end for a meta set that
@@ -44,6 +44,7 @@ class Dataset:
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
         left_out, files, test_is_drawn, notes, not_read, conflicts: as in `Source`.
+        num_probes: how many examples at the end of the training set are trusted ones (`probes.with_probes`).
         meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
 
@@ -69,6 +70,7 @@ class Dataset:
     test_is_drawn: bool = False
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
+    num_probes: int = 0
     meta_is_checked: bool = True
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
@@ -94,9 +96,10 @@ class Dataset:
         size = "x".join(map(str, self.image_shape))
         rate = self.actual_noise_rate
         wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
+        probes = f" ({self.num_probes:,} of them trusted)" if self.num_probes else ""
         return (
-            f"{self.name}: {len(self.train_labels):,} training images of {size} in {self.num_classes} classes of "
-            f"{counts.min():,} to {counts.max():,}, {wrong}; "
+            f"{self.name}: {len(self.train_labels):,} training images{probes} of {size} in {self.num_classes} classes "
+            f"of {counts.min():,} to {counts.max():,}, {wrong}; "
             + ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.held_out.items())
             + " images"
         )

@@ -35,6 +35,7 @@ def make_method(
     setting = base.Setting(
         make_network=lambda which: make_network(supervision.seed_of(seed, which)),
         class_sizes=supervised.class_sizes,
+        num_probes=supervised.dataset.num_probes,
         seed=seed,
         steps_per_epoch=supervised.steps_per_epoch,
         meta_from=method.meta_from_epoch * supervised.plain_steps_per_epoch,

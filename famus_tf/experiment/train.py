@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from famus_tf.config.method import METHODS
+from famus_tf.data import probes
 from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
@@ -38,6 +39,8 @@ def _train(config, strategy, workdir):
     config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
     config = checks.with_dtype_policy(config, dataset)
     data = data_of_run.fingerprint_of(dataset)
+    if METHODS[config.method.method].takes_probes and config.method.probe_share:
+        dataset = probes.with_probes(dataset, config.method.probe_share, config.run.seed)
     if chief:
         run_directory.check_new_or_same(workdir, config)
         if checkpoint_files.all_in(workdir / "checkpoints"):

@@ -28,6 +28,7 @@ class Setting:
     Attributes:
         make_network: function of a number, 0, 1, ... -> a network; each number has other initial weights.
         class_sizes: number of training examples of each class by the given labels, [c].
+        num_probes: how many examples at the end of the training set are known to be labelled right.
         seed: of theta and of the gates.
         steps_per_epoch: training steps in an epoch.
         meta_from: plain steps before the first meta step.
@@ -42,6 +43,7 @@ class Setting:
 
     make_network: Callable[[int], keras.Model]
     class_sizes: Sequence[int]
+    num_probes: int
     seed: int
     steps_per_epoch: int
     meta_from: int

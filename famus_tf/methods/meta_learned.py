@@ -64,29 +64,31 @@ def mlc(setting):
 
 
 def memory_weight_net(setting):
-    """Running means of each example, mixed by the meta gradient."""
-    return _build(setting, lambda: _remembering(setting, ("score", "probability"), learns=True))
+    """Running means of each example, mixed as the probes among them teach, or without probes the meta gradient."""
+    rule = "probes" if setting.num_probes else "meta_gradient"
+    return _build(setting, lambda: _remembering(setting, ("score", "probability", "loss"), rule))
 
 
 def running_score(setting):
     """Running means of the meta score and of the label's probability, both alike."""
-    return _build(setting, lambda: _remembering(setting, ("score", "probability"), learns=False))
+    return _build(setting, lambda: _remembering(setting, ("score", "probability")))
 
 
 def running_probability(setting):
     """The running mean of the label's probability: no meta step."""
-    return _build(setting, lambda: _remembering(setting, ("probability",), learns=False))
+    return _build(setting, lambda: _remembering(setting, ("probability",)))
 
 
-def _remembering(setting, inputs, learns):
+def _remembering(setting, inputs, rule="fixed"):
     flags = setting.method
     return learners.MemoryWeightNet(
         setting.num_examples,
         inputs,
-        learns,
+        rule,
+        setting.num_probes,
+        setting.num_classes,
         sharpness=flags.memory_sharpness,
         momentum=flags.memory_momentum,
-        pull=flags.memory_pull,
         normalize=flags.normalize_weights,
         loss=setting.loss,
     )

@@ -11,6 +11,7 @@ from famus_tf.meta import batches
 from tests import small_networks
 
 ALPHA, N, COUNT = 0.2, 6, 20
+PROBES = {"rule": "probes", "num_probes": 5, "num_classes": 3}
 
 
 def make_method(learner=None, **options):
@@ -46,7 +47,7 @@ def weights_of(means, coefficients, inputs, sharpness=2.5):
 
 @pytest.mark.parametrize("inputs", [("probability",), ("score", "probability"), ("loss", "agreement", "score")])
 def test_weights_by_the_definition(inputs):
-    learner = famus_tf.MemoryWeightNet(COUNT, inputs)
+    learner = famus_tf.MemoryWeightNet(COUNT, inputs, rule="meta_gradient")
     learner.create_variables()
     means = fill(learner)
     coefficients = np.arange(1, len(inputs) + 1) / 2
@@ -79,7 +80,7 @@ def test_examples_hardly_visited_or_without_a_position_are_in_the_middle():
 
 def test_a_step_remembers_its_examples():
     """Probability, loss and agreement of the forward pass at w; the score by gradients of single examples."""
-    method = make_method(inputs=("score", "probability", "loss", "agreement"), learns=False)
+    method = make_method(inputs=("score", "probability", "loss", "agreement"), rule="fixed")
     network, (images, labels, index), (meta_images, meta_labels) = method.network, *data(index=[4, 9, 0, 1, 17, 2])
     logits = network(images).numpy().astype(np.float64)
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(N), labels]
@@ -125,7 +126,7 @@ def test_without_a_meta_step_the_score_is_not_visited():
 
 def test_theta_goes_where_the_validation_loss_falls():
     """The step of a against finite differences of L_c at w_hat(a), in float32 with a step that its noise allows."""
-    method = make_method()
+    method = make_method(rule="meta_gradient")
     learner, (training, meta) = method.meta_learner, data()
     fill(learner)
     (theta,) = learner.trainable_variables
@@ -156,7 +157,7 @@ def test_theta_goes_where_the_validation_loss_falls():
 
 
 def test_it_is_pulled_to_its_start_and_stays_above_zero():
-    learner = famus_tf.MemoryWeightNet(COUNT, pull=0.5)
+    learner = famus_tf.MemoryWeightNet(COUNT, rule="meta_gradient", pull=0.5)
     learner.create_variables()
     learner.compile(keras.optimizers.SGD(1.0))
     learner.trainable_variables[0].assign([3.0, 0.5])
@@ -168,20 +169,23 @@ def test_it_is_pulled_to_its_start_and_stays_above_zero():
 
 def test_fixed_coefficients_have_no_variable_and_the_probability_alone_no_meta_step():
     fixed, alone = (
-        famus_tf.MemoryWeightNet(COUNT, inputs, learns=False) for inputs in (("score", "probability"), ("probability",))
+        famus_tf.MemoryWeightNet(COUNT, inputs, rule="fixed") for inputs in (("score", "probability"), ("probability",))
     )
     for learner in (fixed, alone):
         learner.create_variables()
         assert not learner.trainable_variables
     assert fixed.has_meta_step and not alone.has_meta_step
-    alone = famus_tf.MemoryWeightNet(COUNT, ("probability",), learns=False)
+    alone = famus_tf.MemoryWeightNet(COUNT, ("probability",), rule="fixed")
     method = make_method(alone)
     records = method.step(data()[0])
     assert "gates" not in records
     np.testing.assert_array_equal(alone.memory.means()[1].numpy()[:N, 0], np.ones(N))
 
 
-@pytest.mark.parametrize("options", [{}, {"inputs": ("loss",), "learns": False, "momentum": 0.5, "sharpness": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"rule": "meta_gradient"}, PROBES, {"inputs": ("loss",), "rule": "fixed", "momentum": 0.5, "sharpness": 1.0}],
+)
 def test_saved_and_loaded_it_is_the_same(options, tmp_path):
     method = make_method(**options)
     training, meta = data()
@@ -197,7 +201,15 @@ def test_saved_and_loaded_it_is_the_same(options, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"inputs": ()}, {"inputs": ("entropy",)}, {"inputs": ("loss", "loss")}, {"sharpness": 0.0}, {"momentum": 1.0}],
+    [
+        {"inputs": ()},
+        {"inputs": ("entropy",)},
+        {"inputs": ("loss", "loss")},
+        {"sharpness": 0.0},
+        {"momentum": 1.0},
+        {"rule": "no"},
+        {"rule": "probes"},
+    ],
 )
 def test_settings_that_there_are_not_are_refused(options):
     with pytest.raises(errors.InputError, match="expected"):

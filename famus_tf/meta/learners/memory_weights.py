@@ -10,12 +10,13 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import batches, memory
+from famus_tf.meta import batches, discriminant, memory
 from famus_tf.meta.learners import base
 
 INPUTS = ("score", "probability", "loss", "agreement")
 # Inputs that are high where a label is wrong.
 _FALLING = ("loss",)
+RULES = ("fixed", "meta_gradient", "probes")
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -33,14 +34,24 @@ class MemoryWeightNet(base.MetaLearner):
     inputs, a_f >= 0 times each, divided by its standard deviation over the data set. So theta is the direction a alone,
     and how sharply it decides is a setting. An example of fewer visits than `least_visits` has z_i = 0.
 
+    Where a comes from is the `rule`:
+      fixed          all inputs alike
+      meta_gradient  the meta gradient of Eq. 4, from a = 1 on, held at 0 or more. It goes to examples of large losses,
+                     whatever their labels are, since these have the largest gradients (docs/memory.md)
+      probes         `discriminant.within_classes`: the last examples of the training set have labels that are known to
+                     be right, and what tells them from the rest of their class tells right labels from wrong ones
+
     Args:
       num_examples: N, the size of the training set. Batches have a third element, the examples' index.
       inputs: some of the four names.
-      learns: whether the meta gradient moves a; False leaves it at 1, the fixed combination.
+      rule: one of the three.
+      num_probes: P, how many examples at the end of the training set are known to be labelled right; for "probes".
+      num_classes: c; for "probes".
+      shrinkage: of "probes", as if so many further ones said that all inputs count alike.
       sharpness: of the sigmoid.
       momentum: of the running means (`memory.ExampleMemory`).
       least_visits: visits before an example has a weight of its own.
-      pull: L2 coefficient of a towards its start, 1.
+      pull: of "meta_gradient", L2 coefficient of a towards its start, 1.
       normalize: whether the weights are divided by their sum over the global batch, as in `MWNet`.
       loss: as in `MetaLearner`.
 
@@ -56,7 +67,10 @@ class MemoryWeightNet(base.MetaLearner):
         self,
         num_examples: int,
         inputs: tuple[str, ...] = INPUTS[:2],
-        learns: bool = True,
+        rule: str = "fixed",
+        num_probes: int = 0,
+        num_classes: int = 0,
+        shrinkage: float = 100.0,
         sharpness: float = 2.5,
         momentum: float = 0.8,
         least_visits: int = 2,
@@ -70,29 +84,47 @@ class MemoryWeightNet(base.MetaLearner):
             raise errors.InputError(f"inputs={tuple(inputs)!r}: expected some of {', '.join(INPUTS)}, each once")
         if not sharpness > 0:
             raise errors.InputError(f"sharpness={sharpness!r}: expected more than 0")
+        if rule not in RULES:
+            raise errors.InputError(f"rule={rule!r}: expected one of {', '.join(RULES)}")
+        if rule == "probes" and not (0 < num_probes < num_examples and num_classes > 1):
+            raise errors.InputError(
+                f"rule='probes' with num_probes={num_probes}, num_classes={num_classes}: expected 1 to "
+                f"{num_examples - 1} probes and 2 or more classes"
+            )
         self.inputs = self.beliefs_about = tuple(inputs)
-        self.learns = learns
+        self.rule = rule
+        self.num_probes = num_probes
+        self.num_classes = num_classes
+        self.shrinkage = shrinkage
         self.sharpness = sharpness
         self.least_visits = least_visits
         self.pull = pull
         self.normalize = normalize
-        self.has_meta_step = learns or "score" in self.inputs
+        self.has_meta_step = rule == "meta_gradient" or "score" in self.inputs
         self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
 
     def create_variables(self) -> None:
-        """Makes the tables of the running means and, where it learns, a."""
+        """Makes the tables of the running means and, by the rule, a or the table of the labels."""
         self.memory.build()
-        count = len(self.inputs)
-        if self.learns:
-            self._theta = self.add_weight(
-                name="coefficients", shape=(count,), initializer="ones", constraint=keras.constraints.NonNeg()
+        if self.rule == "meta_gradient":
+            shape = (len(self.inputs),)
+            at_least_0 = keras.constraints.NonNeg()
+            self._theta = self.add_weight(name="coefficients", shape=shape, initializer="ones", constraint=at_least_0)
+        elif self.rule == "probes":
+            self._classes = self.add_weight(
+                name="classes",
+                shape=(self.memory.num_examples,),
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
             )
         self.built = True
 
     def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Takes the optimizer of theta and builds its variables."""
         super().compile(optimizer)
-        optimizer.build([self._theta] if self.learns else [])
+        optimizer.build(self.trainable_variables)
 
     def parameters(self, batch: batches.Batch) -> list[tf.Tensor]:
         """Theta, and what it meets, neither of which a meta step changes.
@@ -113,8 +145,18 @@ class MemoryWeightNet(base.MetaLearner):
         index = batch.index
         inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
         rows = tf.gather(means, tf.where(inside, index, 0)) * tf.cast(inside, tf.float32)[:, tf.newaxis]
-        start = tf.ones([len(self.inputs)])
-        return [tf.convert_to_tensor(self._theta.value) if self.learns else start, rows, correlations]
+        return [self._coefficients(means, both), rows, correlations]
+
+    def _coefficients(self, means, is_known):
+        """a [F], by the rule; means [N, F] as in `parameters`, is_known bool [N]."""
+        if self.rule == "meta_gradient":
+            return tf.convert_to_tensor(self._theta.value)
+        if self.rule == "fixed":
+            return tf.ones([len(self.inputs)])
+        count = self.memory.num_examples
+        is_probe = tf.range(count) >= count - self.num_probes
+        classes = tf.convert_to_tensor(self._classes.value)
+        return discriminant.within_classes(means, classes, is_probe, is_known, self.num_classes, self.shrinkage)
 
     def weigh(self, theta: list[tf.Tensor]) -> tf.Tensor:
         """V_i in (0, 1) before any normalisation, float32 [n]; theta from `parameters` or `update`."""
@@ -142,8 +184,8 @@ class MemoryWeightNet(base.MetaLearner):
         return softmax.weighted_mean(losses, weights, self.normalize) + self.penalty(logits, labels)
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
-        """One optimizer step of a; the optimizer sums the gradient over the replicas. Returns theta'."""
-        if not self.learns:
+        """One optimizer step of a, whose gradient the optimizer sums over the replicas; with other rules nothing."""
+        if self.rule != "meta_gradient":
             return theta
         coefficients, rows, correlations = theta
         pull = self.pull / replicas.count() * (coefficients - 1.0)
@@ -174,6 +216,15 @@ class MemoryWeightNet(base.MetaLearner):
         is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
         self.memory.observe(index, rows, tf.broadcast_to(is_known, tf.shape(rows)))
+        if self.rule == "probes":
+            self._remember_classes(index, given)
+
+    def _remember_classes(self, index, given):
+        index, given = replicas.all_gather(tf.cast(index, tf.int64)), replicas.all_gather(tf.cast(given, tf.int32))
+        inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
+        place = tf.boolean_mask(index, inside)[:, tf.newaxis]
+        classes = self._classes.value
+        self._classes.assign(tf.tensor_scatter_nd_update(classes, place, tf.boolean_mask(given, inside)))
 
     def _scores(self, labels, logits, logit_tangent):
         """-<d loss_i / d z_i, zdot_i>, [n]: by how much the step on each example changes the validation loss."""
@@ -204,7 +255,10 @@ class MemoryWeightNet(base.MetaLearner):
         return super().get_config() | {
             "num_examples": self.memory.num_examples,
             "inputs": self.inputs,
-            "learns": self.learns,
+            "rule": self.rule,
+            "num_probes": self.num_probes,
+            "num_classes": self.num_classes,
+            "shrinkage": self.shrinkage,
             "sharpness": self.sharpness,
             "momentum": self.memory.momentum,
             "least_visits": self.least_visits,
