@@ -48,7 +48,7 @@ ELSEWHERE = {
     r"python .*flags/cnwl\.cfg.*": _IMAGE_SETS,
     r"python .*flags/cnwl_\d0\.cfg": "tests/experiment/test_image_sets.py::test_cnwl_at_another_rate",
     r"python .*flags/webvision\.cfg.*": "tests/experiment/test_webvision_run.py::test_training_and_inspection",
-    r"TF_CONFIG=.*": "tests/experiment/test_multi_worker.py::start_pair",
+    r"TF_CONFIG=.*": "tests/worker_processes.py::start_pair",
     r"python -m benchmarks\.workers_run .*": "benchmarks/workers.py::_start",
     r"python -m famus_tf\.compare .*": "tests/test_package.py::test_it_trains_and_compares",
 }

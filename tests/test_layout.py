@@ -153,6 +153,11 @@ def test_sizes(path):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
+def test_sizes_of_tests(path):
+    assert path.read_text().count("\n") <= 400
+
+
 def test_the_oracle_uses_nothing_of_what_it_tests():
     tests = ROOT / "tests"
     for path in (*(tests / "oracles").glob("*.py"), tests / "small_networks.py"):

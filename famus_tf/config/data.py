@@ -1,6 +1,7 @@
 """The flags of the data: which images, which labels are made wrong, what is trusted."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -171,6 +172,12 @@ class DataConfig(fields.FlagGroup):
         "data set's own.",
         ("auto", "none", "crop", "crop_flip"),
     )
+
+    @property
+    def further_lists(self) -> list[str]:
+        """The files of `other_test_lists`, joined by commas there, which a single one may have in its name."""
+        text = self.other_test_lists
+        return [text] if os.path.exists(text) else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def meant_dataset(values: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ def check(config) -> None:
     for name in _FILES:
         if getattr(data, name):
             _file(name, getattr(data, name))
+    for path in data.further_lists:
+        _file("other_test_lists", path)
     if run.network.endswith(".keras"):
         _file("network", run.network)
     if run.pretrained not in ("none", "imagenet"):

@@ -3,6 +3,7 @@
 import pathlib
 
 from famus_tf import errors
+from famus_tf.config.method import METHODS
 from famus_tf.devices import cluster as clusters
 from famus_tf.experiment import build_network
 from famus_tf.runs import directory as run_directory
@@ -47,3 +48,18 @@ def with_dtype_policy(config, dataset=None):
     if policy is None and dataset is not None:
         policy = build_network.choose_dtype_policy(run, config.loss, dataset)
     return config.with_values({"dtype_policy": policy or "float32"})
+
+
+def check_batch_sizes(config, dataset):
+    """Raises InputError where a batch is larger than the set that it is drawn from.
+
+    Args:
+      config: `config.Config`.
+      dataset: `data.dataset.Dataset`.
+    """
+    sizes = [("batch_size", config.optimization.batch_size, len(dataset.train_labels), "training")]
+    if METHODS[config.method.method].needs_meta_set and config.co_divide.meta_set == "clean":
+        sizes.append(("meta_batch_size", config.optimization.meta_batch_size, len(dataset.meta_labels), "trusted"))
+    for name, size, count, kind in sizes:
+        if size > count:
+            raise errors.InputError(f"--{name}={size}: expected at most the {count:,} {kind} images there are")

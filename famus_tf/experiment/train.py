@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from famus_tf import errors
 from famus_tf.config.method import METHODS
 from famus_tf.data import probes
 from famus_tf.data.batches import bad_images
@@ -37,6 +38,7 @@ def _train(config, strategy, workdir):
     chief = clusters.is_chief(strategy)
     dataset = build_data.make_dataset(config.data, config.run.seed)
     config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
+    checks.check_batch_sizes(config, dataset)
     config = checks.with_dtype_policy(config, dataset)
     data = data_of_run.fingerprint_of(dataset)
     if METHODS[config.method.method].takes_probes and config.method.probe_share:
@@ -45,6 +47,11 @@ def _train(config, strategy, workdir):
         run_directory.check_new_or_same(workdir, config)
         if checkpoint_files.all_in(workdir / "checkpoints"):
             data_of_run.check(workdir, data, test_is_drawn=dataset.test_is_drawn)
+        elif (workdir / "results.json").exists():
+            raise errors.InputError(
+                f"{workdir}: holds the results of a run whose checkpoints are gone; expected them back, or another "
+                "--workdir"
+            )
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
         notes.say(filter(None, [dataset.describe(), *cautions, chosen]))
     run = build_run.assemble(config, dataset, strategy, workdir)

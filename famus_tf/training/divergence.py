@@ -142,12 +142,17 @@ def _variables(method):
 def _likely_cause(method, owner, step):
     if step == 0:
         return "likely cause: the weights that training starts from"
+    if owner == "base" and min(1.0, _learning_rate(method, owner)) * method.weight_decay > 1.0:
+        return f"likely cause: steps larger than the weights, option `weight_decay` is {method.weight_decay:.3g}"
     rate = f"likely cause: too high a learning rate, {_rate(method, owner)}"
     return f"{rate}, or a network that is not finite on these images" if step == 1 and owner == "base" else rate
 
 
 def _rate(method, owner):
-    optimizer = method.optimizers.get(owner) or method.optimizers["base"]
     option = _RATES[owner if owner in method.optimizers else "base"]
-    value = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-    return f"option `{option}` is {value:.3g}"
+    return f"option `{option}` is {_learning_rate(method, owner):.3g}"
+
+
+def _learning_rate(method, owner):
+    optimizer = method.optimizers.get(owner) or method.optimizers["base"]
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -23,6 +23,10 @@ def check(tmp_path, **values):
         ({"dataset": "clothing1m", "data_dir": "x"}, "--data_dir=x: no such folder; .*--dataset=clothing1m"),
         ({"train_list": "b.txt", "test_list": "a.txt"}, "--train_list=b.txt: no such file, though there is a.txt"),
         ({"train_list": "a.txt", "test_list": "my_images"}, "--test_list=my_images: a folder; expected a file"),
+        (
+            {"train_list": "a.txt", "test_list": "a.txt", "other_test_lists": "a.txt,b.txt", "dataset": "list"},
+            "--other_test_lists=b.txt: no such file, though there is a.txt; expected a file",
+        ),
         ({"noise": "file", "noise_file": "x.npy"}, "--noise_file=x.npy: no such file"),
         ({"network": "mine.keras"}, "--network=mine.keras: no such file"),
         ({"network": "resnet50", "pretrained": "w.h5"}, "--pretrained=w.h5: no such file"),

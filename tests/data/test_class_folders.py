@@ -6,6 +6,7 @@ import pytest
 
 from famus_tf import errors
 from famus_tf.data.formats import class_folders, leftovers
+from famus_tf.runs import directory as run_directory
 from tests.faults import image_samples
 
 
@@ -104,6 +105,15 @@ def test_run_directories_are_no_classes(sign, tmp_path):
     _write(tmp_path, "cat/1.png", f"runs/a/{sign}", "runs/a/curves.png", "runs/a/export/b.png")
     found, paths, left_out = _read(tmp_path)
     assert paths == ["cat/1.png"] and left_out == {("runs", "run directories/"): 1} and not found.empty
+
+
+def test_a_run_directory_that_is_just_made_is_no_class(tmp_path):
+    _write(tmp_path, "cat/1.png", "dog/lock", "dog/1.png")
+    workdir = tmp_path / "runs" / "a"
+    with run_directory.held(workdir):
+        found, paths, left_out = _read(tmp_path)
+    assert paths == ["cat/1.png", "dog/1.png"] and found.names == ["cat", "dog"] and not found.empty
+    assert left_out == {("runs", "run directories/"): 1, ("dog", "without an ending"): 1}
 
 
 def test_loose_images_and_special_files(tmp_path):

@@ -145,6 +145,27 @@ def test_a_signal_after_training(network, tmp_path, monkeypatch, capsys):
     assert one_line(capsys.readouterr().err) == said
 
 
+def test_checkpoints_that_are_gone_from_a_run_that_has_ended(whole, network, tmp_path, capsys):
+    workdir = shutil.copytree(whole, tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints")
+    before = (workdir / "results.json").read_bytes()
+    assert call(workdir, network) == 2
+    assert one_line(capsys.readouterr().err).endswith(
+        "holds the results of a run whose checkpoints are gone; expected them back, or another --workdir"
+    )
+    assert (workdir / "results.json").read_bytes() == before and not (workdir / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind"), [("--batch_size=96", "80 training"), ("--meta_batch_size=112", "100 trusted")]
+)
+def test_batches_larger_than_their_set(network, tmp_path, capsys, flag, kind):
+    assert call(tmp_path / "run", network, flag) == 2
+    assert one_line(capsys.readouterr().err) == (
+        f"famus_tf: error: {flag}: expected at most the {kind} images there are"
+    )
+
+
 def test_damaged_checkpoints(whole, network, tmp_path, monkeypatch, capsys):
     workdir = shutil.copytree(whole, tmp_path / "run")
     folder = workdir / "checkpoints"

@@ -48,6 +48,13 @@ def test_records_of_a_step(method, name, value, said):
         divergence.check_records(FINE | {name: value}, method, 7)
 
 
+def test_a_weight_decay_that_is_the_cause(method):
+    method.weight_decay = 1e30
+    method.optimizer.learning_rate = 0.1
+    with pytest.raises(divergence.Diverged, match=r"steps larger than the weights, .*`weight_decay` is 1e"):
+        divergence.check_records(FINE | {"loss": np.float32("nan")}, method, 7)
+
+
 @pytest.mark.parametrize(
     ("variable", "said"),
     [

@@ -24,6 +24,7 @@ _ENDINGS = ("~", ".part", ".partial", ".crdownload", ".download", ".tmp", ".bak"
 _START = "~$"
 # What `famus_tf` writes into run directories, scaled copies, and where it inspects.
 _SIGNS_OF_A_RUN = ("flags.cfg", "prepared.json", "inspection.json")
+_LOCK = "lock"  # of a run that has just begun, in which there is nothing else yet
 
 
 def folder(name: str) -> str:
@@ -47,4 +48,12 @@ def file(name: str) -> str:
 
 def is_of_a_run(path: str) -> bool:
     """Whether the folder is a run directory or a scaled copy, whose pictures are nobody's data."""
-    return any(os.path.isfile(os.path.join(path, name)) for name in _SIGNS_OF_A_RUN)
+    return any(os.path.isfile(os.path.join(path, name)) for name in _SIGNS_OF_A_RUN) or _is_about_to_run(path)
+
+
+def _is_about_to_run(path: str) -> bool:
+    try:
+        with open(os.path.join(path, _LOCK), "rb") as file:
+            return file.read(200).startswith(b'{"host"')
+    except OSError:
+        return False

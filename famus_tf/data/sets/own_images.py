@@ -102,9 +102,8 @@ def further_tests(options: DataConfig) -> dict[str, str]:
         errors.InputError: two have one name, or one has that of another set.
     """
     text = options.other_test_lists
-    paths = [text] if os.path.exists(text) else [part.strip() for part in text.split(",") if part.strip()]
     found = {}
-    for path in paths:
+    for path in options.further_lists:
         name = os.path.splitext(os.path.basename(path))[0]
         if name in found or name in _TAKEN:
             raise errors.InputError(
