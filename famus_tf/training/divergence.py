@@ -108,6 +108,8 @@ def _of_weights(progress, method):
     learner = getattr(method, "meta_learner", None)
     if not getattr(learner, "weighs_examples", False) or not len(weights):
         return None
+    if len(progress.history) <= getattr(learner, "least_visits", 0):
+        return None  # alike by design until each example has been visited so often
     rate = _rate(method, "meta")
     if weights.max() < _NEAR_ZERO:
         return f"all example weights are below {_NEAR_ZERO}, so that next to nothing is learned; {rate}"
