@@ -133,6 +133,11 @@ def _length(config) -> None:
         return
     if config.run.mode in _WITHOUT_TRAINING and not flags.epochs and not flags.train_steps:
         return
+    if config.run.mode in ("evaluate", "export") and not flags.epochs and not flags.train_steps:
+        raise InputError(
+            f"--mode={config.run.mode} without --epochs or --train_steps: expected the flags that the run was trained "
+            "with, such as --flagfile=RUN/flags.cfg"
+        )
     if (flags.epochs > 0) == (flags.train_steps > 0):
         raise InputError(
             f"--epochs={flags.epochs} with --train_steps={flags.train_steps}: expected exactly one of them above 0"

@@ -10,6 +10,7 @@ from famus_tf.config import text as flag_text
 from famus_tf.config.method import METHODS
 from famus_tf.data.images import parallel
 from famus_tf.devices import cluster as clusters
+from famus_tf.experiment import progress_lines
 from famus_tf.runs import directory as run_directory
 
 # Multiplications of one image of 32x32 pixels, in millions, the network that is best given its time first. They grow
@@ -87,9 +88,25 @@ def with_choices(flags, dataset=None, device=None):
     sides = "x".join(map(str, dataset.image_shape[:2]))
     given = " ".join(f"--{name}={flag_text.text_of(value)}" for name, value in values.items())
     sentence = f"for {count:,} images of {sides} and {device}: {given}"
+    if device.kind == "CPU" and chosen.optimization.epochs:
+        seconds = _work(chosen, count, size) * chosen.optimization.epochs / device.speed
+        sentence += f"; by a rule of thumb this takes {progress_lines.duration(max(seconds, 60))}"
     if device.kind == "CPU" and size > _SMALL:
         sentence += f"; --image_size={_SMALL} is several times as fast"
     return chosen, sentence
+
+
+def _passes(flags):
+    return _META_PASSES if METHODS[flags.method.method].needs_meta_set else _PLAIN_PASSES
+
+
+def _cost(name):
+    return (_OF_PHOTOGRAPHS | _OF_SMALL_IMAGES | _OF_OTHERS).get(name, _OF_UNKNOWN)
+
+
+def _work(flags, count, size):
+    """Millions of multiplications in an epoch, of whatever network the flags name."""
+    return _passes(flags) * count * (size / 32) ** 2 * _cost(flags.run.network)
 
 
 def choose(flags, count, size, device):
@@ -102,8 +119,8 @@ def choose(flags, count, size, device):
       device: `Device`.
     """
     asked = automatic.open_flags(flags)
-    passes = _META_PASSES if METHODS[flags.method.method].needs_meta_set else _PLAIN_PASSES
-    affordable = _SECONDS[device.kind] * device.speed / (passes * count * (size / 32) ** 2)  # of 32x32, for all epochs
+    # Of 32x32 pixels, for all epochs.
+    affordable = _SECONDS[device.kind] * device.speed / (_passes(flags) * count * (size / 32) ** 2)
     wanted = _epochs_by_number(count)
     values = {}
     networks = _OF_PHOTOGRAPHS if size > _SMALL else _OF_SMALL_IMAGES
@@ -113,8 +130,7 @@ def choose(flags, count, size, device):
         name = "small_preact" if size <= _TINY else [*fitting, list(networks)[-1]][0]
         values["network"] = name
     if not automatic.length(flags):
-        cost = (_OF_PHOTOGRAPHS | _OF_SMALL_IMAGES | _OF_OTHERS).get(name, _OF_UNKNOWN)
-        values["epochs"] = max(_LEAST, _least_epochs(flags), min(wanted, int(affordable / cost)))
+        values["epochs"] = max(_LEAST, _least_epochs(flags), min(wanted, int(affordable / _cost(name))))
     if "base_learning_rate" in asked:
         # In proportion to the batch (Goyal et al., 2017); less where training starts at weights that are good already.
         begun = flags.run.pretrained != "none" or name.endswith(".keras")

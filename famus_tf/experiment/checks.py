@@ -3,6 +3,7 @@
 import pathlib
 
 from famus_tf import errors
+from famus_tf.config.data import OWN_IMAGES
 from famus_tf.config.method import METHODS
 from famus_tf.devices import cluster as clusters
 from famus_tf.experiment import build_network
@@ -50,16 +51,31 @@ def with_dtype_policy(config, dataset=None):
     return config.with_values({"dtype_policy": policy or "float32"})
 
 
-def check_batch_sizes(config, dataset):
-    """Raises InputError where a batch is larger than the set that it is drawn from.
+def with_batch_sizes(config, dataset, replicas):
+    """`config` with batches no larger than the sets that they are drawn from; of a user's own images alone.
 
     Args:
       config: `config.Config`.
       dataset: `data.dataset.Dataset`.
+      replicas: number of devices in use.
+
+    Returns:
+      `config.Config`, and a sentence for each size that it lowers.
+
+    Raises:
+      InputError: a batch is larger than its set, of another data set, or of one that is too small for all devices.
     """
     sizes = [("batch_size", config.optimization.batch_size, len(dataset.train_labels), "training")]
     if METHODS[config.method.method].needs_meta_set and config.co_divide.meta_set == "clean":
         sizes.append(("meta_batch_size", config.optimization.meta_batch_size, len(dataset.meta_labels), "trusted"))
+    values = {}
+    sentences = []
     for name, size, count, kind in sizes:
-        if size > count:
+        if size <= count:
+            continue
+        fitting = count - count % replicas
+        if config.data.dataset not in OWN_IMAGES or not fitting:
             raise errors.InputError(f"--{name}={size}: expected at most the {count:,} {kind} images there are")
+        values[name] = fitting
+        sentences.append(f"--{name}={size} is more than the {count:,} {kind} images there are: {fitting} are taken")
+    return config.with_values(values), sentences

@@ -20,8 +20,9 @@ def evaluate(config):
     dataset = data_of_run.with_class_ids_of(workdir / "export", dataset)
     strategy = tf.distribute.get_strategy()
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
+    fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
     batches = build_data.make_feed(
-        config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
+        fitted.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
     )
     data = data_of_run.fingerprint_of(dataset)
     for line in data_of_run.differences_to_tell(workdir, data, batches.evaluated):

@@ -27,7 +27,8 @@ def _export(config, workdir):
     # The normalisation of the images is that of the training set.
     data_of_run.check(workdir, data, sets=("training",))
     # The checkpoint of any number of workers and devices is read by one.
-    run = build_run.assemble(config, dataset, strategies.make_strategy("one_device"), workdir)
+    fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
+    run = build_run.assemble(fitted, dataset, strategies.make_strategy("one_device"), workdir)
     if not run.checkpoints.restore():
         raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
     run.best_weights.restore(run.history.epochs)

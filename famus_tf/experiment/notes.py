@@ -14,7 +14,7 @@ _quiet = False
 def say(sentences):
     """Prints sentences of one line each, with options as flags."""
     for sentence in () if _quiet else sentences:
-        print(plain_text.escaped(command_line.with_flags(sentence)), flush=True)
+        print(plain_text.shortened(plain_text.escaped(command_line.with_flags(sentence)), _MOST), flush=True)
 
 
 @contextlib.contextmanager

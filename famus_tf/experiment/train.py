@@ -38,8 +38,9 @@ def _train(config, strategy, workdir):
     chief = clusters.is_chief(strategy)
     dataset = build_data.make_dataset(config.data, config.run.seed)
     config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
-    checks.check_batch_sizes(config, dataset)
     config = checks.with_dtype_policy(config, dataset)
+    # The run directory keeps the flags as they were given: they are compared with those of the next command.
+    fitted, lowered = checks.with_batch_sizes(config, dataset, strategy.num_replicas_in_sync)
     data = data_of_run.fingerprint_of(dataset)
     if METHODS[config.method.method].takes_probes and config.method.probe_share:
         dataset = probes.with_probes(dataset, config.method.probe_share, config.run.seed)
@@ -53,8 +54,8 @@ def _train(config, strategy, workdir):
                 "--workdir"
             )
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
-        notes.say(filter(None, [dataset.describe(), *cautions, chosen]))
-    run = build_run.assemble(config, dataset, strategy, workdir)
+        notes.say(filter(None, [dataset.describe(), *cautions, chosen, *lowered]))
+    run = build_run.assemble(fitted, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     checks.check_longer(config, run)
     sharing.check_workers_agree(strategy, config.flag_lines(), json.dumps(data.summary), run.history.step)

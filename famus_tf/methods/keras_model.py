@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+import warnings
 from typing import Any, Self
 
 import keras
@@ -158,6 +159,12 @@ class KerasModel(keras.Model):
         with fit_data.explained():
             return super().train_on_batch(x, y, **kwargs)
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.save`, in Keras's own format; InputError for HDF5, from which a method does not come back."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise errors.InputError(f"save({str(filepath)!r}): HDF5 keeps no method; expected a name ending in .keras")
+        super().save(filepath, *args, **kwargs)
+
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Exports the network, or of two networks the mean of their logits, as `keras.Model.export` does."""
         return averaged.as_functional(self.networks).export(filepath, *args, **kwargs)
@@ -188,7 +195,13 @@ class KerasModel(keras.Model):
                 "example_weights_: none are kept; expected fit(images, labels) on arrays, or keep_example_weights(N) "
                 "and batches with an index"
             )
-        return self._example_weights.numpy()
+        weights = self._example_weights.numpy()
+        if np.isnan(weights).all() and int(self.optimizer.iterations) > 0:
+            warnings.warn(
+                f"example_weights_: no step had an example of index 0 to {len(weights) - 1}, all weights are NaN",
+                stacklevel=2,
+            )
+        return weights
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Keras's hook for `fit`: one step, then the running means of this epoch."""

@@ -110,7 +110,11 @@ class MetaMethod(base.Method):
           sampler_optimizer: of eta (delta); default SGD at 0.1 with momentum 0.9, as in the paper.
           metrics: Keras metrics of (labels, logits); objects, not names, under a strategy with several replicas.
           **kwargs: passed on to `keras.Model.compile`, such as `steps_per_execution`.
+
+        Raises:
+          InputError: what is given for the second or the third is no optimizer, such as a loss by position.
         """
+        _check_optimizers(meta_optimizer=meta_optimizer, sampler_optimizer=sampler_optimizer)
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         if self._has_plain_steps and self.steps_per_execution > 1:
             raise errors.InputError(
@@ -277,6 +281,18 @@ class _Chain:
             "step up to 3.3 times a plain one; expected a functional keras.Model of blocks",
             stacklevel=5,
         )
+
+
+def _check_optimizers(**optimizers):
+    """Raises InputError where one is neither None nor what Keras takes for an optimizer."""
+    for name, given in optimizers.items():
+        try:
+            keras.optimizers.get("sgd" if given is None else given)
+        except (ValueError, TypeError) as error:
+            raise errors.InputError(
+                f"compile(optimizer, meta_optimizer, sampler_optimizer, metrics): found {given!r} for {name}, expected "
+                "an optimizer; the loss is the method's own, and metrics=[...] goes by its name"
+            ) from error
 
 
 def _check_precision(network, meta_learner):

@@ -18,6 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 _SHEET_ROWS, _SHEET_COLUMNS = 5, 10
 _CLASSES_SHOWN = 40
+_LONGEST_NAME = 60
 _PER_ROW_CONFUSIONS = 5
 _BROKEN_SHOWN = 10
 
@@ -41,12 +42,13 @@ def describe(dataset):
         true = np.bincount(dataset.train_true_labels, minlength=dataset.num_classes)
         ratio = f"{true.max() / true.min():.2f}" if true.min() else "infinite: a class has none"
         lines.append(f"largest class over smallest, by the true labels: {ratio}")
-    width = max(len(name) for name in (*dataset.class_names, "class"))
+    names_shown = [plain_text.shortened(name, _LONGEST_NAME) for name in dataset.class_names[:_CLASSES_SHOWN]]
+    width = max(map(len, [*names_shown, "class"]))
     header = f"{'class':>5}  {'':{width}}" + "".join(f"{name:>12}" for name in counts)
     if wrong is not None:
         header += f"{'wrong':>9}  " + ("taken for" if by_true_class else "(of those with this given label)")
     lines.append(header)
-    for c, name in enumerate(dataset.class_names[:_CLASSES_SHOWN]):
+    for c, name in enumerate(names_shown):
         row = f"{c:>5}  {name:{width}}" + "".join(f"{column[c]:>12,}" for column in counts.values())
         if wrong is not None:
             row += f"{wrong[c]:>9.1%}  {_mistakes(dataset, c) if by_true_class else ''}".rstrip()

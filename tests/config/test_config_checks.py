@@ -106,5 +106,8 @@ def test_modes_that_train_nothing_need_no_length(mode, more):
 
 @pytest.mark.parametrize("mode", ["train", "evaluate", "export"])
 def test_modes_of_a_run_need_its_length(mode):
-    with pytest.raises(errors.InputError, match="--epochs=0 with --train_steps=0: expected exactly one"):
+    said = "--epochs=0 with --train_steps=0: expected exactly one"
+    if mode != "train":
+        said = f"--mode={mode} without --epochs or --train_steps: expected the flags that the run was trained with"
+    with pytest.raises(errors.InputError, match=said):
         config.from_values({"mode": mode})

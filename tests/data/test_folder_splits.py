@@ -57,6 +57,13 @@ def test_layouts(folders, splits, note, tmp_path):
     assert note in notes and (note or not notes)
 
 
+def test_an_empty_class_folder_of_another_set_that_is_no_class_is_named(tmp_path):
+    (tmp_path / "test" / "cow").mkdir(parents=True)
+    (tmp_path / "test" / "dog").mkdir(parents=True)
+    _, notes = _read(tmp_path, ("train/cat", "train/dog", "test/cat"))
+    assert notes == f"{tmp_path / 'test' / 'cow'}: holds no images, and cow is no class of the training set"
+
+
 @pytest.mark.parametrize(
     ("folders", "message"),
     [

@@ -207,3 +207,38 @@ def test_without_augmentation_training_sees_what_evaluation_sees(transform, tmp_
 def test_a_cut_without_room_is_padded():
     files = image_files.ImageFiles(np.array(["a.png"]), image_files.Transform(16, 16))
     assert files.with_augmentation(True).transform == dataclasses.replace(files.transform, padding=2)
+
+
+def test_bits_that_differ_among_the_training_images_are_said(tmp_path, notes):
+    for part in ("train", "test"):
+        _deep_files(tmp_path / part / "a", 4095)
+    (tmp_path / "train" / "a" / "3.png").write_bytes(image_samples.png_16(np.full((32, 32), 65535)))
+    source = own_images.load_folder(str(tmp_path), DataConfig())
+    assert source.train_images.transform.bits == 16
+    assert "some use 16 bits and some 12: all values are taken for 0 to 65,535" in notes[1]
+    assert "test images, of which 6 are looked at, have 16 bits in 6 and use 12 of them, unlike" in notes[2]
+
+
+def test_bits_of_test_images_alone_are_those_of_all(tmp_path, notes):
+    _files(tmp_path / "train" / "a", [(32, 32)] * 3)
+    _deep_files(tmp_path / "test" / "a", 4095)
+    source = own_images.load_folder(str(tmp_path), DataConfig())
+    assert source.train_images.transform.bits == 12
+    assert "values are taken for 0 to 4,095" in notes[1] and len(notes) == 2
+    assert image_files.as_array(source.test_images, np.array([0])).max() == 255
+
+
+def test_other_sets_of_another_size_or_with_colours_are_named(tmp_path, notes):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    for number in range(3):
+        PIL.Image.fromarray(np.full((16, 16), 100, np.uint8)).save(tmp_path / "train" / "a" / f"{number}.png")
+    _files(tmp_path / "test" / "a", [(40, 60), (50, 60)])
+    _files(tmp_path / "val" / "a", [(16, 16), (50, 60)])
+    own_images.load_folder(str(tmp_path), DataConfig())
+    _, *said = notes
+    assert said == [
+        "test images, of which 2 are looked at, are 40 to 50 x 60, unlike the training images: they are scaled to "
+        "cover 16x16 and cut in the middle",
+        "test images, of which 2 are looked at, have colours, unlike the training images: they are read as grey",
+        "validation images, of which 2 are looked at, have colours, unlike the training images: they are read as grey",
+    ]

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,29 @@ def test_a_folder_and_little_else(images, tmp_path, capsys):
         assert call(images, workdir, *flags) == 0
     assert "the picture is left out" not in capsys.readouterr().out
     assert (workdir / "examples.png").exists()
+
+
+def test_sets_smaller_than_the_default_batches(images, network, tmp_path, capsys):
+    """33 images, of which 12 are trusted: batches of 100 and 100 are lowered, the run's flags stay."""
+    command = ["famus_tf", f"--data_dir={images}", network, "--meta_per_class=4", f"--workdir={tmp_path / 'run'}"]
+    for epochs in (1, 2):
+        assert main.main([*command, f"--epochs={epochs}", "--lr_schedule=constant"]) == 0
+        said = capsys.readouterr().out
+        assert "\n--batch_size=100 is more than the 27 training images there are: 27 are taken\n" in said
+        assert "\n--meta_batch_size=100 is more than the 12 trusted images there are: 12 are taken\n" in said
+    assert "--batch_size=100" in (tmp_path / "run" / "flags.cfg").read_text().splitlines()
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["steps"] == 2
+    for mode in ("evaluate", "export"):
+        assert main.main([*command, "--epochs=2", "--lr_schedule=constant", f"--mode={mode}"]) == 0
+
+
+def test_runs_among_the_class_folders(images, network, tmp_path, monkeypatch, capsys):
+    """As after `cd my_images`: the run directory is made before the class folders are read."""
+    shutil.copytree(images / "train", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    for name in ("a", "b"):
+        assert call(".", f"runs/{name}", network, "--epochs=1") == 0
+    assert "26 training images of 8x8x3 in 3 classes" in capsys.readouterr().out.replace("27 training", "26 training")
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_line(images, network, tmp_path, monkeypatch, capsys):

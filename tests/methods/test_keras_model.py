@@ -103,6 +103,28 @@ def test_what_compile_cannot_heed_is_refused(name):
         plain(**{name: ["mse"]})
 
 
+@pytest.mark.parametrize("others", [("sparse_categorical_crossentropy", ["accuracy"]), (None, ["accuracy"]), ("mse",)])
+@pytest.mark.parametrize("learner", [famus_tf.MWNet, famus_tf.CrossEntropy])
+def test_a_loss_or_metrics_by_position_are_refused(learner, others):
+    method = famus_tf.FaMUS(network(0), meta_learner=learner())
+    with pytest.raises(famus_tf.InputError, match=r"found .* for (meta|sampler)_optimizer, expected an optimizer"):
+        method.compile("adam", *others)
+
+
+def test_hdf5_is_refused(tmp_path):
+    with pytest.raises(famus_tf.InputError, match=r"HDF5 keeps no method; expected a name ending in \.keras"):
+        plain().save(tmp_path / "method.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_no_example_are_told():
+    method = plain()
+    method.keep_example_weights(40)
+    method.fit(tf.data.Dataset.from_tensors((IMAGES, LABELS, np.arange(1000, 1032))), verbose=0)
+    with pytest.warns(UserWarning, match="no step had an example of index 0 to 39, all weights are NaN"):
+        assert np.isnan(method.example_weights_).all()
+
+
 @pytest.mark.parametrize("function", ["fit", "train_on_batch"])
 @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
 def test_weights_of_examples_are_refused(function, name):

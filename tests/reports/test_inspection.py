@@ -181,3 +181,8 @@ def test_the_same_image_in_two_places(tmp_path, capsys):
     assert "1 in training and training" in said and "1 in training and test" in said
     found = json.loads((tmp_path / "run" / "inspection.json").read_text())
     assert any("different labels" in note for note in found["notes"])
+
+
+def test_a_name_of_many_letters_does_not_fill_the_screen():
+    text = inspection.describe(_dataset(class_names=("a", "b" * 160_000, "c")))
+    assert max(map(len, text.splitlines())) < 200 and "characters ...]" in text

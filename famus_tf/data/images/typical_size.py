@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ class Sample:
         sizes: height and width of each, as it is shown, int64 [n, 2].
         grey: whether none has colours or transparency.
         bits: how many are used by the images of 16 bits among them; 16 where there are none.
+        least_bits: how many the one uses that uses fewest.
         deep: how many images have 16 bits.
     """
 
@@ -42,6 +43,7 @@ class Sample:
     sizes: np.ndarray
     grey: bool
     bits: int
+    least_bits: int
     deep: int
 
 
@@ -65,12 +67,13 @@ def look_at(paths: Sequence[str]) -> Sample:
             first_error = first_error or error
     if first_error and not shapes:
         raise first_error
-    deep = [depth for depth in depths if depth]
+    deep = [next(bits for bits in _BITS if bits >= depth) for depth in depths if depth]
     return Sample(
         np.array(positions),
         np.array(shapes)[:, :2],
         all(shape[2] == 1 for shape in shapes),
-        bits=next(bits for bits in _BITS if bits >= max(deep)) if deep else decoders.ALL_BITS,
+        bits=max(deep, default=decoders.ALL_BITS),
+        least_bits=min(deep, default=decoders.ALL_BITS),
         deep=len(deep),
     )
 
@@ -141,6 +144,50 @@ def sentences(sample: Sample, made: image_files.Transform, keeps_size: bool) -> 
             f"{sample.deep} of the {count} images looked at have 16 bits and use {made.bits} of them: values are taken "
             f"for 0 to {2**made.bits - 1:,}"
         )
+    if sample.least_bits < made.bits:
+        notes.append(
+            f"of {sample.deep} images of 16 bits looked at some use {made.bits} bits and some {sample.least_bits}: all "
+            f"values are taken for 0 to {2**made.bits - 1:,}, and the latter come out dark"
+        )
+    return notes
+
+
+def with_bits_of(sample: Sample, others: Mapping[str, Sample]) -> Sample:
+    """The training images' sample; where none of them has 16 bits, with the bits of the other sets' that have.
+
+    Args:
+        sample: of the training images.
+        others: of the other sets, by name.
+    """
+    deep = [other.bits for other in others.values() if other.deep]
+    return sample if sample.deep or not deep else dataclasses.replace(sample, bits=max(deep))
+
+
+def differences(
+    sample: Sample, others: Mapping[str, Sample], made: image_files.Transform, keeps_size: bool
+) -> list[str]:
+    """What other sets have that the training images have not, for people.
+
+    Args:
+        sample: of the training images, as they are.
+        others: of the other sets, by name.
+        made, keeps_size: what `transform` has made of the training images.
+    """
+    notes = []
+    for name, other in others.items():
+        looked_at = f"{name} images, of which {len(other.sizes)} are looked at,"
+        if keeps_size and not (other.sizes == made.shape[:2]).all(axis=1).any():
+            least, most = other.sizes.min(axis=0), other.sizes.max(axis=0)
+            height, width = (f"{a} to {b}" if a < b else f"{a}" for a, b in zip(least, most, strict=True))
+            what = _what_is_done(made)
+            notes.append(f"{looked_at} are {height} x {width}, unlike the training images: they are {what}")
+        if sample.grey and not other.grey:
+            notes.append(f"{looked_at} have colours, unlike the training images: they are read as grey")
+        if other.deep and (not sample.deep or other.bits < made.bits):
+            notes.append(
+                f"{looked_at} have 16 bits in {other.deep} and use {other.bits} of them, unlike the training images: "
+                f"values are taken for 0 to {2**made.bits - 1:,}"
+            )
     return notes
 
 

@@ -138,6 +138,13 @@ def _of_sets(data_dir: str, folders: list[str], chosen: dict[str, str]) -> Folde
     class_folders.require_images(os.path.join(data_dir, chosen["train"]), found["train"], EXPECTED)
     if "meta" in found and not found["meta"].names:
         class_folders.require_images(os.path.join(data_dir, chosen["meta"]), found["meta"], "meta/<class>/<image>")
+    known = set(found["train"].names)
+    notes += [
+        f"{os.path.join(data_dir, chosen[split], name)}: holds no images, and {name} is no class of the training set"
+        for split, part in found.items()
+        for name in part.empty
+        if name not in known
+    ]
     splits = {split: (part.paths, part.names) for split, part in found.items() if part.names}
     if "test" not in splits:
         if "val" not in splits:

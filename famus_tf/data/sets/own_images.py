@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -24,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 _OWN_PARTS = ("train", "test", "val", "meta")
+_WORDS = {"val": "validation"}
 # What sets are called in results and on the screen.
 _TAKEN = (*_OWN_PARTS, "training", "validation")
 
@@ -134,8 +136,12 @@ def _make(
     """`splits`: "train", "test", perhaps "val" and "meta", and further test sets; `where` names an image's line."""
     paths, _ = splits["train"]
     sample = typical_size.look_at(paths)
-    transform, keeps_size = typical_size.transform(sample, options)
-    for sentence in typical_size.sentences(sample, transform, keeps_size):
+    others = _samples({split: part for split, (part, _) in splits.items() if split != "train"})
+    transform, keeps_size = typical_size.transform(typical_size.with_bits_of(sample, others), options)
+    for sentence in (
+        *typical_size.sentences(sample, transform, keeps_size),
+        *typical_size.differences(sample, others, transform, keeps_size),
+    ):
         _LOG.info(sentence)
     images = image_files.ImageFiles(np.array(paths), transform)
     mean, std = channel_statistics(image_files.as_array(images, sample.positions))
@@ -161,6 +167,16 @@ def _make(
         other_tests={split: part for split, part in made.items() if split not in _OWN_PARTS},
         in_memory=keeps_size,
     )
+
+
+def _samples(parts: dict[str, list[str]]) -> dict[str, typical_size.Sample]:
+    """A sample of each part's files; none of one without files that can be read, which is told when it is read."""
+    samples = {}
+    for split, paths in parts.items():
+        with contextlib.suppress(errors.InputError):
+            if paths:
+                samples[_WORDS.get(split, split)] = typical_size.look_at(paths)
+    return samples
 
 
 def _with_ids(
