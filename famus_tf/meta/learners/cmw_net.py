@@ -42,6 +42,15 @@ class CMWNet(mw_net.MWNet):
         self.families = families
         self.family_of_class = families_of(sizes, families)
 
+    def create_variables(self) -> None:
+        """Makes theta, and keeps with it which family each class is of: its outputs mean nothing without."""
+        start = keras.initializers.Constant(self.family_of_class)
+        shape = (len(self.family_of_class),)
+        self._families = self.add_weight(
+            name="families", shape=shape, dtype="int32", initializer=start, trainable=False
+        )
+        super().create_variables()
+
     @property
     def outputs(self) -> int:
         """Number of outputs of Psi, that of the families that there are."""
@@ -53,7 +62,7 @@ class CMWNet(mw_net.MWNet):
         """V_i of the family of each example's label, float [n]; of a distribution, the mean over its classes."""
         values = self.weigh_by_family(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
         targets = softmax.as_distributions(getattr(labels, "targets", labels), logits)
-        family = tf.one_hot(self.family_of_class, self.outputs, dtype=values.dtype)
+        family = tf.one_hot(self._families.value, self.outputs, dtype=values.dtype)
         return tf.reduce_sum(values * tf.matmul(tf.cast(targets, values.dtype), family), axis=1)
 
     def get_config(self) -> dict[str, Any]:
