@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from famus_tf.meta.learners import MLC as MLC
     from famus_tf.meta.learners import CrossEntropy as CrossEntropy
     from famus_tf.meta.learners import MWNet as MWNet
+    from famus_tf.meta.selectors import AgreementSelector as AgreementSelector
     from famus_tf.meta.selectors import AllLayers as AllLayers
     from famus_tf.meta.selectors import FixedBlock as FixedBlock
     from famus_tf.meta.selectors import GradientSampler as GradientSampler
@@ -32,6 +33,7 @@ _PUBLIC = {
     "MLC": "famus_tf.meta.learners",
     "CrossEntropy": "famus_tf.meta.learners",
     "AllLayers": "famus_tf.meta.selectors",
+    "AgreementSelector": "famus_tf.meta.selectors",
     "GradientSampler": "famus_tf.meta.selectors",
     "RandomLayers": "famus_tf.meta.selectors",
     "FixedBlock": "famus_tf.meta.selectors",
@@ -43,6 +45,7 @@ _PUBLIC = {
 __all__ = [
     "L2R",
     "MLC",
+    "AgreementSelector",
     "AllLayers",
     "CoDivide",
     "CoTeaching",
