@@ -33,7 +33,7 @@ from famus_tf.meta import repeatability
 from famus_tf.reports import compare as table
 
 _CIFAR10 = ("--dataset=cifar10", "--train_limit=10000", "--epochs=20", "--batch_size=50", "--meta_batch_size=50")
-FLAGS = {
+_SETTINGS = {
     "digits": ("--flagfile=flags/digits.cfg", *studies.COMMON["digits"]),
     "fashion_mnist": ("--flagfile=flags/fashion_mnist.cfg", *studies.COMMON["fashion_mnist"]),
     "cifar10": ("--flagfile=flags/fashion_mnist.cfg", *_CIFAR10),
@@ -197,10 +197,16 @@ def sampler_gradient(config, method, products, records):
     distance = float(np.mean(np.abs(np.array(gates) - flags.expected_layers))) if gates else 0.0
     costs = [layer.cost for layer in method.gated_layers]
     return {
-        "L_c": float(method.optimizer.learning_rate) * float(np.linalg.norm(products)),
+        "L_c": _last_rate(method.optimizer) * float(np.linalg.norm(products)),
         "L_r": 2.0 * flags.lambda_r * distance * count**0.5,
         "L_cost": flags.lambda_cost * float(np.linalg.norm(costs)),
     }
+
+
+def _last_rate(optimizer):
+    """alpha in the last step; where a schedule has come to its end the next one's is 0."""
+    rate = optimizer._learning_rate
+    return float(rate(optimizer.iterations - 1) if callable(rate) else rate)
 
 
 def measure(config, epochs, count):
@@ -240,7 +246,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.selection", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dataset", choices=tuple(FLAGS))
+    parser.add_argument("dataset", choices=tuple(_SETTINGS))
     parser.add_argument("--at", default="", help="epochs joined by commas (default: eight, spread over the run)")
     parser.add_argument("--batches", type=int, default=20, help="pairs of batches each time (default %(default)s)")
     where = "(default: benchmarks/results/selection_<data set>_<noise>[_<network>]"
@@ -252,7 +258,7 @@ def main(argv=None):
         texts = arguments.at.split(",") if arguments.at else []
         if not all(text.isdecimal() and int(text) > 0 for text in texts) or arguments.batches < 1:
             raise InputError(f"--at={arguments.at}, --batches={arguments.batches}: expected positive whole numbers")
-        config = command_line.read_config(["famus_tf.main", *FLAGS[arguments.dataset], *others])
+        config = command_line.read_config(["famus_tf.main", *_SETTINGS[arguments.dataset], *others])
         if config.method.method == "cross_entropy" or config.co_divide.meta_set != "clean":
             raise InputError("expected a --method with a meta step, and --meta_set=clean")
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, dtype_policy="float32"))
