@@ -277,9 +277,10 @@ class AgreementSelector(_TracedSelector):
         for mean, new in zip((self._between, self._within), repeatability.moments(first, second, groups), strict=True):
             means.append(self.momentum * mean.value + (1.0 - self.momentum) * tf.cast(new, tf.float32))
             mean.assign(means[-1])
-        chosen = repeatability.choose(*means, self._segments, costs, self.price)
+        between, within = means
+        chosen = repeatability.choose(between, within, self._segments, costs, self.price)
         self.gates.assign(tf.where(tf.reduce_any(chosen > 0.5), chosen, self.gates.value))
-        return repeatability.of_layers(*means)
+        return repeatability.of_layers(between, within)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
