@@ -208,7 +208,7 @@ def test_the_set_is_asked_for_again_after_a_measurement_and_after_other_steps():
     assert method.variant_of(10) == method.gated_layers[-1].segment == 4
 
 
-def test_with_dropout_and_a_mixed_policy():
+def test_a_mixed_policy_takes_a_measuring_step():
     keras.utils.set_random_seed(0)
     network = small_networks.residual("mixed_bfloat16")
     method = famus_tf.FaMUS(network, selector=famus_tf.AgreementSelector(1))
