@@ -20,16 +20,14 @@ import numpy as np
 import tensorflow as tf
 
 import famus_tf
+from benchmarks import paused
 from benchmarks.record import Record
 from famus_tf.config import command_line
-from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
-from famus_tf.experiment import build_data, build_run
 from famus_tf.files import closed_pipe
 from famus_tf.meta import layers
 from famus_tf.profiling import stage_times
 from famus_tf.reports import compare as table
-from famus_tf.training import step as training_step
 
 _SELECTIONS = {
     "all layers": famus_tf.AllLayers,
@@ -126,34 +124,20 @@ def measure(config, steps, count):
     Returns:
       List of dicts: `step`, `selection`, the mean number of `layers` selected, and the figures of `compare`.
     """
-    strategy = strategies.make_strategy("one_device")
-    dataset = build_data.make_dataset(config.data, config.run.seed)
-    per_epoch = build_data.steps_per_epoch(config.optimization, dataset)
-    total = config.optimization.train_steps or config.optimization.epochs * per_epoch
-    if steps[-1] > total:
-        raise InputError(f"--steps={steps[-1]}: expected at most the {total} steps of the run")
-    method = build_run.make_method(config, build_run.make_supervision(config, dataset))
+    run = paused.PausedRun(config)
+    method = run.method
     selectors = {name: make() if make else method.selector for name, make in _SELECTIONS.items()}
     for selector in selectors.values():
         if selector is not method.selector:
             selector.create_variables(method.gated_layers)
-    step_function = training_step.compile_step(strategy, method)
     # Behind the run's last step are batches that it does not train on.
-    probes = list(_pairs(config, dataset, total, total + count))
+    probes = run.batches_behind_the_end(count)
     parts = make_parts(method, probes[0])
     results = []
-    for done, pair in enumerate(_pairs(config, dataset, 0, steps[-1]), start=1):
-        step_function(*pair)
-        if done in steps:
-            results += _compare_all(selectors, [parts(probe) for probe in probes], done)
-            print(f"step {done} of {steps[-1]}", file=sys.stderr, flush=True)
+    for done, _ in run.train(steps):
+        results += _compare_all(selectors, [parts(probe) for probe in probes], done)
+        print(f"step {done} of {steps[-1]}", file=sys.stderr, flush=True)
     return results
-
-
-def _pairs(config, dataset, first, last):
-    strategy = strategies.make_strategy("one_device")
-    feed = build_data.make_feed(config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size)
-    return zip(feed.training(first, last), feed.meta(first, last), strict=True)
 
 
 def _compare_all(selectors, probed, step):

@@ -93,6 +93,19 @@ _MODES = (
     _mw_net("one_loop_classifier", _CLASSIFIER, schedule="one_loop"),
     _mw_net("one_loop_last_block_quarter", _LAST_BLOCK, schedule="one_loop", meta_share=0.25),
     _mw_net("one_loop_last_block_every4", _LAST_BLOCK, schedule="one_loop", meta_every=4),
+    # A step between two measurements, by a set that the first step chose; and one that measures.
+    _mw_net(
+        "one_loop_agreement_quarter",
+        functools.partial(famus_tf.AgreementSelector, 2**30),
+        schedule="one_loop",
+        meta_share=0.25,
+    ),
+    _mw_net(
+        "one_loop_measuring_quarter",
+        functools.partial(famus_tf.AgreementSelector, 1),
+        schedule="one_loop",
+        meta_share=0.25,
+    ),
 )
 NAMES = tuple(mode.name for mode in _MODES)
 _DEPTH = "famus_gates_at_"
@@ -258,9 +271,14 @@ class FamusSteps:
     def trace(self):
         """Traces all steps of a period without running them; returns True."""
         pair = next(self._batches), next(self._meta_batches)
-        for with_meta in {self.method.is_meta_step(count) for count in range(self.period)}:
-            self._step.get_concrete_function(pair[0], pair[1] if with_meta else None)
+        for with_meta, variant in {self._kind(count) for count in range(self.period)}:
+            self._step.get_concrete_function(pair[0], pair[1] if with_meta else None, variant)
         return True
+
+    def _kind(self, count):
+        """Whether the step of that number is a meta step, and its variant."""
+        with_meta = self.method.is_meta_step(count)
+        return with_meta, self.method.variant_of(count) if with_meta else None
 
     def tracing_count(self):
         """How often the step was traced so far."""
@@ -268,7 +286,7 @@ class FamusSteps:
 
     def step(self):
         """One step, finished when this returns; returns its loss."""
-        records, logs = self._step(*self.next_pair())
+        records, logs = self._step(*self.next_pair(), self._kind(self._count)[1])
         records = steps.gather(records)
         self._count += 1
         if "gates" in records:

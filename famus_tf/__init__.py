@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from famus_tf.meta.learners import MemoryWeightNet as MemoryWeightNet
     from famus_tf.meta.learners import MWNet as MWNet
     from famus_tf.meta.learners import SoftLabels as SoftLabels
+    from famus_tf.meta.selectors import AgreementSelector as AgreementSelector
     from famus_tf.meta.selectors import AllLayers as AllLayers
     from famus_tf.meta.selectors import FixedBlock as FixedBlock
     from famus_tf.meta.selectors import GradientSampler as GradientSampler
@@ -38,6 +39,7 @@ _PUBLIC = {
     "CMWNet": "famus_tf.meta.learners",
     "CrossEntropy": "famus_tf.meta.learners",
     "AllLayers": "famus_tf.meta.selectors",
+    "AgreementSelector": "famus_tf.meta.selectors",
     "GradientSampler": "famus_tf.meta.selectors",
     "RandomLayers": "famus_tf.meta.selectors",
     "FixedBlock": "famus_tf.meta.selectors",
@@ -49,6 +51,7 @@ _PUBLIC = {
 __all__ = [
     "L2R",
     "MLC",
+    "AgreementSelector",
     "AllLayers",
     "CMWNet",
     "CoDivide",

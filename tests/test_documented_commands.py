@@ -58,6 +58,10 @@ _TINY = "--network=small_preact", "--image_size=8", "--channels=1", "--classes=3
 _TIMED = *_TINY, "--rounds=1", "--sample_seconds=0.01"
 _WORKERS = "--data=digits", "--algorithm=1", "--norm=none"
 _STUDY = "--seeds=0", *(f"--set={flag}" for flag in ("--epochs=2", "--train_limit=100", "--batch_size=16"))
+_SELECTION = (
+    *("--epochs=2", "--batch_size=16", "--meta_batch_size=8", "--meta_per_class=2"),
+    *("--batches=2", "--json=selection.json", "--plot=selection.png"),
+)
 # {pattern: what shrinks it}; the first that fits.
 QUICK = {
     r"python -m famus_tf\.main --help": (),
@@ -75,6 +79,8 @@ SLOW = {
     r"python -m benchmarks\.stages.*": (*_TINY, "--rounds=1"),
     r"python -m benchmarks\.input_pipeline.*": ("--seconds=0.2", "--json=pipeline.json"),
     r"python -m benchmarks\.meta_gradient_agreement.*": ("--steps=1,2", "--batches=2"),
+    r"python -m benchmarks\.selection digits": ("--train_limit=100", *_SELECTION),
+    r"python -m benchmarks\.selection fashion_mnist .*": ("--data_dir=fashion", "--train_limit=0", *_SELECTION),
     r"python -m benchmarks\.accuracy fashion_mnist_pseudo_clean.*": (*_STUDY, "--only=cross_entropy"),
     r"python -m benchmarks\.accuracy digits --study=(?!methods).*": (*_STUDY, "--only=cross_entropy"),
     r"python -m benchmarks\.accuracy .*": (*_STUDY, "--only=cross_entropy"),

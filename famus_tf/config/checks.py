@@ -118,6 +118,12 @@ def _dataset(config) -> None:
 
 def _method(config) -> None:
     flags = config.method
+    halves = flags.selector == "agreement" and METHODS[flags.method].needs_meta_set
+    if halves and config.optimization.meta_batch_size < 2:
+        raise InputError(
+            f"--meta_batch_size={config.optimization.meta_batch_size} with --selector=agreement, which compares two "
+            "halves of it: expected 2 or more"
+        )
     if flags.method in ("l2r", "mlc"):
         for name, wanted in (("schedule", "three_stage"), ("meta_every", 1)):
             if getattr(flags, name) != wanted:

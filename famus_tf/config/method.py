@@ -58,8 +58,9 @@ class MethodConfig(fields.FlagGroup):
     selector: str = fields.flag(
         "sampler",
         "The layers that carry the meta gradient: all (the exact gradient), sampler (FaMUS: learned gates, Eq. 8 and "
-        "9), random (expected_layers of them, drawn anew in each step) or block (those of --block).",
-        ("all", "sampler", "random", "block"),
+        "9), random (expected_layers of them, drawn anew in each step), block (those of --block) or agreement (ours: "
+        "those whose scores of the training examples repeat best over two halves of the meta batch, for their cost).",
+        ("all", "sampler", "random", "block", "agreement"),
     )
     expected_layers: int = fields.flag(
         4,
@@ -71,6 +72,22 @@ class MethodConfig(fields.FlagGroup):
         "The layers of --selector=block: a block's number from the input (1, 2, ...; wrn28_10 has 12) or from the top "
         "(-1: the classifier, -2: the last block), or the start of layer names, as stage4.",
     )
+    agreement_every: int = fields.flag(
+        50,
+        "Of --selector=agreement: the layers are measured, and chosen anew, on the first meta step in every so many "
+        "steps.",
+        bounds=fields.COUNT,
+    )
+    agreement_price: float = fields.flag(
+        0.1,
+        "Of --selector=agreement: how much repeatability, at most 1, layers at the bottom of the network must add to "
+        "be reached for; less in proportion for what costs less to reach.",
+        bounds=fields.NON_NEGATIVE,
+    )
+    agreement_per_class: bool = fields.flag(
+        False,
+        "Of --selector=agreement: the mean score of each class's examples is taken out before scores are compared.",
+    )
     lambda_r: float = fields.flag(
         0.1,
         "lambda_1 of Eq. 12: weight of L_r, the distance of the number of gates from K.",
@@ -79,7 +96,8 @@ class MethodConfig(fields.FlagGroup):
     lambda_g: float | None = fields.flag(
         None,
         "lambda_2 of Eq. 12: weight of L_g (Eq. 11), the distance of the last layer's training and validation "
-        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, else the paper's 0.1.",
+        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, and with agreement, whose layers "
+        "need no such help; else the paper's 0.1.",
         bounds=fields.NON_NEGATIVE_OR_AUTO,
     )
     lambda_cost: float = fields.flag(
@@ -144,4 +162,4 @@ class MethodConfig(fields.FlagGroup):
 
 def automatic_lambda_g(selector: str) -> float:
     """lambda_g where it is auto, by the name of the selector."""
-    return 0.0 if selector == "all" else 0.1
+    return 0.0 if selector in ("all", "agreement") else 0.1

@@ -12,6 +12,12 @@ def count():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def number():
+    """The number of this replica, counted from 0; 0 where there is one."""
+    context = _several()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
 def all_reduce_sum(tensors):
     """Sums each tensor of a nest over the replicas.
 

@@ -1,7 +1,7 @@
 """Which layers accumulate the meta gradient: all (exact), a learned or a random few, or a fixed block (Table 4).
 
 All save time by the same mechanism: nothing is computed below `lowest_segment(gates)`. Where that is an int, the graph
-has no conditionals.
+has no conditionals. `AgreementSelector` (ours) chooses between steps: the depth of a step is known when it is traced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import sampler
+from famus_tf.meta import repeatability, sampler
 from famus_tf.meta.layers import GatedLayer
 
 
@@ -197,8 +197,101 @@ class GradientSampler(_TracedSelector):
         }
 
 
-# Those whose `lowest_segment` is an int.
-STATIC = (AllLayers, FixedBlock)
+@keras.saving.register_keras_serializable("famus_tf")
+class AgreementSelector(_TracedSelector):
+    """The layers that say the same of the training examples whichever half of the meta batch is asked (ours).
+
+    Now and then a step measures the scores of all layers by either half of its meta batch (`meta.scores`), and the set
+    whose sum repeats best for its cost (`meta.repeatability`) carries the meta gradient until the next measurement.
+    Until the first these are the last block and the classifier. Means over measurements and the set are variables.
+
+    The paper's gate signal, -alpha <u_l, g_l>, says how much loss a layer removes. How well its scores tell right
+    labels from wrong ones is another question, and repeatability ranks the layers much as the truth does.
+
+    Args:
+      every: training steps from one measurement to the next.
+      price: how much repeatability, at most 1, a layer at the bottom must add to one at the top, to be reached for.
+      momentum: of the running means over measurements, in [0, 1).
+      per_class: whether the mean score of each class's examples is taken out before scores are compared. What repeats
+        is in part an offset for each class.
+
+    Attributes:
+      gates: variable float32 [L], 1 in the set chosen last.
+
+    Raises:
+      InputError: an argument is out of its range.
+    """
+
+    learned = False
+    expected_layers = None
+
+    def __init__(
+        self, every: int = 50, price: float = 0.1, momentum: float = 0.9, per_class: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise errors.InputError(f"every={every!r}: expected a positive whole number")
+        if not price >= 0 or not 0 <= momentum < 1:
+            raise errors.InputError(f"price={price}, momentum={momentum}: expected 0 or more, and a number in [0, 1)")
+        self.every = every
+        self.price = price
+        self.momentum = momentum
+        self.per_class = per_class
+
+    def create_variables(self, layers: Sequence[GatedLayer]) -> None:
+        """Makes the running means [L, L] and the gates [L] for a list of `layers.GatedLayer`."""
+        count = len(layers)
+        last_block = next((layer.block for layer in reversed(layers) if layer.block), None)
+        start = [float(layer is layers[-1] or layer.block == last_block) for layer in layers]
+        self._between = self._state("between", (count, count))
+        self._within = self._state("within", (count, count))
+        self.gates = self._state("gates", (count,))
+        self.gates.assign(start)
+        super().create_variables(layers)
+
+    def _state(self, name: str, shape: tuple[int, ...]) -> Any:
+        # All replicas hold the same sums.
+        options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
+        return self.add_weight(name=name, shape=shape, dtype="float32", **options)
+
+    def call(self, descriptors: Any, step: tf.Tensor) -> tf.Tensor:
+        """Gates, float32 [L], 1 in the set chosen last."""
+        del descriptors, step
+        return tf.convert_to_tensor(self.gates.value)
+
+    def observe(self, first: tf.Tensor, second: tf.Tensor, classes: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
+        """Adds a measurement to the means and chooses the set anew.
+
+        To be called in a replica's context, by all replicas alike, and not inside `tf.cond`.
+
+        Args:
+          first, second: float [n, L], the scores by either half of the meta batch, this replica's share.
+          classes: float [n, c], distributions, the given labels of the examples.
+          costs: float32 [L], what it costs to reach each layer.
+
+        Returns:
+          float32 [L], rho of each layer alone, by the means.
+        """
+        groups = classes if self.per_class else tf.ones_like(classes[:, :1])
+        means = []
+        for mean, new in zip((self._between, self._within), repeatability.moments(first, second, groups), strict=True):
+            means.append(self.momentum * mean.value + (1.0 - self.momentum) * tf.cast(new, tf.float32))
+            mean.assign(means[-1])
+        between, within = means
+        chosen = repeatability.choose(between, within, self._segments, costs, self.price)
+        self.gates.assign(tf.where(tf.reduce_any(chosen > 0.5), chosen, self.gates.value))
+        return repeatability.of_layers(between, within)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        names = ("every", "price", "momentum", "per_class")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-Selector = AllLayers | RandomLayers | FixedBlock | GradientSampler
+# Those whose steps are traced for a depth that is an int.
+STATIC = (AllLayers, FixedBlock, AgreementSelector)
+# Those with which lambda_g is 0 unless it is given: L_g is what the paper's sampler is trained beside.
+WITHOUT_L_G = (AllLayers, AgreementSelector)
+
+
+Selector = AllLayers | RandomLayers | FixedBlock | GradientSampler | AgreementSelector

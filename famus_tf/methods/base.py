@@ -85,9 +85,11 @@ class Method(keras_model.KerasModel):
       trained_variables: list of `keras.Variable`, what `optimizer` moves.
       gated_layers: the layers l = 1..L that a selector decides on; none unless a subclass has them.
       needs_meta_batches: whether some steps take a batch of a meta set; False unless a subclass says so.
+      variant: which of several graphs a step is traced for, `variant_of`; set where it is traced, None at other times.
     """
 
     gated_layers = ()
+    variant: int | str | None = None
 
     def __init__(self, weight_decay: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -114,6 +116,14 @@ class Method(keras_model.KerasModel):
         """Whether the step of that number, counted from 0, is a meta step."""
         del step
         return False
+
+    def variant_of(self, step: int | None = None) -> int | str | None:
+        """Which graph the meta step of that number, counted from 0, takes; None where all take the same.
+
+        To be asked right before the step; None for `step` is the next one.
+        """
+        del step
+        return None
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images -> mean logits of the networks, [n, c]."""

@@ -57,10 +57,10 @@ class FaMUS(meta_method.MetaMethod):
         save, export or evaluate it afterwards as any Keras model.
       meta_learner: `MWNet()`, `L2R()`, `MLC(num_classes)`, `MemoryWeightNet(num_examples)`, or `CrossEntropy()` (no
         meta step, plain batches `(images, labels)` will do).
-      selector: `GradientSampler(expected_layers=4)`, `RandomLayers(4)`, `FixedBlock(-2)`, or `AllLayers()` (the exact
-        meta gradient of the meta-learner itself).
+      selector: `GradientSampler(expected_layers=4)`, `AgreementSelector()`, `RandomLayers(4)`, `FixedBlock(-2)`, or
+        `AllLayers()` (the exact meta gradient).
       lambda_r: weight of L_r (Eq. 10); lambda_1 of the paper, 0.1 there.
-      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper, 0.1 there. None: 0 for `AllLayers()`, else 0.1.
+      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper. None: its 0.1, 0 for `AllLayers`, `AgreementSelector`.
       lambda_cost: weight of the cost of reaching the selected layers (ours); 0 is the paper.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
       schedule: "three_stage" (the paper), or "one_loop": the actual step of w, by the real optimizer, is the look-ahead
@@ -71,8 +71,7 @@ class FaMUS(meta_method.MetaMethod):
 
     Attributes:
       mark: called as mark(stage, tensors) where a stage ends, while the step is traced; `stage_times` looks through it.
-      record_meta_gradient: whether `step` also returns the meta gradient (not for L2R, whose theta is the batch's);
-        False unless set before the first step.
+      record_meta_gradient: whether `step` returns the meta gradient too (not L2R's); to be set before the first step.
 
     Raises:
       InputError: the network is neither functional nor built, has several inputs or outputs, or nothing to train; a
@@ -99,7 +98,7 @@ class FaMUS(meta_method.MetaMethod):
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
         if lambda_g is None:
-            lambda_g = 0.0 if isinstance(selector, selectors.AllLayers) else 0.1
+            lambda_g = 0.0 if isinstance(selector, selectors.WITHOUT_L_G) else 0.1
         self.lambda_r = lambda_r
         self.lambda_g = lambda_g
         self.lambda_cost = lambda_cost
@@ -130,7 +129,7 @@ class FaMUS(meta_method.MetaMethod):
         stages = self._one_loop if self.schedule == "one_loop" else self._three_stages
         if self.meta_learner.starts_at_zero:
             stages = self._from_zero
-        return stages(batch, meta_batch)
+        return self._measure(batch, meta_batch) | stages(batch, meta_batch)
 
     def _three_stages(self, batch, meta_batch):
         """Algorithm 1, in the paper's order."""
@@ -234,7 +233,7 @@ class FaMUS(meta_method.MetaMethod):
         """The gates of Eq. 8 from the pooled gradients, and the lowest segment whose meta gradient somebody needs."""
         with tf.GradientTape() as tape:
             r = self.selector(seen, step)
-        lowest = self.selector.lowest_segment(r)
+        lowest = self._lowest_segment(r)
         top = self.gated_layers[-1].segment
         if self.lambda_g:  # L_g needs the classifier's gradient, whatever its gate says
             lowest = min(lowest, top) if isinstance(lowest, int) else tf.minimum(lowest, top)

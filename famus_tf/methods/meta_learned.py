@@ -102,6 +102,9 @@ def make_selector(flags, seed):
         "sampler": lambda: selectors.GradientSampler(flags.expected_layers, seed=seed),
         "random": lambda: selectors.RandomLayers(flags.expected_layers, seed=seed),
         "block": lambda: selectors.FixedBlock(block),
+        "agreement": lambda: selectors.AgreementSelector(
+            flags.agreement_every, flags.agreement_price, per_class=flags.agreement_per_class
+        ),
     }
     return makers[flags.selector]()
 

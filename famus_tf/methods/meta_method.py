@@ -1,5 +1,7 @@
 """The Keras side of Algorithm 1 in `famus.py`: theta, eta, their optimizers, when a step is a meta step, records."""
 
+import functools
+import types
 import warnings
 from typing import Any
 
@@ -8,12 +10,15 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.meta import layers, segments, selectors
+from famus_tf.losses import softmax
+from famus_tf.meta import layers, scores, segments, selectors
 from famus_tf.methods import base
 
 # More of the cost than this in one segment, and next to nothing can be saved.
 _WHOLE = 0.9
 SCHEDULES = ("three_stage", "one_loop")
+# The variant of a step that measures the layers; that of others is the lowest segment with a selected layer.
+_MEASURING = "measuring"
 
 
 class MetaMethod(base.Method):
@@ -42,6 +47,8 @@ class MetaMethod(base.Method):
         self.meta_from = meta_from
         self._chain = _Chain(network)
         self._with_meta = True
+        self._measures = isinstance(selector, selectors.AgreementSelector)
+        self._known = types.SimpleNamespace(step=None, lowest=None)  # so that the device is not asked in every step
         self.record_meta_gradient = False
         self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
@@ -116,9 +123,10 @@ class MetaMethod(base.Method):
         """
         _check_optimizers(meta_optimizer=meta_optimizer, sampler_optimizer=sampler_optimizer)
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
-        if self._has_plain_steps and self.steps_per_execution > 1:
+        if (self._has_plain_steps or self._has_variants) and self.steps_per_execution > 1:
+            selector = f", selector={type(self.selector).__name__}" if self._has_variants else ""
             raise errors.InputError(
-                f"meta_every={self.meta_every}, meta_from={self.meta_from} with "
+                f"meta_every={self.meta_every}, meta_from={self.meta_from}{selector} with "
                 f"steps_per_execution={self.steps_per_execution}: expected 1 of the last"
             )
         if self.meta_learner.has_meta_step:
@@ -141,9 +149,31 @@ class MetaMethod(base.Method):
         later = step - self.meta_from
         return self.meta_learner.has_meta_step and later >= 0 and later % self.meta_every == 0
 
+    def variant_of(self, step=None):
+        """With an `AgreementSelector` "measuring", or the segment of the lowest layer of its set; else None.
+
+        The first meta step measures, and after it the first in each `every` steps.
+        """
+        if not self._has_variants:
+            return None
+        step = int(self.optimizer.iterations.numpy()) if step is None else step
+        later = step - self.meta_from
+        every = self.selector.every
+        if later // every != (later - self.meta_every) // every:
+            self._known.step = None  # the set is another one after it
+            return _MEASURING
+        if self._known.step != step:
+            self._known.lowest = int(self.selector.lowest_segment(tf.convert_to_tensor(self.selector.gates.value)))
+        self._known.step = step + self.meta_every
+        return self._known.lowest
+
     @property
     def _has_plain_steps(self):
         return self.meta_learner.has_meta_step and (self.meta_every > 1 or self.meta_from > 0)
+
+    @property
+    def _has_variants(self):
+        return self.meta_learner.has_meta_step and self._measures
 
     def train_step(self, data):
         """Keras's hook for `fit`: one step of the algorithm, then the running means of this epoch."""
@@ -151,18 +181,26 @@ class MetaMethod(base.Method):
         return self.get_metrics_result()
 
     def make_train_function(self, force=False):
-        """Keras's hook for `fit`; with plain steps there are two functions, and the step's number says which one."""
-        if not self._has_plain_steps or (self.train_function is not None and not force):
+        """Keras's hook for `fit`; with plain steps or variants there are several functions, by the step's number."""
+        several = self._has_plain_steps or self._has_variants
+        if not several or (self.train_function is not None and not force):
             super().make_train_function(force)
             return
         functions = {}
-        for with_meta in (True, False):
-            super().make_train_function(force=True)
-            functions[with_meta] = self.train_function
 
         def train_function(iterator):
-            self._with_meta = self.is_meta_step(int(self.optimizer.iterations.numpy()))  # read where it is traced
-            return functions[self._with_meta](iterator)
+            step = int(self.optimizer.iterations.numpy())
+            self._with_meta = self.is_meta_step(step)  # read where it is traced, as the variant is
+            self.variant = self.variant_of(step) if self._with_meta else None
+            kind = self._with_meta, self.variant
+            if kind not in functions:
+                super(MetaMethod, self).make_train_function(force=True)
+                functions[kind] = self.train_function
+                self.train_function = train_function
+            try:
+                return functions[kind](iterator)
+            finally:
+                self.variant = None
 
         self.train_function = train_function
 
@@ -172,6 +210,43 @@ class MetaMethod(base.Method):
         # Every replica holds the same gates, and the optimizer sums over the replicas.
         gradients = tape.gradient(gates, [v.value for v in eta], output_gradients=gate_gradient / replicas.count())
         self.sampler_optimizer.apply(gradients, eta)
+
+    def _measure(self, batch, meta_batch):
+        """Has an `AgreementSelector` measure the layers and choose anew, where the step is one for it.
+
+        Returns:
+          Dict of the records of that, empty in other steps.
+        """
+        # Eagerly each step can ask for itself; a graph that is made for no variant measures nothing.
+        variant = self.variant_of() if self.variant is None and tf.executing_eagerly() else self.variant
+        if variant != _MEASURING:
+            return {}
+        first, second = self.layer_scores(*batch[:2], *meta_batch[:2])
+        self.mark("layer scores", [first, second])
+        given = getattr(batch.labels, "targets", batch.labels)  # of mixed labels
+        classes = softmax.as_distributions(given, tf.zeros([1, self.num_classes], first.dtype))
+        return {"repeatability": self.selector.observe(first, second, classes, self.layer_costs.value)}
+
+    def layer_scores(self, images, labels, meta_images, meta_labels):
+        """How far each layer trusts each example by either half of a meta batch (`meta.scores`); nothing changes.
+
+        Args:
+          images, labels, meta_images, meta_labels: this replica's shares of both batches.
+
+        Returns:
+          Two tensors [n, L], s_li = <u_l, g_li> at the present weights, every example with its own, unweighted loss.
+        """
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+
+        def losses(logits):
+            return self.meta_learner.losses(logits, labels, step)
+
+        halves = scores.half_gradients(self.segments, meta_images, functools.partial(self.validation_loss, meta_labels))
+        return scores.layer_scores(self.segments, self.gated_layers, images, losses, halves)
+
+    def _lowest_segment(self, gates):
+        """The lowest segment with a selected layer: an int where the step's variant says it, or the selector knows."""
+        return self.variant if isinstance(self.variant, int) else self.selector.lowest_segment(gates)
 
     def _training_loss(self, labels):
         """The function (logits, theta) -> L_tra on a batch with those labels, at the present number of steps."""

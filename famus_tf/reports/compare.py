@@ -26,7 +26,13 @@ _METHODS = {
     "co_teaching": "Co-teaching",
     "jocor": "JoCoR",
 }
-_SELECTORS = {"all": ", all layers", "sampler": " + FaMUS", "random": ", random layers", "block": ", fixed block"}
+_SELECTORS = {
+    "all": ", all layers",
+    "sampler": " + FaMUS",
+    "random": ", random layers",
+    "block": ", fixed block",
+    "agreement": ", agreement",
+}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
 _COLUMNS = (

@@ -12,8 +12,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     Every `every` steps: `train/*` (running means of the epoch), `learning_rate/*`, `time/step_seconds` and, with a
     meta step, `meta/*`. After every epoch: `test/*` and the same of further sets, `example_weight/{clean,noisy}` as
-    mean and as histogram, `gates/<layer>` (how often it was on in this epoch). The step axis is the number of training
-    steps.
+    mean and as histogram, `gates/<layer>` (how often it was on in this epoch), `repeatability/<layer>` (by the epoch's
+    last measurement, where there is one). The step axis is the number of training steps.
 
     Args:
       directory: folder of the event files.
@@ -72,17 +72,18 @@ class TensorBoard(keras.callbacks.Callback):
                 if len(values):
                     tf.summary.scalar(f"example_weight/{name}_mean", values.mean())
                     tf.summary.histogram(f"example_weight/{name}", values)
-            self._write_gates()
+            self._write_layers()
         self.events.flush()
 
     def on_train_end(self, logs=None):
         """Closes the event file."""
         self.events.close()
 
-    def _write_gates(self):
-        shares = self._progress.history[-1].get("gates", ())
-        for number, (layer, share) in enumerate(zip(self._method.gated_layers, shares, strict=False), start=1):
-            tf.summary.scalar(f"gates/{number:03d}_{layer.name.replace('/', '.')}", share)
+    def _write_layers(self):
+        for group in ("gates", "repeatability"):
+            values = self._progress.history[-1].get(group, ())
+            for number, (layer, value) in enumerate(zip(self._method.gated_layers, values, strict=False), start=1):
+                tf.summary.scalar(f"{group}/{number:03d}_{layer.name.replace('/', '.')}", value)
 
 
 def write_evaluations(epoch, sets, prefix=""):

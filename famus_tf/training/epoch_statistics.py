@@ -18,16 +18,19 @@ class EpochStatistics:
         self._gate_steps = 0
         # A scalar 0 takes the shape of the first gradient, whose length nobody has to know before.
         self._moments = {"count": 0, "mean": np.zeros([]), "squares": np.zeros([]), "norms": 0.0}
+        self._repeatability = np.zeros([0])  # of the last measurement; empty before it
 
     def record(self, records):
         """Adds the records of one step, `step.StepRecords`; those that are not there do not count.
 
         Args:
-          records: dict of arrays with perhaps `gates` [L] of 0 and 1, and `meta_gradient` [P].
+          records: dict of arrays with perhaps `gates` [L] of 0 and 1, `meta_gradient` [P] and `repeatability` [L].
         """
         if "gates" in records:
             self._gate_sums += records["gates"]
             self._gate_steps += 1
+        if "repeatability" in records:
+            self._repeatability = np.asarray(records["repeatability"], np.float64)
         if "meta_gradient" in records:
             self._add_gradient(np.asarray(records["meta_gradient"], np.float64))
 
@@ -54,7 +57,8 @@ class EpochStatistics:
               meaned over the P components; `relative_variance`, the variances' sum over the squared norm of the mean
               gradient, which a change of scale leaves as it is; `norm`, the mean over the steps of the gradient's
               norm; `steps`. The variances are None for fewer than two steps. The paper does not say over what it
-              takes the variance; theta moves meanwhile, so that its drift within the epoch is part of it.
+              takes the variance; theta moves meanwhile, so that its drift within the epoch is part of it;
+            `repeatability`: list of L numbers, each layer's by the epoch's last measurement.
         """
         statistics = {}
         if self._gate_steps:
@@ -62,6 +66,8 @@ class EpochStatistics:
         count = int(self._moments["count"])
         if count:
             statistics["meta_gradient"] = self._describe_gradient(count)
+        if len(self._repeatability):
+            statistics["repeatability"] = self._repeatability.round(6).tolist()
         self._start(len(self._gate_sums))
         return statistics
 
@@ -79,10 +85,13 @@ class EpochStatistics:
     def arrays(self):
         """Dict of arrays from which `restore` makes the same state again."""
         moments = {f"moments_{name}": value for name, value in self._moments.items()}
-        return {"epoch_gate_sums": self._gate_sums, "epoch_gate_steps": self._gate_steps} | moments
+        gates = {"epoch_gate_sums": self._gate_sums, "epoch_gate_steps": self._gate_steps}
+        return gates | {"epoch_repeatability": self._repeatability} | moments
 
     def restore(self, arrays):
         """The inverse of `arrays`; others in it do not matter."""
         self._gate_sums = arrays["epoch_gate_sums"]
         self._gate_steps = int(arrays["epoch_gate_steps"])
+        if "epoch_repeatability" in arrays:  # earlier versions have none
+            self._repeatability = arrays["epoch_repeatability"]
         self._moments = {name: arrays[f"moments_{name}"] for name in self._moments}

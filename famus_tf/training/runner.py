@@ -37,8 +37,9 @@ class Runner:
 
     def run_step(self, training_batch, meta_batch):
         """One step; its records are fetched when the next step is under way, so that the device need not wait."""
+        variant = None if meta_batch is None else self.method.variant_of(self.progress.step)
         traced = self._step.experimental_get_tracing_count()
-        records, logs = self._step(training_batch, meta_batch)
+        records, logs = self._step(training_batch, meta_batch, variant)
         self._fetch()
         now = time.perf_counter()
         if self._last_end is not None and traced == self._step.experimental_get_tracing_count():

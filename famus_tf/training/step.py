@@ -24,6 +24,7 @@ class StepRecords(TypedDict, total=False):
       gates: float32 [L] of 0 and 1, r of a meta step.
       lowest_layer: the lowest selected layer, 1..L, or L + 1 where no gate is on.
       meta_gradient: float32 [P], where the method is told to record it.
+      repeatability: float32 [L], how far each layer's scores repeat, in a step that measures it.
     """
 
     index: tf.Tensor
@@ -33,6 +34,7 @@ class StepRecords(TypedDict, total=False):
     gates: tf.Tensor
     lowest_layer: tf.Tensor
     meta_gradient: tf.Tensor
+    repeatability: tf.Tensor
 
 
 def compile_step(strategy, method, jit_compile=False, prepare=None):
@@ -45,9 +47,9 @@ def compile_step(strategy, method, jit_compile=False, prepare=None):
       prepare: function of a replica's shares of both batches -> those that the method gets; None: as they are.
 
     Returns:
-      Function of a training and a meta batch (None in a step without a meta update) -> (records, logs); records hold
-      one tensor for each replica, or with several workers one that holds all replicas' records; logs are the first
-      replica's running means.
+      Function of a training and a meta batch (None in a step without a meta update), and of the method's
+      `variant_of` that step, for each of which it is traced anew -> (records, logs); records hold one tensor for each
+      replica, or with several workers one that holds all replicas' records; logs are the first replica's running means.
     """
 
     def replica_step(training_batch, meta_batch):
@@ -59,8 +61,12 @@ def compile_step(strategy, method, jit_compile=False, prepare=None):
         return records, method.get_metrics_result()
 
     @tf.function(autograph=False, jit_compile=jit_compile or None)
-    def step(training_batch, meta_batch):
-        records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
+    def step(training_batch, meta_batch, variant=None):
+        method.variant = variant  # not in the replica's function: replicas are traced in turns
+        try:
+            records, logs = strategy.run(replica_step, args=(training_batch, meta_batch))
+        finally:
+            method.variant = None
         kept = 1 if clusters.num_workers(strategy) > 1 else None
         records = {name: strategy.experimental_local_results(value)[:kept] for name, value in records.items()}
         return records, {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}

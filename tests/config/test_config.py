@@ -183,6 +183,7 @@ def test_lambda_g_is_0_where_the_meta_gradient_is_exact():
         ({}, 0.1),
         ({"selector": "all"}, 0.0),
         ({"selector": "block"}, 0.1),
+        ({"selector": "agreement"}, 0.0),
         ({"selector": "all", "lambda_g": 0.3}, 0.3),
         ({"selector": "all", "lambda_g": None}, 0.0),
     ):

@@ -70,6 +70,11 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
         (FILE | {"noise_file": "a.npy", "noise_key": "x"}, "--noise_key=x with --noise_file=a.npy: expected a .pt"),
         ({"epochs": 9, "pretrained": "imagenet"}, "--pretrained=imagenet with --network=small_preact: expected none"),
         ({"epochs": 9, "method": "l2r", "log_meta_gradient": True}, "--log_meta_gradient with --method=l2r, whose"),
+        (
+            {"epochs": 9, "selector": "agreement", "meta_batch_size": 1},
+            "--meta_batch_size=1 with --selector=agreement, which compares two halves of it: expected 2 or more",
+        ),
+        ({"epochs": 9, "agreement_every": 0}, "--agreement_every=0: expected a positive whole number"),
         (ALGORITHM_2 | {"loss_epochs": 0}, "--loss_epochs=0: expected a positive whole number"),
         (ALGORITHM_2 | {"temperature": 0.0}, "--temperature=0.0: expected a number above 0"),
         (ALGORITHM_2 | {"clean_threshold": 1.5}, "--clean_threshold=1.5: expected a number"),

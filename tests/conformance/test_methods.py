@@ -1,6 +1,7 @@
 """What holds for every method of `methods.BY_NAME`, whichever it is: a new one is tested when it has a line here.
 
-`NEUTRAL` says with which flags it is plain training on cross-entropy.
+`NEUTRAL` says with which flags it is plain training on cross-entropy. Methods that choose layers are looked at with
+`--selector=all`, and with `agreement`, whose steps are not all alike.
 """
 
 import json
@@ -30,6 +31,7 @@ NEUTRAL = {
     "co_teaching": {"forget_rate": 0.0},
     "jocor": {"forget_rate": 0.0, "joint_weight": 0.0},
 }
+_WITH_AGREEMENT = ("mw_net agreement", "l2r agreement", "mlc agreement")
 _FLAGS = {
     "dataset": "digits",
     "train_limit": 80,
@@ -57,13 +59,16 @@ def network(monkeypatch):
     monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
 
 
-@pytest.fixture(params=sorted(methods.BY_NAME))
+@pytest.fixture(params=[*sorted(methods.BY_NAME), *_WITH_AGREEMENT])
 def name(request):
+    """A method, or one with another selector behind it."""
     return request.param
 
 
 def _settings(name, **changes):
-    return config.from_values(_FLAGS | {"method": name} | changes)
+    method, _, selector = name.partition(" ")
+    chosen = {"selector": selector, "agreement_every": 2} if selector else {}
+    return config.from_values(_FLAGS | {"method": method} | chosen | changes)
 
 
 def _made(settings, strategy=None):
@@ -76,15 +81,20 @@ def _made(settings, strategy=None):
     return method, list(zip(feed.training(0, 10), feed.meta(0, 10), strict=True))
 
 
-def _pair(method, number, batches):
+def _pair(method, number, batches, before=0):
     training, meta = batches[number]
-    return training, meta if method.is_meta_step(number) else None
+    return training, meta if method.is_meta_step(before + number) else None
 
 
-def _train(method, batches, strategy=None, count=6):
+def _train(method, batches, strategy=None, count=6, before=0):
     """Takes steps, compiled as in a run; returns their records."""
     step = steps.compile_step(strategy or tf.distribute.get_strategy(), method)
-    return [steps.gather(step(*_pair(method, number, batches))[0]) for number in range(count)]
+    records = []
+    for number in range(count):
+        training, meta = _pair(method, number, batches, before)
+        variant = None if meta is None else method.variant_of(before + number)
+        records.append(steps.gather(step(training, meta, variant)[0]))
+    return records
 
 
 def _numbers(method):
@@ -107,7 +117,7 @@ def test_records_are_those_that_the_loop_knows(name):
         assert {"index", "example_weight", "loss"} <= set(records) <= set(steps.StepRecords.__annotations__)
         assert records["index"].shape == records["example_weight"].shape == (16,)
         assert records["example_weight"].dtype == np.float32 and np.shape(records["loss"]) == ()
-    kind = METHODS[name]
+    kind = METHODS[name.split()[0]]
     assert method.needs_meta_batches == any(method.is_meta_step(number) for number in range(10)) == kind.needs_meta_set
     assert len(method.networks) == kind.networks
 
@@ -144,7 +154,7 @@ def test_a_checkpoint_holds_all_that_the_next_step_needs(name, tmp_path):
     again, _ = _made(_settings(name, seed=9))
     assert progress.Checkpoints([again], [progress.Progress(80, len(again.gated_layers))], tmp_path).restore()
     later = batches[3:]
-    _assert_equal([_train(one, later, count=3) for one in (again, method)])
+    _assert_equal([_train(one, later, count=3, before=3) for one in (again, method)])
     for found, expected in zip(_numbers(again).values(), _numbers(method).values(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -190,7 +200,7 @@ def test_killed_in_mid_epoch_it_ends_the_same_and_exports(name, tmp_path, monkey
 
 
 def test_neutral_it_is_cross_entropy_to_the_bit(name):
-    settings = _settings(name, **NEUTRAL[name])
+    settings = _settings(name, **NEUTRAL[name.split()[0]])
     method, batches = _made(settings)
     expected, _ = _made(_settings("cross_entropy"))
     _train(method, batches, count=8)

@@ -52,6 +52,12 @@ def test_the_trainer_has_the_schedule():
     np.testing.assert_allclose(found, [0.1 / (3 * per_epoch), 0.1, 0.01, 0.001], rtol=1e-5)
 
 
+def test_agreement_has_its_flags():
+    settings, _, _ = _made(selector="agreement", agreement_every=7, agreement_price=0.3, agreement_per_class=True)
+    found = meta_learned.make_selector(settings.method, seed=0).get_config()
+    assert (found["every"], found["price"], found["per_class"]) == (7, 0.3, True)
+
+
 @pytest.mark.parametrize(("block", "found"), [("3", 3), ("-2", -2), ("stage2", "stage2"), ("--2", "--2"), ("-", "-")])
 def test_a_block_is_a_number_or_the_start_of_names(block, found):
     settings, dataset, _ = _made(selector="block", block=block)

@@ -94,6 +94,17 @@ def test_two_networks_in_the_simple_form(tmp_path, networks):
         assert not np.isnan(progress.example_weight).any() and 0 < one["history"][-1]["accuracy"] < 1
 
 
+def test_layers_chosen_by_agreement(tmp_path, networks):
+    """Of each network by its own measurements, on mixed images and labels, every third of its steps."""
+    flags = EPOCHS | {"network": networks[True], "selector": "agreement", "agreement_every": 3}
+    results = co_divide_runs.run(tmp_path / "run", **flags)
+    for number, one in enumerate(results["networks"]):
+        last = one["history"][-1]
+        assert last["gates"] and len(last["repeatability"]) == one["layers"] == 3
+        assert np.abs(last["repeatability"]).max() <= 1 and np.ptp(last["repeatability"]) > 0
+        assert one["selected_layers"] >= 1, number
+
+
 def test_l2r_on_a_networks_own_pseudo_clean_set(tmp_path, networks):
     flags = EPOCHS | {"network": networks[True], "algorithm": "single", "method": "l2r", "selector": "block"}
     results = co_divide_runs.run(tmp_path / "run", **flags)

@@ -59,6 +59,7 @@ def test_groups_of_one_method_say_what_tells_them_apart(write_run, capsys):
         ("--method=l2r\n--selector=sampler", "L2R + FaMUS"),
         ("--method=mlc\n--selector=random", "MLC, random layers"),
         ("--method=mw_net\n--selector=block", "MW-Net, fixed block"),
+        ("--method=mw_net\n--selector=agreement", "MW-Net, agreement"),
         ("--method=cross_entropy\n--selector=block", "cross-entropy"),
         ("--method=new\n--selector=other", "new other"),
         ("", "n/a"),

@@ -16,6 +16,7 @@ def make_records(steps, seed=0, num_layers=5, size=40):
             "example_weight": np.ones(2, np.float32),
             "gates": generator.integers(0, 2, num_layers).astype(np.float32),
             "lowest_layer": np.int32(1),
+            "repeatability": generator.random(num_layers).astype(np.float32),
             "meta_gradient": (center + generator.standard_normal(size)).astype(np.float32),
         }
         for _ in range(steps)
@@ -57,6 +58,10 @@ def test_only_what_was_recorded_is_reported():
     statistics.record({"example_weight": np.ones(3)})  # a step between two meta steps
     statistics.record({"gates": np.array([0.0, 1.0])})
     assert statistics.close() == {"gates": [0.0, 1.0]}
+    for value in (0.25, 0.5):
+        statistics.record({"repeatability": np.array([0.0, value], np.float32)})
+        statistics.record({"gates": np.array([0.0, 1.0])})
+    assert statistics.close() == {"gates": [0.0, 1.0], "repeatability": [0.0, 0.5]}  # the last
     statistics.record({"meta_gradient": np.array([3.0, 4.0], np.float32)})
     assert statistics.close() == {
         "meta_gradient": {"variance": None, "relative_variance": None, "norm": 5.0, "steps": 1}

@@ -1,0 +1,91 @@
+"""Figures of scores that are made up, against loops and scikit-learn; the command; its picture."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from benchmarks import selection, selection_picture
+
+
+def test_auc_is_that_of_scikit_learn_ties_included():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 5, (40, 3)).astype(float)
+    is_right = rng.random(40) < 0.6
+    expected = [metrics.roc_auc_score(is_right, column) for column in scores.T]
+    np.testing.assert_allclose(selection.auc(scores, is_right), expected)
+    assert np.isnan(selection.auc(scores, np.ones(40, bool))).all()
+
+
+def test_rank_correlation():
+    rng = np.random.default_rng(1)
+    one, other = rng.random(9), rng.random(9)
+    assert selection.rank_correlation(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
+    assert selection.rank_correlation(one, np.ones(9)) is None
+
+
+def test_figures_of_sets_of_layers():
+    """Layer 0 knows the truth, layer 1 repeats an offset of each class, layer 2 is noise and large."""
+    rng = np.random.default_rng(2)
+    batches, n = 6, 80
+    is_right = rng.random((batches, n)) < 0.5
+    labels = rng.integers(0, 4, (batches, n))
+    truth, offset = np.where(is_right, 1.0, -1.0), 2.0 * (labels - 1.5)
+    columns = [truth, offset, np.zeros_like(truth)]
+    noise = [0.5, 0.1, 5.0]
+    first, second = (
+        np.stack([c + s * rng.normal(size=c.shape) for c, s in zip(columns, noise, strict=True)], axis=-1)
+        for _ in range(2)
+    )
+    measured = selection.Measured(first, second, labels, is_right)
+    found = measured.figures(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]], bool))
+    assert found["auc"][0] > 0.99 and abs(found["auc"][1] - 0.5) < 0.1 and found["auc"][3] < 0.75
+    assert found["repeatability"][0] == pytest.approx(0.8, abs=0.05) and found["repeatability"][1] > 0.99
+    assert found["repeatability_per_class"][1] < 0.2 < 0.7 < found["repeatability_per_class"][0]
+    np.testing.assert_allclose(found["product"][:3], (first + second).mean((0, 1)))
+    assert sum(measured.shares()) == pytest.approx(1.0) and np.argmax(measured.shares()) == 2
+    unknown = selection.Measured(first, second, labels, None).figures(np.eye(3, dtype=bool))
+    assert unknown["auc"] is None
+
+
+SMALL = ("--train_limit=64", "--epochs=2", "--batch_size=16", "--meta_batch_size=8", "--meta_per_class=1")
+
+
+def test_the_command(tmp_path, capsys):
+    files = f"--json={tmp_path / 'out.json'}", f"--plot={tmp_path / 'out.png'}"
+    assert selection.main(["digits", *SMALL, "--at=1,2", "--batches=2", *files]) == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [pause["step"] for pause in found["pauses"]] == [4, 8] and len(found["layers"]) == 17
+    last = found["pauses"][-1]
+    for name in ("auc", "repeatability", "repeatability_per_class", "product", "share"):
+        assert len(last["layers"][name]) == 17 and np.isfinite(last["layers"][name]).all()
+    assert last["segments"]["segment"] == sorted({layer["segment"] for layer in found["layers"]})
+    assert last["sets"]["all layers"]["product"] == pytest.approx(sum(last["layers"]["product"]), rel=1e-4)
+    assert all(value > 0 for value in last["sampler_gradient"].values())
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    assert "| best by the truth" in capsys.readouterr().out
+
+
+def test_a_picture_without_truth_has_no_auc(tmp_path):
+    layers = [{"name": f"layer{number}"} for number in range(90)]
+    values = {"auc": None, "repeatability": [0.1] * 90, "repeatability_per_class": [0.0] * 90}
+    results = {"layers": layers, "pauses": [{"epoch": 3, "layers": values}]}
+    selection_picture.draw(tmp_path / "out.png", results, "nobody knows")
+    assert (tmp_path / "out.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--at=0", "positive whole numbers"),
+        ("--batches=0", "positive whole numbers"),
+        ("--method=cross_entropy", "a meta step"),
+        ("--at=41", "at most the 40 epochs"),
+    ],
+)
+def test_mistakes_are_one_sentence(capsys, argument, said):
+    assert selection.main(["digits", argument]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("selection")]
+    assert said in line

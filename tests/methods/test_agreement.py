@@ -1,0 +1,217 @@
+"""Layers chosen by how far their scores repeat: when they are measured, depth, replicas, `fit`, what is saved."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import famus_tf
+from famus_tf.meta import scores
+from famus_tf.training import step as steps
+from tests import small_networks
+from tests.small_networks import batch
+
+KINDS = {
+    "three_stage": {},
+    "one_loop": {"schedule": "one_loop"},
+    "one_loop every 2": {"schedule": "one_loop", "meta_every": 2},
+    "l2r": {"meta_learner": famus_tf.L2R},
+    "mlc": {"meta_learner": lambda: famus_tf.MLC(3)},
+}
+
+
+def make(batch_norm=False, every=3, metrics=None, **options):
+    """A compiled FaMUS of float32 on the small network, 4 gated layers of it or with BatchNorm 7."""
+    keras.utils.set_random_seed(0)
+    network = small_networks.residual("float32", batch_norm)
+    options = {name: value() if name == "meta_learner" else value for name, value in options.items()}
+    options.setdefault("selector", famus_tf.AgreementSelector(every, price=0.05))
+    method = famus_tf.FaMUS(network, **options)
+    method.compile(keras.optimizers.SGD(0.2), meta_optimizer=keras.optimizers.SGD(0.5), metrics=metrics)
+    return method
+
+
+def pair(number, n=8, m=6):
+    return batch(number, n, "float32"), batch(number + 50, m, "float32")
+
+
+def train(method, count=7, strategy=None, share=lambda data: data, variants=True):
+    """Takes steps as a run does; returns their records, and how often the step was traced."""
+    step = steps.compile_step(strategy or tf.distribute.get_strategy(), method)
+    records = []
+    for number in range(count):
+        training, meta = share(pair(number))
+        if method.is_meta_step(number):
+            variant = method.variant_of(number) if variants else None
+            records.append(steps.gather(step(training, meta, variant)[0]))
+        else:
+            records.append(steps.gather(step(training, None)[0]))
+    return records, step.experimental_get_tracing_count()
+
+
+def numbers(method):
+    owners = method.network, method.meta_learner, method.selector
+    return [variable.numpy() for owner in owners for variable in owner.variables]
+
+
+@pytest.mark.parametrize(
+    ("every", "options", "measured"),
+    [
+        (5, {}, [0, 5, 10, 15]),
+        (1, {}, list(range(16))),
+        (5, {"meta_from": 2}, [2, 7, 12]),
+        (5, {"meta_every": 2}, [0, 6, 10]),
+        (2, {"meta_every": 4, "meta_from": 3}, [3, 7, 11, 15]),
+    ],
+)
+def test_the_first_meta_step_in_so_many_steps_measures(every, options, measured):
+    method = make(every=every, **options)
+    found = [step for step in range(16) if method.is_meta_step(step) and method.variant_of(step) == "measuring"]
+    assert found == measured
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_measures_chooses_and_goes_to_the_depth_of_its_set(kind):
+    method = make(**KINDS[kind])
+    start = method.selector.gates.numpy()
+    np.testing.assert_array_equal(start, [0, 0, 1, 1])  # the last block and the classifier
+    records, traced = train(method)
+    measured = [number for number, one in enumerate(records) if "repeatability" in one]
+    assert measured == ([0, 4, 6] if "every 2" in kind else [0, 3, 6])
+    assert traced <= 1 + len(method.segments) + ("every 2" in kind)
+    for one in records:
+        assert np.isfinite(one["loss"])
+        if "repeatability" in one:
+            assert one["repeatability"].shape == (4,) and np.abs(one["repeatability"]).max() <= 1 + 1e-6
+    last = next(one for one in reversed(records) if "gates" in one)
+    np.testing.assert_array_equal(last["gates"], method.selector.gates.numpy())
+    lowest = method.gated_layers[int(last["lowest_layer"]) - 1].segment
+    assert method.variant_of(7 + 1) in (lowest, "measuring")
+
+
+@pytest.mark.parametrize("kind", ["three_stage", "one_loop every 2", "l2r"])
+def test_the_depth_known_when_traced_gives_the_numbers_of_the_depth_known_in_the_graph(kind):
+    """In steps that do not measure; the set is one that a measurement has chosen."""
+    found = []
+    for variants in (True, False):
+        method = make(**KINDS[kind], batch_norm=True)
+        method.selector.gates.assign([0, 0, 0, 1, 0, 1, 1])
+        method.variant_of = lambda step, there=variants: 2 if there else None
+        train(method, 3)
+        found.append(numbers(method))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_one_replica_is_two(two_replicas):
+    """Halves are by place in the global batch: with 3 meta images on each replica they are not the replicas'."""
+    results = []
+    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), two_replicas):
+        count = strategy.num_replicas_in_sync
+
+        def share(data, strategy=strategy, count=count):
+            def of(context):
+                place = context.replica_id_in_sync_group
+                return tf.nest.map_structure(
+                    lambda rows: rows[place * len(rows) // count :][: len(rows) // count], data
+                )
+
+            return strategy.experimental_distribute_values_from_function(of)
+
+        with strategy.scope():
+            method = make(selector=famus_tf.AgreementSelector(2, price=0.05, per_class=True))
+        step = steps.compile_step(strategy, method)
+        records = []
+        for number in range(6):
+            training, meta = (share(side) for side in pair(number))
+            records.append(steps.gather(step(training, meta, method.variant_of(number))[0]))
+        results.append((records, numbers(method)))
+    (one_records, one), (two_records, two) = results
+    for a, b in zip(one_records, two_records, strict=True):
+        np.testing.assert_array_equal(a["gates"], b["gates"])
+        if "repeatability" in a:
+            np.testing.assert_allclose(a["repeatability"], b["repeatability"], rtol=0, atol=1e-3)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5)
+
+
+def test_a_measurement_moves_no_statistics():
+    moved = []
+    for selector in (famus_tf.AgreementSelector(1), famus_tf.AllLayers()):
+        method = make(batch_norm=True, selector=selector)
+        train(method, 1)
+        moved.append([variable.numpy() for variable in method.network.non_trainable_variables])
+    assert len(moved[0]) == 6
+    for one, other in zip(*moved, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_what_it_compares_are_the_scores_of_two_halves():
+    """rho after the first step, from the scores by the pieces, in NumPy."""
+    method = make(every=1)
+    (training, meta) = pair(0)
+    halves = scores.half_gradients(method.segments, meta[0], lambda z: method.validation_loss(meta[1], z))
+    arguments = method.segments, method.gated_layers, training[0], lambda z: method.meta_learner.losses(z, training[1])
+    first, second = (one.numpy() - one.numpy().mean(0) for one in scores.layer_scores(*arguments, halves))
+    expected = 2 * (first * second).sum(0) / (first**2 + second**2).sum(0)
+    records, _ = train(method, 1)
+    np.testing.assert_allclose(records[0]["repeatability"], expected, rtol=1e-3)
+
+
+def data(count=5):
+    sides = ([pair(number)[side] for number in range(count)] for side in (0, 1))
+    parts = (tuple(map(tf.stack, zip(*side, strict=True))) for side in sides)
+    return tf.data.Dataset.zip(*map(tf.data.Dataset.from_tensor_slices, parts))
+
+
+@pytest.mark.parametrize("options", [{}, {"schedule": "one_loop", "meta_every": 2, "meta_from": 1}])
+def test_fit_takes_the_steps_of_the_training_loop(options):
+    fitted, looped = make(**options), make(**options)
+    fitted.fit(data(), verbose=0)
+    train(looped, 5)
+    for one, other in zip(numbers(fitted), numbers(looped), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6)
+    assert fitted.variant is None and looped.variant is None
+
+
+def test_several_steps_an_execution_are_refused():
+    method = make()
+    with pytest.raises(famus_tf.InputError, match="selector=AgreementSelector with steps_per_execution=4: expected 1"):
+        method.compile(steps_per_execution=4)
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"every": 2.0}, {"price": -1.0}, {"momentum": 1.0}])
+def test_arguments_out_of_range(options):
+    with pytest.raises(famus_tf.InputError, match="expected"):
+        famus_tf.AgreementSelector(**options)
+
+
+def test_a_saved_method_comes_back_and_goes_on(tmp_path):
+    method = make(metrics=["accuracy"])
+    method.fit(data(4), verbose=0)
+    method.save(tmp_path / "method.keras")
+    loaded = keras.models.load_model(tmp_path / "method.keras")
+    assert loaded.selector.get_config() == method.selector.get_config() and loaded.lambda_g == 0.0
+    for one in (method, loaded):
+        one.fit(data(4), verbose=0)
+    for found, expected in zip(numbers(loaded), numbers(method), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_set_is_asked_for_again_after_a_measurement_and_after_other_steps():
+    method = make()
+    assert method.variant_of(1) == method.variant_of(2) == 2
+    method.selector.gates.assign([1, 0, 0, 0])
+    assert method.variant_of(3) == "measuring" and method.variant_of(4) == 0
+    method.selector.gates.assign([0, 0, 0, 1])
+    assert method.variant_of(5) == 0  # no step in between could have changed it
+    assert method.variant_of(10) == method.gated_layers[-1].segment == 4
+
+
+def test_a_mixed_policy_takes_a_measuring_step():
+    keras.utils.set_random_seed(0)
+    network = small_networks.residual("mixed_bfloat16")
+    method = famus_tf.FaMUS(network, selector=famus_tf.AgreementSelector(1))
+    method.compile(keras.optimizers.SGD(0.1))
+    records = method.step(pair(0))
+    assert np.isfinite(records["repeatability"]).all() and np.isfinite(records["loss"])
