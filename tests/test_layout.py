@@ -38,7 +38,7 @@ OF_MAIN = ("config", "experiment", "devices", "training")
 
 
 # Inside data each imports to the left only, or within its own.
-DATA = ("streams", "images", "formats", "labels", "source", "duplicates", "dataset sets", "batches", "copies")
+DATA = ("streams", "images", "formats", "labels", "source", "duplicates", "dataset sets", "probes", "batches", "copies")
 
 
 def module_name(path):
