@@ -287,7 +287,7 @@ def test_killed_in_mid_epoch_it_goes_on_and_ends_with_the_same_weights(tmp_path,
     ("changes", "said"),
     [
         ({"meta_per_class": 500}, "500"),
-        ({"batch_size": 100000}, "batch size"),
+        ({"batch_size": 100000}, "--batch_size=100000: expected at most the "),
         ({"dataset": "fashion_mnist", "data_dir": "/nonexistent"}, None),
     ],
 )

@@ -166,7 +166,7 @@ def _part_of(data, transform, padding, choose_offset):
     else:
         # What has the right size already need not be decoded whole.
         image = tf.cond(
-            tf.reduce_all(shape >= transform.frame) & tf.reduce_any(tf.equal(shape, transform.frame)),
+            tf.equal(tf.reduce_min(shape - transform.frame), 0),
             lambda: _decode_part(data, tf.concat([choose_offset(shape - size), size], 0), transform.channels),
             scale,
         )
@@ -215,12 +215,10 @@ def _is_upright(data: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Whether a JPEG, whose `shape` has been read, is shown as it is stored."""
     # Only a header that was found whole is long enough.
     with tf.control_dependencies([shape]):
-        head = tf.strings.substr(data, 2, 20)
+        marks = tf.strings.substr(data, [2, 20], [4, 2])
     # JFIF's segment of 16 bytes and then a table: as most programs write it, and not worth a call of Python.
-    is_jfif = tf.equal(tf.strings.substr(head, 0, 4), b"\xff\xe0\0\x10")
-    has_no_more = is_jfif & tf.equal(tf.strings.substr(head, 18, 2), b"\xff\xdb")
     return tf.cond(
-        has_no_more,
+        tf.reduce_all(tf.equal(marks, [b"\xff\xe0\0\x10", b"\xff\xdb"])),
         lambda: True,
         lambda: tf.ensure_shape(tf.numpy_function(_is_stored_upright, [data], tf.bool), []),
     )
