@@ -8,6 +8,22 @@ COMMON = {
     "fashion_mnist": ["--train_limit=10000"],
     "fashion_mnist_longtail": [],
     "fashion_mnist_pseudo_clean": [],
+    # What fits 2 cores: 10,000 images and a small network without augmentation, 4,000 steps of 50.
+    "cifar10n": [
+        "--train_limit=10000",
+        "--network=small_preact",
+        "--train_steps=0",
+        "--epochs=20",
+        "--batch_size=50",
+        "--meta_batch_size=50",
+        "--base_learning_rate=0.1",
+        "--lr_schedule=cosine",
+        "--lr_boundaries=",
+        "--nonesterov",
+        "--augment=none",
+        "--meta_optimizer=adam",
+        "--meta_weight_decay=1e-4",
+    ],
 }
 
 _POLICIES = {
@@ -30,10 +46,63 @@ _PSEUDO_CLEAN = {
     "Algorithm 2 + FaMUS": [],
 }
 
+# What is learnt of wrong labels and what is remembered. "probes too": trained on the 400 trusted images too that
+# memory_weight_net trains on.
+_ONE_LOOP = ["--schedule=one_loop", "--meta_batch_size=12"]
+_PROBES = ["--probe_share=0.4"]
+_REMEMBERING = ["--method=memory_weight_net", *_ONE_LOOP]
+_LAST_BLOCK = ["--selector=block", "--block=-2", "--lambda_g=0"]
+_CLASSIFIER = ["--selector=block", "--block=-1", "--lambda_g=0"]
+_AGREEMENT = ["--selector=agreement"]
+_MEMORY = {
+    "cross-entropy": ["--method=cross_entropy"],
+    "MW-Net exact": ["--selector=all"],
+    "FaMUS, the paper's gates": ["--selection_objective=paper"],
+    "FaMUS": [],
+    "MW-Net, last block": _LAST_BLOCK,
+    "MW-Net, classifier": _CLASSIFIER,
+    "MW-Net, agreement": _AGREEMENT,
+    "running p": ["--method=running_probability"],
+    "running p + score": ["--method=running_score", *_AGREEMENT],
+    "remembering, last block": [*_REMEMBERING, *_LAST_BLOCK],
+    "remembering, classifier": [*_REMEMBERING, *_CLASSIFIER],
+    "remembering, agreement": [*_REMEMBERING, *_AGREEMENT],
+    "remembering, all layers": [*_REMEMBERING, "--selector=all"],
+    "cross-entropy, probes too": ["--method=cross_entropy", *_PROBES],
+    "MW-Net exact, probes too": ["--selector=all", *_PROBES],
+    "running p, probes too": ["--method=running_probability", *_PROBES],
+    "running p + score, probes too": ["--method=running_score", *_AGREEMENT, *_PROBES],
+    "CMW-Net": ["--method=cmw_net", "--selector=all"],
+    "soft labels": ["--method=soft_labels", "--selector=all"],
+}
+# Without trusted labels, two networks.
+_PAIR = [
+    "--meta_set=pseudo_clean",
+    "--algorithm=co_divide",
+    "--meta_per_class=0",
+    "--meta_from_epoch=3",
+    "--temperature=0.5",
+    "--mixup_alpha=4",
+    "--lambda_u=10",
+    "--lambda_u_ramp_epochs=10",
+    "--batch_size=25",
+    "--meta_batch_size=25",
+    "--base_learning_rate=0.05",
+]
+
+
+def _remembered(noise, pair):
+    """The study of what is remembered under one kind of noise; `pair`: further flags of the two networks."""
+    rows = _MEMORY | {"DivideMix": [*_PAIR, *pair, "--method=cross_entropy"], "Algorithm 2 + FaMUS": [*_PAIR, *pair]}
+    return {name: [*noise, *flags] for name, flags in rows.items()}
+
 
 def _with_noise(*flags):
     return {name: [*flags, *others] for name, others in _PSEUDO_CLEAN.items()}
 
+
+_ASYMMETRIC = ["--noise=asymmetric", "--noise_rate=0.4"]
+_ASYMMETRIC_PAIR = ["--lambda_u=0", "--confidence_penalty=1"]
 
 STUDIES = {
     # 60% of the labels redrawn; 64 + 64 images per step.
@@ -133,8 +202,15 @@ STUDIES = {
             "Algorithm 2 exact": ["--noise_rate=0.6", "--selector=all"],
             "Algorithm 2 + FaMUS, meta_learning_rate 1e-4": ["--noise_rate=0.6", "--meta_learning_rate=1e-4"],
         },
-        "asymmetric_40": _with_noise(
-            "--noise=asymmetric", "--noise_rate=0.4", "--lambda_u=0", "--confidence_penalty=1"
+        "asymmetric_40": _with_noise(*_ASYMMETRIC, *_ASYMMETRIC_PAIR),
+    },
+    # The first: human labels.
+    "cifar10n": {
+        "worse_label": _remembered([], []),
+        "symmetric_60": _remembered(
+            ["--noise=symmetric", "--noise_file=", "--noise_key=", "--noise_rate=0.6", "--noise_includes_true_label"],
+            [],
         ),
+        "asymmetric_40": _remembered(["--noise_file=", "--noise_key=", *_ASYMMETRIC], _ASYMMETRIC_PAIR),
     },
 }

@@ -5,11 +5,12 @@ import tensorflow as tf
 from famus_tf.meta import selectors
 
 
-class Pinned(selectors.RandomLayers):
+class Pinned(selectors.Learned):
     """Gates that are given, so that `lowest` stays a tensor and every conditional is built.
 
     Args:
       gates: [L], 0 or 1; may be set later.
+      objective: as in `selectors.GradientSampler`.
       learned: whether the gates have a derivative, as a sampler's have: `moved`, which starts at 0, is its eta, and
         the sampler's optimizer moves it along the gates' own gradient.
 
@@ -19,8 +20,8 @@ class Pinned(selectors.RandomLayers):
 
     expected_layers = 2
 
-    def __init__(self, gates=(), learned=False):
-        super().__init__(count=1)
+    def __init__(self, gates=(), learned=False, objective="paper"):
+        super().__init__(objective)
         self.gates, self.learned, self.seen = gates, learned, []
 
     def create_variables(self, layers):

@@ -200,6 +200,7 @@ def _pseudo_clean(config) -> None:
         return
     expectations = [
         ("meta_per_class", config.data.meta_per_class, 0, "as no label is trusted"),
+        ("probe_share", config.method.probe_share or 0, 0, "as no label is trusted"),
         ("train_steps", config.optimization.train_steps, 0, "and --epochs, as each epoch has its own meta set"),
     ]
     if flags.loss_epochs > 1:
@@ -217,7 +218,9 @@ def _pseudo_clean(config) -> None:
             "--meta_from_epoch=0 with --meta_set=pseudo_clean: expected 1 or more, as the losses of a network that is "
             "not trained say nothing"
         )
-    allowed = ("mw_net", "cross_entropy") if flags.mixes else ("mw_net", "l2r", "mlc")
+    allowed = ("mw_net", "memory_weight_net", "running_score")
+    # Mixed labels are of no class, and what is trained on without its label has none to correct.
+    allowed += ("running_probability", "cross_entropy") if flags.mixes else ("cmw_net", "soft_labels", "l2r", "mlc")
     if config.method.method not in allowed:
         raise InputError(
             f"--method={config.method.method} with --meta_set=pseudo_clean, --algorithm={flags.algorithm}, "

@@ -15,7 +15,7 @@ from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.config.data import DataConfig, meant_dataset
 from famus_tf.config.loss import LossConfig
-from famus_tf.config.method import MethodConfig, automatic_lambda_g
+from famus_tf.config.method import METHODS, MethodConfig, automatic_lambda_g
 from famus_tf.config.optimization import OptimizationConfig
 from famus_tf.config.run import RunConfig
 from famus_tf.errors import InputError
@@ -38,6 +38,11 @@ _NO_EFFECT_ON_RESULT = frozenset(
         "export_network",
     }
 )
+
+# What runs with --selector=sampler did before there was the flag.
+_BEFORE = {"selection_objective": "paper"}
+# Of 100 trusted images of a class 60 are enough for a meta set.
+_PROBE_SHARE = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +117,15 @@ class Config:
         there, _ = self._saved_values(saved_lines)
         return longer.wanted(there, self._values()) is not None
 
+    @property
+    def probe_share(self) -> float:
+        """The share of the meta set that is trained on, `--probe_share` with auto resolved."""
+        given = self.method.probe_share
+        if given is not None:
+            return given
+        asks = METHODS[self.method.method].asks_probes and self.co_divide.meta_set == "clean"
+        return _PROBE_SHARE if asks else 0.0
+
     def _values(self) -> dict[str, Any]:
         return {field.name: getattr(getattr(self, group), field.name) for group, field in flag_fields()}
 
@@ -124,6 +138,8 @@ class Config:
             text = saved.pop(field.name, None)
             default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
             values[field.name] = default if text is None else flag_text.from_text(field, text)
+            if text is None and field.name in _BEFORE and values["selector"] == "sampler":
+                values[field.name] = _BEFORE[field.name]
         if values["lambda_g"] is None:
             values["lambda_g"] = automatic_lambda_g(self.method.selector)
         return values, saved

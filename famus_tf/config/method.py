@@ -14,14 +14,14 @@ class Kind:
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
       remembers: whether it weighs examples by running means over their visits.
-      takes_probes: whether part of the meta set is trained on, `probe_share`.
+      asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
     """
 
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
     remembers: bool = False
-    takes_probes: bool = False
+    asks_probes: bool = False
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -32,7 +32,7 @@ METHODS = {
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
     "soft_labels": Kind(needs_meta_set=True, remembers=True),
-    "memory_weight_net": Kind(needs_meta_set=True, remembers=True, takes_probes=True),
+    "memory_weight_net": Kind(needs_meta_set=True, remembers=True, asks_probes=True),
     "running_score": Kind(needs_meta_set=True, remembers=True),
     "running_probability": Kind(remembers=True),
     "co_teaching": Kind(networks=2, forgets=True),
@@ -88,6 +88,13 @@ class MethodConfig(fields.FlagGroup):
         False,
         "Of --selector=agreement: the mean score of each class's examples is taken out before scores are compared.",
     )
+    selection_objective: str = fields.flag(
+        "scale_free",
+        "What the gates of --selector=sampler learn from: scale_free (ours: the same terms whatever the learning rate, "
+        "the depth and the widths are, and a cost that is really paid) or paper (Eq. 8 to 12 as they stand, with "
+        "--lambda_cost=0).",
+        ("scale_free", "paper"),
+    )
     lambda_r: float = fields.flag(
         0.1,
         "lambda_1 of Eq. 12: weight of L_r, the distance of the number of gates from K.",
@@ -130,11 +137,12 @@ class MethodConfig(fields.FlagGroup):
         "How sharply the first three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
         bounds=fields.POSITIVE,
     )
-    probe_share: float = fields.flag(
-        0.4,
-        "Share of the meta set that memory_weight_net trains on, to learn from it what tells right labels from wrong; "
-        "0: it learns that by the meta gradient, which does worse.",
-        bounds=fields.BELOW_ONE,
+    probe_share: float | None = fields.flag(
+        None,
+        "Share of the meta set that is trained on instead. memory_weight_net learns from these images what tells right "
+        "labels from wrong (with 0 it learns that by the meta gradient, which does worse); for other methods they are "
+        "more images. auto: 0.4 for memory_weight_net with trusted images, else 0.",
+        bounds=fields.BELOW_ONE_OR_AUTO,
     )
     schedule: str = fields.flag(
         "three_stage",

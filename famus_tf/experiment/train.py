@@ -42,8 +42,8 @@ def _train(config, strategy, workdir):
     # The run directory keeps the flags as they were given: they are compared with those of the next command.
     fitted, lowered = checks.with_batch_sizes(config, dataset, strategy.num_replicas_in_sync)
     data = data_of_run.fingerprint_of(dataset)
-    if METHODS[config.method.method].takes_probes and config.method.probe_share:
-        dataset = probes.with_probes(dataset, config.method.probe_share, config.run.seed)
+    if config.probe_share:
+        dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
     if chief:
         run_directory.check_new_or_same(workdir, config)
         if checkpoint_files.all_in(workdir / "checkpoints"):

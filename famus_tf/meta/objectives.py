@@ -28,6 +28,23 @@ def traversal_cost(gates, costs):
     return tf.reduce_sum(gates * costs)
 
 
+def reaching_cost(gates, costs):
+    """L_cost = sum over segments of share_s (1 - prod over the layers at or below s of (1 - r_l)) (ours).
+
+    What is really paid: for gates of 0 and 1 it is c_l of the lowest selected layer, whatever is selected above it. As
+    the polynomial that it is, it tells each gate what turning it would add or save, the others being as they are.
+
+    Args:
+      gates: float [L], from the input to the output.
+      costs: float32 [L], `GatedLayer.cost`, none larger than the one before it.
+    """
+    shares = costs - tf.concat([costs[1:], tf.zeros_like(costs[:1])], axis=0)
+    # A product of its own for each segment: the gradient of a cumulative product divides by the gates that are on.
+    at_or_below = tf.linalg.band_part(tf.ones([tf.size(gates)] * 2, tf.bool), -1, 0)
+    free = tf.reduce_prod(tf.where(at_or_below, 1.0 - gates[tf.newaxis], tf.ones([], gates.dtype)), axis=1)
+    return tf.reduce_sum(tf.cast(shares, gates.dtype) * (1.0 - free))
+
+
 def virtual_weights(w, g, alpha, wanted=slice(None)):
     """w_hat = w - alpha g (Eq. 3), of the wanted variables.
 

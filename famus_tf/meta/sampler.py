@@ -1,5 +1,7 @@
 """The layer-wise gradient samplers Gamma(.; eta_l) of Eq. 8, layers of equal width in one batched product."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -23,13 +25,20 @@ class LayerSamplers(keras.layers.Layer):
       hidden: width of the hidden layer; 128 in the paper.
       temperature: tau of the Gumbel-softmax; 5 in the release, not given in the paper.
       seed: int, for the initial weights and the noise.
+      size: Euclidean length to which descriptors are scaled (ours); None leaves them at sqrt(D), so that one step
+        moves the logits of a wide layer the further the wider it is.
+      share: of the gates that are on at first (ours), in (0, 1); None: a half.
+      never_empty: whether the gate that is nearest to it is turned on where none is (ours).
     """
 
-    def __init__(self, hidden=128, temperature=5.0, seed=0, **kwargs):
+    def __init__(self, hidden=128, temperature=5.0, seed=0, size=None, share=None, never_empty=False, **kwargs):
         super().__init__(**kwargs)
         self.hidden = hidden
         self.temperature = temperature
         self.seed = seed
+        self.size = size
+        self.share = share
+        self.never_empty = never_empty
 
     def create_variables(self, widths):
         """Makes the variables, one stack of weights for each distinct width.
@@ -58,6 +67,8 @@ class LayerSamplers(keras.layers.Layer):
                     "bias2": self.add_weight(name=f"bias2_{width}", shape=(count, 1, 2), initializer="zeros"),
                 }
             )
+            if self.share is not None:
+                self._stacks[-1]["bias2"].assign([[[0.0, math.log(self.share / (1.0 - self.share))]]] * count)
         self.built = True
 
     def _stack(self, name, count, fan_in, fan_out):
@@ -80,6 +91,8 @@ class LayerSamplers(keras.layers.Layer):
         for layers, stack in zip(self._groups, self._stacks, strict=True):
             x = tf.stack([tf.cast(descriptors[layer], stack["fc1"].dtype) for layer in layers])  # [G, D]
             x = standardise(x)[:, tf.newaxis, :]  # [G, 1, D]
+            if self.size is not None:
+                x *= self.size / x.shape[-1] ** 0.5
             x = tf.matmul(x, stack["fc1"].value) + stack["bias1"].value  # [G, 1, hidden]
             x = tf.maximum(x, 0.0) + stack["slope"].value * tf.minimum(x, 0.0)
             x = tf.matmul(x, stack["fc2"].value) + stack["bias2"].value  # [G, 1, 2]
@@ -101,8 +114,15 @@ class LayerSamplers(keras.layers.Layer):
         logits = self.logits(descriptors)
         seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
         noise = gumbel.sample_gumbel(logits.shape, seed)
-        return gumbel.gumbel_softmax(logits, noise, self.temperature)[:, 1]
+        gates = gumbel.gumbel_softmax(logits, noise, self.temperature)[:, 1]
+        if not self.never_empty:
+            return gates
+        sampled = tf.stop_gradient(logits) + tf.cast(noise, logits.dtype)
+        margins = sampled[:, 1] - sampled[:, 0]
+        nearest = tf.one_hot(tf.argmax(margins), margins.shape[0], dtype=gates.dtype)
+        return gates + tf.where(tf.reduce_any(gates > 0.5), tf.zeros_like(nearest), nearest)
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
-        return super().get_config() | {"hidden": self.hidden, "temperature": self.temperature, "seed": self.seed}
+        names = ("hidden", "temperature", "seed", "size", "share", "never_empty")
+        return super().get_config() | {name: getattr(self, name) for name in names}

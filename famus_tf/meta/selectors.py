@@ -13,8 +13,16 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.meta import repeatability, sampler
+from famus_tf.meta import objectives, repeatability, sampler
 from famus_tf.meta.layers import GatedLayer
+
+OBJECTIVES = ("scale_free", "paper")
+# Of the scale-free sampler: the length of its inputs; its part of L_c, as much as the default lambda_cost; the momentum
+# of the size of L_c; and the least and the largest share of the gates that are on at first.
+_DESCRIPTOR_SIZE = 4.0
+_LOSS_SHARE = 0.5
+_SIZE_MOMENTUM = 0.99
+_SHARES = 1e-3, 0.9
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -145,8 +153,56 @@ class FixedBlock(keras.layers.Layer):
         return super().get_config() | {"block": self.block}
 
 
+class Learned(_TracedSelector):
+    """A selector whose gates have a derivative, and what they learn from besides L_r.
+
+    Args:
+      objective: one of `OBJECTIVES`; see `GradientSampler`.
+
+    Raises:
+      InputError: `objective` is none of them.
+    """
+
+    learned = True
+
+    def __init__(self, objective: str = "scale_free", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if objective not in OBJECTIVES:
+            raise errors.InputError(f"objective={objective!r}: expected one of {', '.join(OBJECTIVES)}")
+        self.objective = objective
+
+    def create_variables(self, layers: Sequence[GatedLayer]) -> None:
+        """Makes the running size of L_c, where it is needed."""
+        if self.objective != "paper":
+            options = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
+            self._size = self.add_weight(name="size", shape=(2,), dtype="float32", initializer="zeros", **options)
+        super().create_variables(layers)
+
+    def cost(self, gates: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
+        """L_cost, a scalar, of gates [L] and `GatedLayer.cost` [L]; see `objectives`."""
+        of = objectives.traversal_cost if self.objective == "paper" else objectives.reaching_cost
+        return of(gates, costs)
+
+    def loss_gradient(self, products: tf.Tensor) -> tf.Tensor:
+        """The derivative of L_c by the gates as it enters their objective, [L].
+
+        By "scale_free" it is `_LOSS_SHARE` times the derivative in units of its largest entry, root mean square over
+        the steps so far (the last hundred count most). To be called once in a step, by all replicas alike.
+
+        Args:
+          products: -alpha <u_l, g_l>, float [L].
+        """
+        if self.objective == "paper":
+            return products
+        new = tf.stack([tf.reduce_max(tf.square(tf.cast(products, tf.float32))), 1.0])
+        size = _SIZE_MOMENTUM * self._size.value + (1.0 - _SIZE_MOMENTUM) * new
+        self._size.assign(size)
+        scale = tf.cast(tf.sqrt(size[0] / size[1]), products.dtype)
+        return _LOSS_SHARE * tf.math.divide_no_nan(products, scale)
+
+
 @keras.saving.register_keras_serializable("famus_tf")
-class GradientSampler(_TracedSelector):
+class GradientSampler(Learned):
     """FaMUS's learned sampler (section 4.2): a gate for each layer from its pooled virtual gradient.
 
     >>> import famus_tf, keras
@@ -161,9 +217,14 @@ class GradientSampler(_TracedSelector):
       hidden: width of the samplers' hidden layer; 128 in the paper.
       temperature: of the Gumbel-softmax; 5 in the release.
       seed: int, for the initial weights and the noise.
-    """
+      objective: "paper", or "scale_free" (ours), whose terms do not change in size with alpha, the depth and the width
+        of the network and the batch: descriptors have one length, K of the L gates are on at first and one always is,
+        the gates' part of L_c is divided by its running size, and L_cost is what reaching the lowest selected layer
+        really costs.
 
-    learned = True
+    Raises:
+      InputError: `objective` is none of the two.
+    """
 
     def __init__(
         self,
@@ -171,14 +232,18 @@ class GradientSampler(_TracedSelector):
         hidden: int = 128,
         temperature: float = 5.0,
         seed: int = 0,
+        objective: str = "scale_free",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(objective, **kwargs)
         self.expected_layers = expected_layers
-        self.samplers = sampler.LayerSamplers(hidden, temperature, seed, name="samplers")
+        ours = {} if objective == "paper" else {"size": _DESCRIPTOR_SIZE, "never_empty": True}
+        self.samplers = sampler.LayerSamplers(hidden, temperature, seed, name="samplers", **ours)
 
     def create_variables(self, layers: Sequence[GatedLayer]) -> None:
         """Makes the samplers' variables for a list of `layers.GatedLayer`."""
+        if self.objective != "paper":
+            self.samplers.share = min(max(self.expected_layers / len(layers), _SHARES[0]), _SHARES[1])
         self.samplers.create_variables([layer.width for layer in layers])
         super().create_variables(layers)
 
@@ -194,6 +259,7 @@ class GradientSampler(_TracedSelector):
             "hidden": inner.hidden,
             "temperature": inner.temperature,
             "seed": inner.seed,
+            "objective": self.objective,
         }
 
 

@@ -270,8 +270,8 @@ class FaMUS(meta_method.MetaMethod):
         with tf.GradientTape() as objective_tape:
             objective_tape.watch(r)
             objective = self.lambda_r * objectives.expected_layers_loss(r, self.selector.expected_layers)
-            objective += self.lambda_cost * objectives.traversal_cost(r, self.layer_costs.value)
-        gate_gradient = -tf.cast(rate, r.dtype) * tf.cast(agreement, r.dtype)
+            objective += self.lambda_cost * self.selector.cost(r, self.layer_costs.value)
+        gate_gradient = self.selector.loss_gradient(-tf.cast(rate, r.dtype) * tf.cast(agreement, r.dtype))
         self._apply_to_sampler(gates.tape, r, gate_gradient + objective_tape.gradient(objective, r))
 
     def _agreement(self, gates, meta, gradients):

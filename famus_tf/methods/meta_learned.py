@@ -99,7 +99,9 @@ def make_selector(flags, seed):
     block = int(flags.block) if flags.block.removeprefix("-").isdecimal() else flags.block
     makers = {
         "all": selectors.AllLayers,
-        "sampler": lambda: selectors.GradientSampler(flags.expected_layers, seed=seed),
+        "sampler": lambda: selectors.GradientSampler(
+            flags.expected_layers, seed=seed, objective=flags.selection_objective
+        ),
         "random": lambda: selectors.RandomLayers(flags.expected_layers, seed=seed),
         "block": lambda: selectors.FixedBlock(block),
         "agreement": lambda: selectors.AgreementSelector(

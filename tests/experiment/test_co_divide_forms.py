@@ -105,6 +105,30 @@ def test_layers_chosen_by_agreement(tmp_path, networks):
         assert one["selected_layers"] >= 1, number
 
 
+@pytest.mark.parametrize("method", ["memory_weight_net", "running_score", "running_probability"])
+def test_weights_by_what_is_remembered(tmp_path, networks, method):
+    """Of mixed images and guessed labels; each network remembers for itself, every example that its epochs had."""
+    results = co_divide_runs.run(
+        tmp_path / "run", **EPOCHS | {"network": networks[True], "method": method, "epochs": 4}
+    )
+    numbers = co_divide_runs.weights(tmp_path / "run")
+    visits = [value for name, value in sorted(numbers.items()) if "_visits" in name and ".ATTRIBUTES" in name]
+    assert len(visits) == 2 and all(table.shape[0] == N and table.min() >= 1 for table in visits)
+    sums = [value for name, value in sorted(numbers.items()) if "_sums" in name]
+    assert np.abs(sums[0] - sums[1]).max() > 1e-3
+    for one in results["networks"]:
+        last = one["history"][-1]
+        assert sum(last[f"trust_{name}"] for name in ("probability",)) > 0
+        assert last["weight_clean"] > 0 and np.isfinite(last["loss"])
+
+
+@pytest.mark.parametrize("method", ["memory_weight_net", "cmw_net", "soft_labels"])
+def test_other_learners_on_pseudo_clean_sets(tmp_path, networks, method):
+    flags = EPOCHS | {"network": networks[True], "algorithm": "single", "method": method, "selector": "block"}
+    results = co_divide_runs.run(tmp_path / "run", **flags)
+    check(results, tmp_path / "run", 1, [N // 8])
+
+
 def test_l2r_on_a_networks_own_pseudo_clean_set(tmp_path, networks):
     flags = EPOCHS | {"network": networks[True], "algorithm": "single", "method": "l2r", "selector": "block"}
     results = co_divide_runs.run(tmp_path / "run", **flags)

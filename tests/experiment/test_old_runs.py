@@ -21,7 +21,10 @@ def test_it_goes_on_and_ends_with_the_same_weights(name, step, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     shutil.copytree(OLD / name, name)
     shutil.copy(OLD / "network.keras", tmp_path)
-    assert main.main(["famus_tf", f"--flagfile={name}/flags.cfg"]) == 0
+    command = ["famus_tf", f"--flagfile={name}/flags.cfg"]
+    assert main.main(command) == 2
+    assert "--selection_objective: the run directory has paper, this command has scale_free" in capsys.readouterr().err
+    assert main.main([*command, "--selection_objective=paper"]) == 0
     assert f"{name}: goes on after step {step}" in capsys.readouterr().out
     found = tf.train.load_checkpoint(f"{name}/checkpoints")
     with np.load(OLD / name / "end.npz") as end:

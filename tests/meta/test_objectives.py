@@ -24,6 +24,23 @@ def test_traversal_cost():
     np.testing.assert_allclose(objectives.traversal_cost(gates, costs), gates @ costs)
 
 
+def test_reaching_cost_is_that_of_the_lowest_gate():
+    """And its derivative, what turning a gate adds: by all 2^5 sets of gates, two layers being in one segment."""
+    costs = np.array([1.0, 0.7, 0.7, 0.4, 0.1])
+    for number in range(2**5):
+        r = np.array([number >> bit & 1 for bit in range(5)], float)
+        gates = tf.constant(r)
+        with tf.GradientTape() as tape:
+            tape.watch(gates)
+            cost = objectives.reaching_cost(gates, tf.constant(costs))
+        np.testing.assert_allclose(cost, (r * costs).max(), atol=1e-12)
+        gained = []
+        for layer in range(5):
+            on, off = (np.where(np.arange(5) == layer, value, r) for value in (1.0, 0.0))
+            gained.append((on * costs).max() - (off * costs).max())
+        np.testing.assert_allclose(tape.gradient(cost, gates), gained, atol=1e-12)
+
+
 def test_last_layer_gap_and_its_direction():
     rng = np.random.default_rng(0)
     g, u = ([rng.normal(size=(3, 3, 2, 4)), rng.normal(size=(5, 4)), rng.normal(size=4)] for _ in range(2))

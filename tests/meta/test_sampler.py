@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import layers, sampler, selectors
 
 WIDTHS = [5, 3, 5, 8, 3]
@@ -81,3 +82,72 @@ def test_configuration_round_trip():
     again = selectors.GradientSampler.from_config(selector.get_config())
     assert again.get_config() == selector.get_config()
     assert (again.expected_layers, again.samplers.hidden, again.samplers.temperature) == (3, 9, 2.0)
+
+
+def test_scale_free_samplers_have_inputs_of_one_length(samplers):
+    inputs = [tf.constant(x) for x in descriptors()]
+    scaled = sampler.LayerSamplers(hidden=6, seed=4, size=4.0)
+    scaled.create_variables(WIDTHS)
+    for variable, value in zip(scaled.trainable_variables, samplers.trainable_variables, strict=True):
+        variable.assign(value)
+        if "fc1" in variable.path:
+            variable.assign(value * variable.shape[1] ** 0.5 / 4.0)
+    np.testing.assert_allclose(scaled.logits(inputs), samplers.logits(inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 30, 200])
+def test_scale_free_samplers_begin_with_the_gates_that_are_expected(count):
+    """About K of L, whatever the widths are; the paper's with half of them."""
+    rng = np.random.default_rng(0)
+    widths = [int(2 ** rng.integers(3, 11)) for _ in range(count)]
+    gated = [layers.GatedLayer(f"layer{k}", (k,), ((),), width, k, 1.0 - k / count) for k, width in enumerate(widths)]
+    inputs = [tf.constant(rng.normal(size=width), tf.float32) for width in widths]
+    means = {}
+    for objective in selectors.OBJECTIVES:
+        selector = selectors.GradientSampler(3, objective=objective)
+        selector.create_variables(gated)
+        gates = np.array([selector(inputs, tf.constant(step, tf.int64)) for step in range(200)])
+        means[objective] = gates.sum(axis=1).mean()
+    assert abs(means["scale_free"] - 3) < 0.8
+    assert abs(means["paper"] - count / 2) < max(1.0, count / 10)
+
+
+def test_where_no_gate_is_on_the_nearest_is():
+    made = sampler.LayerSamplers(hidden=6, seed=4, never_empty=True)
+    made.create_variables(WIDTHS)
+    for stack in made._stacks:
+        stack["bias2"].assign([[[4.0, 0.0]]] * stack["bias2"].shape[0])
+    inputs = [tf.constant(x) for x in descriptors()]
+    with tf.GradientTape() as tape:
+        gates = made(inputs, tf.constant(3, tf.int64))
+        total = tf.reduce_sum(gates)
+    made.never_empty = False
+    empty = made(inputs, tf.constant(3, tf.int64))
+    assert set(empty.numpy()) == {0.0} and gates.numpy().sum() == 1
+    assert all(gradient is not None for gradient in tape.gradient(total, made.trainable_variables))
+
+
+def test_the_loss_in_units_of_its_running_size():
+    """Whatever the scale of the products is; the last steps count most."""
+    rng = np.random.default_rng(3)
+    products = rng.normal(size=(6, 5))
+    found = {}
+    for scale in (1.0, 1e-9):
+        selector = selectors.GradientSampler(2)
+        selector.create_variables(gated())
+        found[scale] = np.array([selector.loss_gradient(tf.constant(scale * row)) for row in products])
+    np.testing.assert_allclose(found[1e-9], found[1.0], rtol=1e-5)
+    squares = (products**2).max(axis=1)
+    for step, row in enumerate(products):
+        size = np.sqrt(np.average(squares[: step + 1], weights=0.99 ** np.arange(step, -1, -1)))
+        np.testing.assert_allclose(found[1.0][step], 0.5 * row / size, rtol=1e-5)
+    nothing = selectors.GradientSampler(2)
+    nothing.create_variables(gated())
+    np.testing.assert_array_equal(nothing.loss_gradient(tf.zeros([5])), np.zeros(5))
+    paper = selectors.GradientSampler(2, objective="paper")
+    np.testing.assert_array_equal(paper.loss_gradient(tf.constant(products[0])), products[0])
+
+
+def test_an_objective_that_there_is_not():
+    with pytest.raises(errors.InputError, match=r"objective='fixed': expected one of scale_free, paper"):
+        selectors.GradientSampler(2, objective="fixed")

@@ -57,15 +57,18 @@ def by_name(network):
     return [v.numpy() for v in sorted(network.variables, key=lambda v: v.path.rsplit("residual/", 1)[-1])]
 
 
-@pytest.mark.parametrize(("seed", "lowest"), [(0, 1), (6, 5)])
-def test_one_step_is_algorithm_1_with_nested_tapes(seed, lowest):
+@pytest.mark.parametrize(
+    ("seed", "lowest", "objective"), [(0, 1, "paper"), (6, 5, "paper"), (0, 1, "scale_free"), (6, 5, "scale_free")]
+)
+def test_one_step_is_algorithm_1_with_nested_tapes(seed, lowest, objective):
     """In float32, with samplers; the bottom layer is among those that the first seed selects."""
     training, meta = batch(1), batch(2)
     lambdas = {"lambda_r": 0.2, "lambda_g": 0.4, "lambda_cost": 0.3, "weight_decay": 0.01}
-    trainer = make_trainer(selector=famus_tf.GradientSampler(2, seed=seed), **lambdas)
+    trainer = make_trainer(selector=famus_tf.GradientSampler(2, seed=seed, objective=objective), **lambdas)
     eta = trainer.selector.trainable_variables
-    samplers = nested_tapes.Samplers(trainer.gated_layers, eta, DELTA, seed)
-    oracle = make_oracle(trainer, samplers, **lambdas)
+    scale_free = objective == "scale_free"
+    samplers = nested_tapes.Samplers(trainer.gated_layers, eta, DELTA, seed, length=4 * scale_free)
+    oracle = make_oracle(trainer, samplers, scale_free=scale_free, **lambdas)
     before = values(eta), values(trainer.meta_learner.trainable_variables)
     records = trainer.step((training, meta))
     found = oracle.step(training, meta)

@@ -39,12 +39,12 @@ LEARNERS = {
 }
 
 
-def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G):
+def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G, objective="paper"):
     keras.utils.set_random_seed(7)
     trainer = famus_tf.FaMUS(
         small_networks.residual("float64"),
         meta_learner=LEARNERS[learner][0](),
-        selector=pinned.Pinned(gates, learned=True),
+        selector=pinned.Pinned(gates, learned=True, objective=objective),
         lambda_r=LAMBDA_R,
         lambda_g=lambda_g,
         lambda_cost=LAMBDA_COST,
@@ -59,7 +59,7 @@ def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G):
     return trainer
 
 
-def make_oracle(trainer, learner, schedule, gates, nesterov):
+def make_oracle(trainer, learner, schedule, gates, nesterov, scale_free=False):
     return nested_tapes.NestedTapes(
         trainer,
         LEARNERS[learner][1](trainer.meta_learner.trainable_variables),
@@ -73,6 +73,7 @@ def make_oracle(trainer, learner, schedule, gates, nesterov):
         lambda_g=LAMBDA_G,
         lambda_r=LAMBDA_R,
         lambda_cost=LAMBDA_COST,
+        scale_free=scale_free,
     )
 
 
@@ -103,6 +104,24 @@ def test_steps_equal_nested_tapes(learner, schedule, gates, nesterov):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
         assert np.abs(found.numpy() - before).max() > 1e-3
     for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.learner.theta, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("learner", "schedule"), [("mw_net", "three_stage"), ("mw_net", "one_loop"), ("l2r", "three_stage")]
+)
+def test_scale_free_gates(learner, schedule):
+    """Their gradient in three steps, in which the gates are others each time; what trains w and theta is the same."""
+    trainer = make_trainer(learner, schedule, SOME, False, objective="scale_free")
+    oracle = make_oracle(trainer, learner, schedule, SOME, False, scale_free=True)
+    for number, gates in enumerate((SOME, TOP, ALL)):
+        trainer.selector.gates = oracle.selection = gates
+        trainer.selector.moved.assign(tf.zeros_like(trainer.selector.moved))
+        data = batch(number, 8), batch(number + 50, 5)
+        trainer.step(data)
+        expected = oracle.step(*data)
+        np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
+    for found, expected in zip(trainer.trained_variables, oracle.w, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
 
 

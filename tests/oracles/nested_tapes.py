@@ -119,13 +119,14 @@ class Samplers:
       delta: learning rate of eta.
       seed: of the noise.
       temperature: of the Gumbel-softmax.
+      length: to which descriptors are scaled; 0 leaves them as they are.
     """
 
-    def __init__(self, layers, variables, delta, seed, temperature=5.0):
+    def __init__(self, layers, variables, delta, seed, temperature=5.0, length=0):
         self.eta = dict(zip([v.name for v in variables], in_float64(variables), strict=True))
         widths = [layer.width for layer in layers]
         self.places = [(width, widths[:number].count(width)) for number, width in enumerate(widths)]
-        self.delta, self.seed, self.temperature = delta, seed, temperature
+        self.delta, self.seed, self.temperature, self.length = delta, seed, temperature, length
 
     def gates(self, pooled, step):
         """r [L], each 0 or 1, differentiable by eta as the softmax is."""
@@ -134,6 +135,7 @@ class Samplers:
             names = ("fc1", "bias1", "slope", "fc2", "bias2")
             fc1, bias1, slope, fc2, bias2 = (self.eta[f"{name}_{width}"][place] for name in names)
             x = (x - tf.reduce_mean(x)) / (tf.math.reduce_std(x) + 1e-9)
+            x = x * self.length / np.linalg.norm(x) if self.length else x
             x = x[None] @ fc1 + bias1
             x = tf.where(x > 0, x, slope * x)
             rows.append((x @ fc2 + bias2)[0])
@@ -141,7 +143,9 @@ class Samplers:
         uniform = tf.cast(tf.random.stateless_uniform([len(rows), 2], seed, 1e-20), tf.float64)
         logits = tf.stack(rows) - tf.math.log(-tf.math.log(uniform))
         soft = tf.nn.softmax(logits / self.temperature)
-        hard = tf.cast(logits >= tf.reduce_max(logits, 1, keepdims=True), tf.float64)
+        hard = tf.cast(logits >= tf.reduce_max(logits, 1, keepdims=True), tf.float64).numpy()
+        if self.length and not hard[:, 1].any():
+            hard[np.argmax(np.diff(logits, axis=1))] = 0.0, 1.0
         return (soft + tf.stop_gradient(hard - soft))[:, 1]
 
     def update(self, gradient):
@@ -160,6 +164,7 @@ class NestedTapes:
       virtual_alpha: learning rate of the virtual step; None for alpha.
       schedule: "three_stage" or "one_loop".
       lambda_g, lambda_r, lambda_cost, expected_layers: weights of L_g, L_r and L_cost, and K of L_r.
+      scale_free: whether the gates learn from the scale-free terms.
       validation_loss: L_c, function of labels and logits -> scalar.
     """
 
@@ -178,6 +183,7 @@ class NestedTapes:
         lambda_r=0.0,
         lambda_cost=0.0,
         expected_layers=2,
+        scale_free=False,
         validation_loss=mean_cross_entropy,
     ):
         self.network = small_networks.in_float64(method.network)
@@ -191,7 +197,7 @@ class NestedTapes:
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         self.schedule, self.validation_loss = schedule, validation_loss
         self.lambda_g, self.lambda_r, self.lambda_cost = lambda_g, lambda_r, lambda_cost
-        self.expected_layers = expected_layers
+        self.expected_layers, self.scale_free, self.largest_squares = expected_layers, scale_free, []
 
     def logits(self, w, images):
         """Phi(images; w) in training mode."""
@@ -280,10 +286,26 @@ class NestedTapes:
             for r, layer in zip(tf.unstack(gates - tf.stop_gradient(gates)), self.layers, strict=True):
                 for p in layer.positions if layer.segment >= lowest else ():
                     moved[p] += r * along[p]
-            objective = self.validation_loss(meta[1], self.logits(self._look_ahead(moved), meta[0]))
-            objective += self.lambda_r * (tf.reduce_sum(gates) - self.expected_layers) ** 2
-            objective += self.lambda_cost * tf.reduce_sum(gates * [layer.cost for layer in self.layers])
-        return tape.gradient(objective, gates)
+            meta_loss = self.validation_loss(meta[1], self.logits(self._look_ahead(moved), meta[0]))
+        gradient = tape.gradient(meta_loss, gates).numpy()
+        costs = np.array([layer.cost for layer in self.layers])
+        if self.scale_free:
+            self.largest_squares.append((gradient**2).max())
+            age = np.arange(len(self.largest_squares))[::-1]
+            gradient /= 2.0 * np.sqrt(np.average(self.largest_squares, weights=0.99**age))
+            costs = [
+                _largest_cost(gates, costs, place, 1) - _largest_cost(gates, costs, place, 0)
+                for place in range(len(costs))
+            ]
+        gradient += 2.0 * self.lambda_r * (tf.reduce_sum(gates).numpy() - self.expected_layers)
+        return tf.constant(gradient + self.lambda_cost * np.array(costs))
+
+
+def _largest_cost(gates, costs, place, value):
+    """Of the layers that are on, one gate being set to `value`; 0 where none is."""
+    gates = np.array(gates)
+    gates[place] = value
+    return (gates * costs).max()
 
 
 def flat(tensors):
