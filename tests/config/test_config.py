@@ -118,8 +118,22 @@ def test_first_difference_names_the_flag(saved, sentence):
 
 def test_first_difference_reads_numbers_and_defaults():
     made = make(noise="symmetric", noise_rate=0.6)
-    assert made.first_difference(["--epochs=60", "--noise=symmetric", "--noise_rate=.60"]) is None
-    assert make(seed=1).first_difference(["--epochs=60"]) == "--seed: the run directory has 0, this command has 1"
+    here = ["--epochs=60", "--selection_objective=scale_free"]
+    assert made.first_difference([*here, "--noise=symmetric", "--noise_rate=.60"]) is None
+    assert make(seed=1).first_difference(here) == "--seed: the run directory has 0, this command has 1"
+
+
+@pytest.mark.parametrize(
+    ("selector", "objective", "goes_on"),
+    [("sampler", "paper", True), ("sampler", "scale_free", False), ("all", "scale_free", True)],
+)
+def test_runs_of_the_learned_sampler_before_it_had_objectives(selector, objective, goes_on):
+    """Their flag files say nothing of it, and theirs was the paper's; of another selector it is nothing."""
+    made = make(selector=selector, selection_objective=objective)
+    saved = [line for line in made.flag_lines() if "selection_objective" not in line]
+    assert len(saved) == len(made.flag_lines()) - 1
+    sentence = "--selection_objective: the run directory has paper, this command has scale_free"
+    assert made.first_difference(saved) == (None if goes_on else sentence)
 
 
 @pytest.mark.parametrize(
