@@ -75,7 +75,14 @@ def _mw_net(name, selector=famus_tf.AllLayers, **options):
 
 _LAST_BLOCK = functools.partial(famus_tf.FixedBlock, -2)
 _CLASSIFIER = functools.partial(famus_tf.FixedBlock, -1)
+_EXAMPLES = 50_000  # as many as CIFAR has, 400 of them trusted
 _L2R = {"learner": lambda classes: famus_tf.L2R(), "virtual_backward": False}
+
+
+def _memory(classes):
+    inputs = ("score", "probability", "loss")
+    return famus_tf.MemoryWeightNet(_EXAMPLES, inputs, "probes", num_probes=400, num_classes=classes)
+
 
 _MODES = (
     Mode("plain"),
@@ -94,6 +101,13 @@ _MODES = (
     _mw_net("one_loop_last_block_quarter", _LAST_BLOCK, schedule="one_loop", meta_share=0.25),
     _mw_net("one_loop_last_block_every4", _LAST_BLOCK, schedule="one_loop", meta_every=4),
     # A step between two measurements, by a set that the first step chose; and one that measures.
+    Mode(
+        "one_loop_memory_agreement_quarter",
+        _memory,
+        functools.partial(famus_tf.AgreementSelector, 2**30),
+        schedule="one_loop",
+        meta_share=0.25,
+    ),
     _mw_net(
         "one_loop_agreement_quarter",
         functools.partial(famus_tf.AgreementSelector, 2**30),

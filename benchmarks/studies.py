@@ -48,33 +48,39 @@ _PSEUDO_CLEAN = {
 
 # What is learnt of wrong labels and what is remembered. "probes too": trained on the 400 trusted images too that
 # memory_weight_net trains on.
-_ONE_LOOP = ["--schedule=one_loop", "--meta_batch_size=12"]
 _PROBES = ["--probe_share=0.4"]
-_REMEMBERING = ["--method=memory_weight_net", *_ONE_LOOP]
 _LAST_BLOCK = ["--selector=block", "--block=-2", "--lambda_g=0"]
 _CLASSIFIER = ["--selector=block", "--block=-1", "--lambda_g=0"]
 _AGREEMENT = ["--selector=agreement"]
-_MEMORY = {
-    "cross-entropy": ["--method=cross_entropy"],
-    "MW-Net exact": ["--selector=all"],
-    "FaMUS, the paper's gates": ["--selection_objective=paper"],
-    "FaMUS": [],
-    "MW-Net, last block": _LAST_BLOCK,
-    "MW-Net, classifier": _CLASSIFIER,
-    "MW-Net, agreement": _AGREEMENT,
-    "running p": ["--method=running_probability"],
-    "running p + score": ["--method=running_score", *_AGREEMENT],
-    "remembering, last block": [*_REMEMBERING, *_LAST_BLOCK],
-    "remembering, classifier": [*_REMEMBERING, *_CLASSIFIER],
-    "remembering, agreement": [*_REMEMBERING, *_AGREEMENT],
-    "remembering, all layers": [*_REMEMBERING, "--selector=all"],
-    "cross-entropy, probes too": ["--method=cross_entropy", *_PROBES],
-    "MW-Net exact, probes too": ["--selector=all", *_PROBES],
-    "running p, probes too": ["--method=running_probability", *_PROBES],
-    "running p + score, probes too": ["--method=running_score", *_AGREEMENT, *_PROBES],
-    "CMW-Net": ["--method=cmw_net", "--selector=all"],
-    "soft labels": ["--method=soft_labels", "--selector=all"],
-}
+
+
+def _memory(quarter, *noise):
+    """The rows of a study of what is remembered; `quarter` of the training batch is the meta batch in one loop."""
+    remembering = ["--method=memory_weight_net", "--schedule=one_loop", f"--meta_batch_size={quarter}"]
+    rows = {
+        "cross-entropy": ["--method=cross_entropy"],
+        "MW-Net exact": ["--selector=all"],
+        "FaMUS, the paper's gates": ["--selection_objective=paper"],
+        "FaMUS": [],
+        "MW-Net, last block": _LAST_BLOCK,
+        "MW-Net, classifier": _CLASSIFIER,
+        "MW-Net, agreement": _AGREEMENT,
+        "running p": ["--method=running_probability"],
+        "running p + score": ["--method=running_score", *_AGREEMENT],
+        "remembering, last block": [*remembering, *_LAST_BLOCK],
+        "remembering, classifier": [*remembering, *_CLASSIFIER],
+        "remembering, agreement": [*remembering, *_AGREEMENT],
+        "remembering, all layers": [*remembering, "--selector=all"],
+        "cross-entropy, probes too": ["--method=cross_entropy", *_PROBES],
+        "MW-Net exact, probes too": ["--selector=all", *_PROBES],
+        "running p, probes too": ["--method=running_probability", *_PROBES],
+        "running p + score, probes too": ["--method=running_score", *_AGREEMENT, *_PROBES],
+        "CMW-Net": ["--method=cmw_net", "--selector=all"],
+        "soft labels": ["--method=soft_labels", "--selector=all"],
+    }
+    return {name: [*noise, *flags] for name, flags in rows.items()}
+
+
 # Without trusted labels, two networks.
 _PAIR = [
     "--meta_set=pseudo_clean",
@@ -91,10 +97,10 @@ _PAIR = [
 ]
 
 
-def _remembered(noise, pair):
-    """The study of what is remembered under one kind of noise; `pair`: further flags of the two networks."""
-    rows = _MEMORY | {"DivideMix": [*_PAIR, *pair, "--method=cross_entropy"], "Algorithm 2 + FaMUS": [*_PAIR, *pair]}
-    return {name: [*noise, *flags] for name, flags in rows.items()}
+def _memory_and_pairs(noise, pair):
+    """The same on CIFAR-10, and the two networks; `pair`: their further flags."""
+    two = {"DivideMix": [*_PAIR, *pair, "--method=cross_entropy"], "Algorithm 2 + FaMUS": [*_PAIR, *pair]}
+    return _memory(12, *noise) | {name: [*noise, *flags] for name, flags in two.items()}
 
 
 def _with_noise(*flags):
@@ -142,6 +148,8 @@ STUDIES = {
             "JoCoR": ["--method=jocor"],
             "JoCoR, c = 0.9": ["--method=jocor", "--joint_weight=0.9"],
         },
+        "memory": _memory(16),
+        "memory_asymmetric_40": _memory(16, *_ASYMMETRIC),
         # Right labels, 128 images of the largest class, 6 of the smallest.
         "longtail": {
             name: ["--noise=none", "--noise_rate=0", "--imbalance=20", "--warmup_epochs=1", *flags]
@@ -172,6 +180,8 @@ STUDIES = {
             "lambda_cost 0.2": ["--lambda_cost=0.2"],
             "lambda_cost 0.5": ["--lambda_cost=0.5"],
         },
+        "memory": _memory(25),
+        "memory_asymmetric_40": _memory(25, *_ASYMMETRIC),
         "dtype_policy": _POLICIES,
     },
     # 5,990 images of the largest class, 59 of the smallest; the weights by class begin at four fifths, as LDAM's do.
@@ -206,11 +216,11 @@ STUDIES = {
     },
     # The first: human labels.
     "cifar10n": {
-        "worse_label": _remembered([], []),
-        "symmetric_60": _remembered(
+        "worse_label": _memory_and_pairs([], []),
+        "symmetric_60": _memory_and_pairs(
             ["--noise=symmetric", "--noise_file=", "--noise_key=", "--noise_rate=0.6", "--noise_includes_true_label"],
             [],
         ),
-        "asymmetric_40": _remembered(["--noise_file=", "--noise_key=", *_ASYMMETRIC], _ASYMMETRIC_PAIR),
+        "asymmetric_40": _memory_and_pairs(["--noise_file=", "--noise_key=", *_ASYMMETRIC], _ASYMMETRIC_PAIR),
     },
 }

@@ -79,6 +79,7 @@ SLOW = {
     r"python -m benchmarks\.stages.*": (*_TINY, "--rounds=1"),
     r"python -m benchmarks\.input_pipeline.*": ("--seconds=0.2", "--json=pipeline.json"),
     r"python -m benchmarks\.meta_gradient_agreement.*": ("--steps=1,2", "--batches=2"),
+    r"python -m benchmarks\.gates (resnet50|dense).*": ("--steps=3", "--batch_size=2", "--trained=1"),
     r"python -m benchmarks\.selection digits": ("--train_limit=100", *_SELECTION),
     r"python -m benchmarks\.selection fashion_mnist .*": ("--data_dir=fashion", "--train_limit=0", *_SELECTION),
     r"python -m benchmarks\.accuracy fashion_mnist_pseudo_clean.*": (*_STUDY, "--only=cross_entropy"),
