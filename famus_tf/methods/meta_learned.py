@@ -1,4 +1,4 @@
-"""The four meta-learners with FaMUS around them, as option `method` names them: from flags to a compiled method."""
+"""The meta-learners with FaMUS around them, as option `method` names them: from flags to a compiled method."""
 
 from famus_tf.meta import learners, selectors
 from famus_tf.methods import famus
@@ -11,30 +11,22 @@ def cross_entropy(setting):
 
 def mw_net(setting):
     """Meta-Weight-Net."""
-    return _build(
-        setting,
-        lambda: learners.MWNet(
-            normalize=setting.method.normalize_weights,
-            weight_decay=setting.optimization.meta_weight_decay,
-            seed=setting.seed,
-            loss=setting.loss,
-        ),
-    )
+    return _build(setting, lambda: learners.MWNet(**_of_weights(setting)))
 
 
 def cmw_net(setting):
     """Class-aware Meta-Weight-Net."""
-    return _build(
-        setting,
-        lambda: learners.CMWNet(
-            setting.class_sizes,
-            setting.method.class_families,
-            normalize=setting.method.normalize_weights,
-            weight_decay=setting.optimization.meta_weight_decay,
-            seed=setting.seed,
-            loss=setting.loss,
-        ),
-    )
+    families = setting.method.class_families
+    return _build(setting, lambda: learners.CMWNet(setting.class_sizes, families, **_of_weights(setting)))
+
+
+def _of_weights(setting):
+    return {
+        "normalize": setting.method.normalize_weights,
+        "weight_decay": setting.optimization.meta_weight_decay,
+        "seed": setting.seed,
+        "loss": setting.loss,
+    }
 
 
 def soft_labels(setting):

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 
 
@@ -98,3 +99,57 @@ class MetaLearner(keras.layers.Layer):
         """A few numbers that say what theta believes, one for each name of `beliefs_about`; shown for each epoch."""
         del theta
         return {}
+
+
+class ExampleWeighting(MetaLearner):
+    """A learner whose loss is sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i, V_i from `weigh_examples`.
+
+    Args:
+      normalize: whether the weights are divided by their sum over the global batch.
+      loss: as in `MetaLearner`.
+    """
+
+    weighs_examples = True
+
+    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.normalize = normalize
+
+    def weigh_examples(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """V_i of a batch before any normalisation, float [n]; no gradient passes to the logits."""
+        raise NotImplementedError
+
+    def loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
+
+        Args:
+          logits: float [n, c].
+          labels: [n] class ids or [n, c] distributions.
+          theta: from `parameters` or `update`.
+          step: number of steps done.
+
+        Returns:
+          Scalar. The replicas' shares sum to the loss of the global batch.
+        """
+        losses = self.losses(logits, labels, step)
+        penalty = self.penalty(logits, labels)
+        values = tf.cast(self.weigh_examples(logits, labels, theta, step), losses.dtype)
+        return softmax.weighted_mean(losses, values, self.normalize) + penalty
+
+    def example_weights(
+        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
+        values = self.weigh_examples(logits, labels, theta, step)
+        if self.normalize:
+            examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
+            values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
+        return softmax.at_least_float32(values)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"normalize": self.normalize}

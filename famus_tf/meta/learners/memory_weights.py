@@ -20,7 +20,7 @@ RULES = ("fixed", "meta_gradient", "probes")
 
 
 @keras.saving.register_keras_serializable("famus_tf")
-class MemoryWeightNet(base.MetaLearner):
+class MemoryWeightNet(base.ExampleWeighting):
     """A weight for each example, a function of running means over its visits (ours).
 
     The inputs of an example:
@@ -60,7 +60,6 @@ class MemoryWeightNet(base.MetaLearner):
     """
 
     carries_theta = True
-    weighs_examples = True
     fixed_parts = 2
 
     def __init__(
@@ -78,7 +77,7 @@ class MemoryWeightNet(base.MetaLearner):
         normalize: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(normalize, **kwargs)
         unknown = sorted(set(inputs) - set(INPUTS))
         if unknown or not inputs or len(set(inputs)) < len(inputs):
             raise errors.InputError(f"inputs={tuple(inputs)!r}: expected some of {', '.join(INPUTS)}, each once")
@@ -99,7 +98,6 @@ class MemoryWeightNet(base.MetaLearner):
         self.sharpness = sharpness
         self.least_visits = least_visits
         self.pull = pull
-        self.normalize = normalize
         self.has_meta_step = rule == "meta_gradient" or "score" in self.inputs
         self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
 
@@ -165,23 +163,12 @@ class MemoryWeightNet(base.MetaLearner):
         deviation = tf.sqrt(tf.maximum(variance, 1e-12))
         return tf.sigmoid(self.sharpness * tf.linalg.matvec(rows, coefficients) / deviation)
 
-    def loss(
+    def weigh_examples(
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
-
-        Args:
-          logits: float [n, c].
-          labels: [n] class ids or [n, c] distributions.
-          theta: from `parameters` or `update`.
-          step: number of steps done.
-
-        Returns:
-          Scalar. The replicas' shares sum to the loss of the global batch.
-        """
-        losses = self.losses(logits, labels, step)
-        weights = tf.cast(self.weigh(theta), losses.dtype)
-        return softmax.weighted_mean(losses, weights, self.normalize) + self.penalty(logits, labels)
+        """V_i before any normalisation, float32 [n], whatever the logits are now."""
+        del logits, labels, step
+        return self.weigh(theta)
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """One optimizer step of a, whose gradient the optimizer sums over the replicas; with other rules nothing."""
@@ -234,17 +221,6 @@ class MemoryWeightNet(base.MetaLearner):
         gradient = tape.gradient(losses, logits)
         return -tf.reduce_sum(gradient * tf.cast(logit_tangent, gradient.dtype), axis=-1)
 
-    def example_weights(
-        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        del logits, labels, step
-        values = self.weigh(theta)
-        if self.normalize:
-            examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
-            values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
-        return values
-
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """What theta believes: the share of each input in the sum of a, by name."""
         shares = tf.math.divide_no_nan(theta[0], tf.reduce_sum(theta[0]))
@@ -263,7 +239,6 @@ class MemoryWeightNet(base.MetaLearner):
             "momentum": self.memory.momentum,
             "least_visits": self.least_visits,
             "pull": self.pull,
-            "normalize": self.normalize,
         }
 
 

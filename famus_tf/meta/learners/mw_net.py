@@ -8,12 +8,11 @@ import keras
 import tensorflow as tf
 
 from famus_tf.devices import replicas
-from famus_tf.losses import softmax
 from famus_tf.meta.learners import base
 
 
 @keras.saving.register_keras_serializable("famus_tf")
-class MWNet(base.MetaLearner):
+class MWNet(base.ExampleWeighting):
     """Meta-Weight-Net (Shu et al., NeurIPS 2019): V_i = Psi(loss_i; theta), a network 1 - `hidden` - 1 with a sigmoid.
 
     The loss that enters Psi is detached, as in the reference. Theta is passed around as tensors, so that the loss can
@@ -36,14 +35,12 @@ class MWNet(base.MetaLearner):
     """
 
     carries_theta = True
-    weighs_examples = True
 
     def __init__(
         self, hidden: int = 100, normalize: bool = True, weight_decay: float = 0.0, seed: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(normalize, **kwargs)
         self.hidden = hidden
-        self.normalize = normalize
         self.weight_decay = weight_decay
         self.seed = seed
 
@@ -100,25 +97,6 @@ class MWNet(base.MetaLearner):
         """V_i of a batch before any normalisation, float [n]; no gradient passes to the logits."""
         return self.weigh(tf.stop_gradient(self.weighed_by(logits, labels, step)), theta)
 
-    def loss(
-        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """sum_i V_i loss_i / sum_i V_i, or the mean of V_i loss_i; this replica's share of the global batch's.
-
-        Args:
-          logits: float [n, c].
-          labels: [n] class ids or [n, c] distributions.
-          theta: from `parameters` or `update`.
-          step: number of steps done.
-
-        Returns:
-          Scalar. The replicas' shares sum to the loss of the global batch.
-        """
-        losses = self.losses(logits, labels, step)
-        penalty = self.penalty(logits, labels)
-        values = self.weigh_examples(logits, labels, theta, step)
-        return softmax.weighted_mean(losses, values, self.normalize) + penalty
-
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """One optimizer step (Eq. 4); the optimizer sums the gradient over the replicas. Returns theta'."""
         decay = self.weight_decay / replicas.count()
@@ -126,21 +104,10 @@ class MWNet(base.MetaLearner):
         self.optimizer.apply(gradient, self._theta)
         return [tf.convert_to_tensor(variable.value) for variable in self._theta]
 
-    def example_weights(
-        self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Weight of each example in the loss, float32 [n]: 1 is what it would have in a plain mean."""
-        values = self.weigh_examples(logits, labels, theta, step)
-        if self.normalize:
-            examples = tf.cast(tf.shape(values)[0] * replicas.count(), values.dtype)
-            values *= tf.math.divide_no_nan(examples, replicas.all_reduce_sum(tf.reduce_sum(values)))
-        return softmax.at_least_float32(values)
-
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return super().get_config() | {
             "hidden": self.hidden,
-            "normalize": self.normalize,
             "weight_decay": self.weight_decay,
             "seed": self.seed,
         }
