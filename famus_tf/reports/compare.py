@@ -46,6 +46,8 @@ _COLUMNS = (
     "selected layers",
     "example weight clean / noisy",
 )
+# Where the true labels are known.
+_WEIGHT_COLUMN = "AUC of the weights"
 # Where there is a split by a mixture of losses.
 _SPLIT_COLUMN = "AUC of the clean probability"
 _NOT_AVAILABLE = "n/a"
@@ -129,7 +131,9 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
                 "ratio_to_cross_entropy": seconds / plain if seconds and plain else None,
                 "mean_lowest_layer": _mean(_numbers(group, "mean_lowest_layer")),
                 "selected_layers": _mean(_numbers(group, "selected_layers")),
-                "example_weight": {name: _mean(_numbers(group, "example_weight", name)) for name in ("clean", "noisy")},
+                "example_weight": {
+                    name: _mean(_numbers(group, "example_weight", name)) for name in ("clean", "noisy", "auc")
+                },
                 "seconds_per_meta_step": _mean(_numbers(group, "train_seconds_per_meta_step")),
                 "clean_probability_auc": _mean(_aucs(group)),
             }
@@ -140,9 +144,14 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
 def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
     """The table of what `rows` returned, as text on a terminal or in Markdown."""
     lines = [_COLUMNS, *map(_cells, numbers)]
-    if any(row["clean_probability_auc"] is not None for row in numbers):
-        cells = [_SPLIT_COLUMN, *(_fixed(row["clean_probability_auc"], 3) for row in numbers)]
-        lines = [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+    further = {
+        _WEIGHT_COLUMN: [row["example_weight"]["auc"] for row in numbers],
+        _SPLIT_COLUMN: [row["clean_probability_auc"] for row in numbers],
+    }
+    for head, values in further.items():
+        if any(value is not None for value in values):
+            cells = [head, *(_fixed(value, 3) for value in values)]
+            lines = [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
     return format_table(lines, markdown)
 
 

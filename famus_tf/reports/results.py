@@ -1,6 +1,7 @@
 """`results.json`, and the closing lines of a run."""
 
 import numpy as np
+from sklearn import metrics
 
 from famus_tf.training import best_epoch
 
@@ -75,10 +76,18 @@ def results(progress, dataset, *, method, selector, seed):
         "mean_lowest_layer": progress.lowest_sum / progress.gate_steps if gated else None,
         "selected_layers": float(progress.gate_sums.sum() / progress.gate_steps) if gated else None,
         "layers": len(progress.gate_sums) if gated else None,
-        "example_weight": {name: _mean(weights.get(name, ())) for name in ("clean", "noisy")},
+        "example_weight": {name: _mean(weights.get(name, ())) for name in ("clean", "noisy")}
+        | {"auc": _auc(weights.get("clean", ()), weights.get("noisy", ()))},
         "stage_times": progress.stage_times,
         "history": progress.history,
     }
+
+
+def _auc(right, wrong):
+    """The probability that a right label weighs more than a wrong one, ties half; None where there is one kind."""
+    if not len(right) or not len(wrong):
+        return None
+    return float(metrics.roc_auc_score([True] * len(right) + [False] * len(wrong), np.concatenate([right, wrong])))
 
 
 def _mean(values):
@@ -130,6 +139,9 @@ def describe(summary, workdir):
         )
     both = weight["clean"] is not None and weight["noisy"] is not None
     if both and (summary["selected_layers"] is not None or weight["clean"] != weight["noisy"]):
-        lines.append(f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}")
+        lines.append(
+            f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}, AUC "
+            f"{weight['auc']:.3f}"
+        )
     lines.append(f"  results, curves.png, SavedModel and TensorBoard logs in {workdir}")
     return "\n".join(lines)

@@ -77,6 +77,7 @@ def test_run_directory_and_results(finished):
     assert 0 <= results["selected_layers"] <= results["layers"]
     assert results["example_weight"]["clean"] > 0
     assert results["example_weight"]["noisy"] > 0
+    assert 0 < results["example_weight"]["auc"] < 1
     assert results["train_seconds_per_step"] > 0
     assert json.loads((workdir / "versions.json").read_text())["tensorflow"] == tf.__version__
 
