@@ -123,6 +123,26 @@ def test_first_difference_reads_numbers_and_defaults():
     assert make(seed=1).first_difference(here) == "--seed: the run directory has 0, this command has 1"
 
 
+PSEUDO_CLEAN = {"meta_set": "pseudo_clean", "meta_per_class": 0, "meta_from_epoch": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [
+        ({"method": "memory_weight_net"}, 0.4),
+        ({"method": "memory_weight_net", "probe_share": 0.0}, 0.0),
+        ({"method": "memory_weight_net", **PSEUDO_CLEAN}, 0.0),
+        ({"method": "running_score"}, 0.0),
+        ({"method": "mw_net", "probe_share": 0.25}, 0.25),
+        ({"method": "cross_entropy"}, 0.0),
+    ],
+)
+def test_probe_share(values, share):
+    made = make(**values)
+    assert made.probe_share == share
+    assert make(**values).first_difference(made.flag_lines()) is None
+
+
 @pytest.mark.parametrize(
     ("selector", "objective", "goes_on"),
     [("sampler", "paper", True), ("sampler", "scale_free", False), ("all", "scale_free", True)],

@@ -38,6 +38,10 @@ SIMPLE = ALGORITHM_2 | {"semi_supervised": False}
             "--method=l2r with .*, --algorithm=co_divide, --semi_supervised=true: expected one of mw_net, .*, cross_e",
         ),
         (
+            SIMPLE | {"method": "memory_weight_net", "probe_share": 0.4},
+            "--probe_share=0.4 with --meta_set=pseudo_clean: expected 0, as no label is trusted",
+        ),
+        (
             SIMPLE | {"method": "cross_entropy"},
             "--method=cross_entropy .*, --semi_supervised=false: expected one of mw_net, .*, l2r, mlc",
         ),
