@@ -13,7 +13,7 @@ layers, for the scores s_li = <u_l, g_li> of the training examples:
   repeatability_per_class  the same, each class's mean score taken out
   product                  <u_l, g_l>, g of the mean loss: what the paper's sampler sees
   share                    of the root mean squares of all layers' scores
-and of the sampler's gradient the norms over the gates of its three parts.
+and of the sampler's gradient the norms over the gates of its three parts, by the paper's objective and by ours.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
-from famus_tf.meta import repeatability
+from famus_tf.meta import objectives, repeatability, selectors
 from famus_tf.reports import compare as table
 
 _CIFAR10 = ("--dataset=cifar10", "--train_limit=10000", "--epochs=20", "--batch_size=50", "--meta_batch_size=50")
@@ -184,23 +184,40 @@ def describe(measured, method):
 
 
 def sampler_gradient(config, method, products, records):
-    """Norms over the gates of the three parts of the sampler's gradient.
+    """Norms over the gates of the three parts of the sampler's gradient, by each objective of `GradientSampler`.
 
     Args:
       config: `config.Config`.
       method: the `famus_tf.FaMUS`.
       products: list of L numbers, <u_l, g_l>.
-      records: list of the records of the last steps, whose gates L_r sees; 0 without gates.
+      records: list of the records of the last steps, whose gates L_r and L_cost see.
+
+    Returns:
+      Dict objective -> dict of the norms of L_r, L_cost and L_c.
     """
-    flags, count = config.method, len(products)
-    gates = [records["gates"].sum() for records in records if "gates" in records]
-    distance = float(np.mean(np.abs(np.array(gates) - flags.expected_layers))) if gates else 0.0
-    costs = [layer.cost for layer in method.gated_layers]
-    return {
-        "L_c": _last_rate(method.optimizer) * float(np.linalg.norm(products)),
-        "L_r": 2.0 * flags.lambda_r * distance * count**0.5,
-        "L_cost": flags.lambda_cost * float(np.linalg.norm(costs)),
-    }
+    flags = config.method
+    costs = tf.constant([layer.cost for layer in method.gated_layers])
+    gates = tf.constant([record["gates"] for record in records if "gates" in record])
+    scaled = np.array(products) / max(np.abs(products).max(), 1e-30)
+    of_loss = {"paper": _last_rate(method.optimizer) * np.array(products), "scale_free": selectors.LOSS_SHARE * scaled}
+    found = {}
+    for objective in selectors.OBJECTIVES:
+        selector = selectors.GradientSampler(flags.expected_layers, objective=objective)
+        parts = {
+            "L_r": lambda r: flags.lambda_r * objectives.expected_layers_loss(r, flags.expected_layers),
+            "L_cost": lambda r, of=selector.cost: flags.lambda_cost * of(r, costs),
+        }
+        norms = {name: np.mean([_gradient_norm(part, r) for r in gates] or [0.0]) for name, part in parts.items()}
+        norms |= {"L_c": np.linalg.norm(of_loss[objective])}
+        found[objective] = {name: float(norm) for name, norm in norms.items()}
+    return found
+
+
+def _gradient_norm(function, r):
+    with tf.GradientTape() as tape:
+        tape.watch(r)
+        value = function(r)
+    return np.linalg.norm(tape.gradient(value, r))
 
 
 def _last_rate(optimizer):

@@ -20,7 +20,7 @@ OBJECTIVES = ("scale_free", "paper")
 # Of the scale-free sampler: the length of its inputs; its part of L_c, as much as the default lambda_cost; the momentum
 # of the size of L_c; and the least and the largest share of the gates that are on at first.
 _DESCRIPTOR_SIZE = 4.0
-_LOSS_SHARE = 0.5
+LOSS_SHARE = 0.5
 _SIZE_MOMENTUM = 0.99
 _SHARES = 1e-3, 0.9
 
@@ -186,7 +186,7 @@ class Learned(_TracedSelector):
     def loss_gradient(self, products: tf.Tensor) -> tf.Tensor:
         """The derivative of L_c by the gates as it enters their objective, [L].
 
-        By "scale_free" it is `_LOSS_SHARE` times the derivative in units of its largest entry, root mean square over
+        By "scale_free" it is `LOSS_SHARE` times the derivative in units of its largest entry, root mean square over
         the steps so far (the last hundred count most). To be called once in a step, by all replicas alike.
 
         Args:
@@ -198,7 +198,7 @@ class Learned(_TracedSelector):
         size = _SIZE_MOMENTUM * self._size.value + (1.0 - _SIZE_MOMENTUM) * new
         self._size.assign(size)
         scale = tf.cast(tf.sqrt(size[0] / size[1]), products.dtype)
-        return _LOSS_SHARE * tf.math.divide_no_nan(products, scale)
+        return LOSS_SHARE * tf.math.divide_no_nan(products, scale)
 
 
 @keras.saving.register_keras_serializable("famus_tf")

@@ -63,7 +63,9 @@ def test_the_command(tmp_path, capsys):
         assert len(last["layers"][name]) == 17 and np.isfinite(last["layers"][name]).all()
     assert last["segments"]["segment"] == sorted({layer["segment"] for layer in found["layers"]})
     assert last["sets"]["all layers"]["product"] == pytest.approx(sum(last["layers"]["product"]), rel=1e-4)
-    assert all(value > 0 for value in last["sampler_gradient"].values())
+    parts = last["sampler_gradient"]
+    assert all(value > 0 for of_one in parts.values() for value in of_one.values())
+    assert parts["paper"]["L_r"] == parts["scale_free"]["L_r"] and 0.5 <= parts["scale_free"]["L_c"] <= 0.5 * 17**0.5
     assert (tmp_path / "out.png").stat().st_size > 10_000
     assert "| best by the truth" in capsys.readouterr().out
 
