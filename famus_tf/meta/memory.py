@@ -10,6 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 
+_OTHERS = 10.0  # examples with the mean of all that each class has besides its own
 _BYTES = 4  # of a float32
 
 
@@ -88,11 +89,16 @@ class ExampleMemory(keras.layers.Layer):
         weight = 1.0 - tf.pow(tf.constant(self.momentum, tf.float32), visits)
         return tf.math.divide_no_nan(self._sums.value, weight), visits
 
-    def standardised(self, least_visits: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
+    def standardised(
+        self, least_visits: float = 1.0, classes: tf.Tensor | None = None, num_classes: int = 1
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The means with the mean 0 and the variance 1 over the examples that are known.
 
         Args:
           least_visits: an example with fewer visits is not known yet.
+          classes: int32 [N]; where given, the mean is 0 within each class (of few examples, less so: as if ten more had
+            the mean of all), and the variance that within classes.
+          num_classes: c, a Python number, of these.
 
         Returns:
           float32 [N, F], 0 where an example is not known; and bool [N, F], where it is. All 0 where all are alike.
@@ -101,7 +107,11 @@ class ExampleMemory(keras.layers.Layer):
         known = visits >= least_visits
         mask = tf.cast(known, tf.float32)
         count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
-        centred = mask * (means - tf.reduce_sum(mask * means, axis=0) / count)
+        centre = tf.reduce_sum(mask * means, axis=0) / count
+        if classes is not None:
+            sums, counts = (tf.math.unsorted_segment_sum(part, classes, num_classes) for part in (mask * means, mask))
+            centre = tf.gather((sums + _OTHERS * centre) / (counts + _OTHERS), classes)
+        centred = mask * (means - centre)
         deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=0) / count)
         return tf.math.divide_no_nan(centred, deviation), known
 

@@ -46,7 +46,8 @@ class MemoryWeightNet(base.ExampleWeighting):
       inputs: some of the four names.
       rule: one of the three.
       num_probes: P, how many examples at the end of the training set are known to be labelled right; for "probes".
-      num_classes: c; for "probes".
+      num_classes: c; the means are standardised within the classes of the examples' labels, so that hard classes do not
+        weigh less as a whole. 0: over all examples alike; not for "probes".
       shrinkage: of "probes", as if so many further ones said that all inputs count alike.
       sharpness: of the sigmoid.
       momentum: of the running means (`memory.ExampleMemory`).
@@ -108,7 +109,7 @@ class MemoryWeightNet(base.ExampleWeighting):
             shape = (len(self.inputs),)
             at_least_0 = keras.constraints.NonNeg()
             self._theta = self.add_weight(name="coefficients", shape=shape, initializer="ones", constraint=at_least_0)
-        elif self.rule == "probes":
+        if self.num_classes:
             self._classes = self.add_weight(
                 name="classes",
                 shape=(self.memory.num_examples,),
@@ -134,7 +135,8 @@ class MemoryWeightNet(base.ExampleWeighting):
           a [F]; the standardised means of the batch's examples [n, F], high where a label is likely right; and the
           correlations of the inputs over the data set [F, F].
         """
-        means, known = self.memory.standardised(self.least_visits)
+        classes = tf.convert_to_tensor(self._classes.value) if self.num_classes else None
+        means, known = self.memory.standardised(self.least_visits, classes, self.num_classes)
         sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs])
         means *= sign
         both = tf.reduce_all(known, axis=1)
@@ -143,17 +145,16 @@ class MemoryWeightNet(base.ExampleWeighting):
         index = batch.index
         inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
         rows = tf.gather(means, tf.where(inside, index, 0)) * tf.cast(inside, tf.float32)[:, tf.newaxis]
-        return [self._coefficients(means, both), rows, correlations]
+        return [self._coefficients(means, both, classes), rows, correlations]
 
-    def _coefficients(self, means, is_known):
-        """a [F], by the rule; means [N, F] as in `parameters`, is_known bool [N]."""
+    def _coefficients(self, means, is_known, classes):
+        """a [F], by the rule; means [N, F] as in `parameters`, is_known bool [N], classes int32 [N] or None."""
         if self.rule == "meta_gradient":
             return tf.convert_to_tensor(self._theta.value)
         if self.rule == "fixed":
             return tf.ones([len(self.inputs)])
         count = self.memory.num_examples
         is_probe = tf.range(count) >= count - self.num_probes
-        classes = tf.convert_to_tensor(self._classes.value)
         return discriminant.within_classes(means, classes, is_probe, is_known, self.num_classes, self.shrinkage)
 
     def weigh(self, theta: list[tf.Tensor]) -> tf.Tensor:
@@ -203,7 +204,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
         self.memory.observe(index, rows, tf.broadcast_to(is_known, tf.shape(rows)))
-        if self.rule == "probes":
+        if self.num_classes:
             self._remember_classes(index, given)
 
     def _remember_classes(self, index, given):
