@@ -1,7 +1,10 @@
 """The one exception that stands for a mistake in what the user gave, and what turns a library's into it."""
 
 import contextlib
-from collections.abc import Iterator
+import math
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class InputError(ValueError):
@@ -11,6 +14,24 @@ class InputError(ValueError):
     traceback and exits with status 2. An option stands in it as "option `epochs`=5", of which
     `config.command_line.with_flags` makes the flag.
     """
+
+
+def check_number(name: str, value: object, expected: str, allowed: Callable[[Any], bool], whole: bool = False) -> None:
+    """Looks through an argument of a constructor.
+
+    Args:
+        name, value: of the argument; a name with "=" says what was given as a whole.
+        expected: what it should be, such as "a positive whole number".
+        allowed: whether a finite number may stand there.
+        whole: whether it has to be a whole one; those of NumPy are too.
+
+    Raises:
+        InputError: it is no number, none that is finite, or not allowed.
+    """
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or not allowed(value):
+        found = name if "=" in name else f"{name}={value!r}"
+        raise InputError(f"{found}: expected {expected}")
 
 
 @contextlib.contextmanager

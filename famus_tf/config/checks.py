@@ -229,6 +229,9 @@ def _pseudo_clean(config) -> None:
 
 
 def _meta_set(config) -> None:
+    share = config.method.probe_share
+    if share and config.data.meta_per_class == 0 and config.co_divide.meta_set == "clean":
+        raise InputError(f"--meta_per_class=0 with --probe_share={share}, which trains on some of these: expected 2")
     needed = METHODS[config.method.method].needs_meta_set and config.co_divide.meta_set == "clean"
     if config.data.meta_per_class == 0 and needed:
         raise InputError(

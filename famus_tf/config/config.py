@@ -15,7 +15,7 @@ from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.config.data import DataConfig, meant_dataset
 from famus_tf.config.loss import LossConfig
-from famus_tf.config.method import METHODS, MethodConfig, automatic_lambda_g
+from famus_tf.config.method import METHODS, MethodConfig, automatic_lambda_g, automatic_probe_share
 from famus_tf.config.optimization import OptimizationConfig
 from famus_tf.config.run import RunConfig
 from famus_tf.errors import InputError
@@ -41,8 +41,6 @@ _NO_EFFECT_ON_RESULT = frozenset(
 
 # What runs with --selector=sampler did before there was the flag.
 _BEFORE = {"selection_objective": "paper"}
-# Of 100 trusted images of a class 60 are enough for a meta set.
-_PROBE_SHARE = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +58,9 @@ class Config:
     def __post_init__(self) -> None:
         for group, values in automatic.constants(self).items():
             object.__setattr__(self, group, values)  # the only way in for a frozen dataclass
+        if self.method.probe_share is None:  # written as a number, so that a run directory says what it was
+            share = automatic_probe_share(self.method.method, self.co_divide.meta_set)
+            object.__setattr__(self, "method", dataclasses.replace(self.method, probe_share=share))
         checks.check(self)
 
     @property
@@ -119,12 +120,8 @@ class Config:
 
     @property
     def probe_share(self) -> float:
-        """The share of the meta set that is trained on, `--probe_share` with auto resolved."""
-        given = self.method.probe_share
-        if given is not None:
-            return given
-        asks = METHODS[self.method.method].asks_probes and self.co_divide.meta_set == "clean"
-        return _PROBE_SHARE if asks else 0.0
+        """The share of the meta set that is trained on, `--probe_share`."""
+        return self.method.probe_share or 0.0
 
     def _values(self) -> dict[str, Any]:
         return {field.name: getattr(getattr(self, group), field.name) for group, field in flag_fields()}
@@ -136,12 +133,15 @@ class Config:
         values = {}
         for group, field in flag_fields():
             text = saved.pop(field.name, None)
+            if text is None and field.name in _BEFORE and values["selector"] == "sampler":
+                needed = METHODS.get(values["method"])
+                text = _BEFORE[field.name] if needed and needed.needs_meta_set else None
             default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
             values[field.name] = default if text is None else flag_text.from_text(field, text)
-            if text is None and field.name in _BEFORE and values["selector"] == "sampler":
-                values[field.name] = _BEFORE[field.name]
         if values["lambda_g"] is None:
             values["lambda_g"] = automatic_lambda_g(self.method.selector)
+        if values["probe_share"] is None:
+            values["probe_share"] = automatic_probe_share(values["method"], values["meta_set"])
         return values, saved
 
 

@@ -40,6 +40,10 @@ METHODS = {
 }
 
 
+# Of 100 trusted images of a class 60 are enough for a meta set.
+_PROBE_SHARE = 0.4
+
+
 @dataclasses.dataclass(frozen=True)
 class MethodConfig(fields.FlagGroup):
     """How a network is trained, and of the meta-learners which layers carry the gradient."""
@@ -135,7 +139,7 @@ class MethodConfig(fields.FlagGroup):
     memory_sharpness: float = fields.flag(
         2.5,
         "How sharply the first three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
-        bounds=fields.POSITIVE,
+        bounds=fields.UP_TO_A_MILLION,
     )
     probe_share: float | None = fields.flag(
         None,
@@ -171,3 +175,9 @@ class MethodConfig(fields.FlagGroup):
 def automatic_lambda_g(selector: str) -> float:
     """lambda_g where it is auto, by the name of the selector."""
     return 0.0 if selector in ("all", "agreement") else 0.1
+
+
+def automatic_probe_share(method: str, meta_set: str) -> float:
+    """probe_share where it is auto, by the names of the method and of the kind of meta set."""
+    known = METHODS.get(method)  # a flag file edited by hand may name any
+    return _PROBE_SHARE if known and known.asks_probes and meta_set == "clean" else 0.0

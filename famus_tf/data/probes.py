@@ -19,6 +19,7 @@ def with_probes(dataset: Dataset, share: float, seed: int) -> Dataset:
     Args:
         dataset: its meta set is trusted.
         share: of each class of the meta set, a fraction, rounded; of a class with 2 images or more 1 at least stays.
+            With 0 nothing moves.
         seed: of the run.
 
     Returns:
@@ -28,6 +29,8 @@ def with_probes(dataset: Dataset, share: float, seed: int) -> Dataset:
         errors.InputError: no class has 2 trusted images, so that none could be moved; or the images of the training and
             the meta set are kept in different ways.
     """
+    if not share:
+        return dataset
     rng = streams.generator(seed, "probes")
     moved = []
     for label in range(dataset.num_classes):
@@ -38,7 +41,7 @@ def with_probes(dataset: Dataset, share: float, seed: int) -> Dataset:
     if not len(probes):
         raise errors.InputError(
             f"option `probe_share`={share}: found {len(dataset.meta_labels)} trusted images in {dataset.num_classes} "
-            "classes, expected 2 or more of a class"
+            "classes, expected 2 or more of a class, or 0, which trains on none of them"
         )
     stays = np.setdiff1d(np.arange(len(dataset.meta_labels)), probes)
     true_labels = dataset.train_true_labels

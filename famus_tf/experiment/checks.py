@@ -75,7 +75,9 @@ def with_batch_sizes(config, dataset, replicas):
             continue
         fitting = count - count % replicas
         if config.data.dataset not in OWN_IMAGES or not fitting:
-            raise errors.InputError(f"--{name}={size}: expected at most the {count:,} {kind} images there are")
+            probes = f" besides the {dataset.num_probes:,} that --probe_share trains on"
+            there = "there are" + (probes if kind == "trusted" and dataset.num_probes else "")
+            raise errors.InputError(f"--{name}={size}: expected at most the {count:,} {kind} images {there}")
         values[name] = fitting
         sentences.append(f"--{name}={size} is more than the {count:,} {kind} images there are: {fitting} are taken")
     return config.with_values(values), sentences

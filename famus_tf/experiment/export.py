@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.data import probes
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run
@@ -26,6 +27,7 @@ def _export(config, workdir):
     data = data_of_run.fingerprint_of(dataset)
     # The normalisation of the images is that of the training set.
     data_of_run.check(workdir, data, sets=("training",))
+    dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
     # The checkpoint of any number of workers and devices is read by one.
     fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
     run = build_run.assemble(fitted, dataset, strategies.make_strategy("one_device"), workdir)

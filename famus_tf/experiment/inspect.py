@@ -10,6 +10,8 @@ def inspect(config):
     # Not decoded: it tells of all files that cannot be read, not of the first.
     dataset = build_data.make_dataset(config.data, config.run.seed, decode=False)
     print(inspection.describe(dataset), flush=True)
+    if config.probe_share:
+        print(f"of the meta set a share of {config.probe_share:g} is trained on instead, --probe_share")
     notes.say(dataset.cautions())
     files = inspection.scan_files(dataset)
     if files:

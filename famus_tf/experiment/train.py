@@ -39,11 +39,10 @@ def _train(config, strategy, workdir):
     dataset = build_data.make_dataset(config.data, config.run.seed)
     config, chosen = automatic.with_choices(config, dataset, automatic.find_device(strategy))
     config = checks.with_dtype_policy(config, dataset)
+    data = data_of_run.fingerprint_of(dataset)
+    dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
     # The run directory keeps the flags as they were given: they are compared with those of the next command.
     fitted, lowered = checks.with_batch_sizes(config, dataset, strategy.num_replicas_in_sync)
-    data = data_of_run.fingerprint_of(dataset)
-    if config.probe_share:
-        dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
     if chief:
         run_directory.check_new_or_same(workdir, config)
         if checkpoint_files.all_in(workdir / "checkpoints"):

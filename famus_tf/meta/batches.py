@@ -22,19 +22,20 @@ class Batch(NamedTuple):
     index: tf.Tensor
 
 
-def unpack(data, with_meta):
+def unpack(data, with_meta, needs_index=False):
     """Takes a step's data apart.
 
     Args:
       data: `((images, labels[, index]), (meta_images, meta_labels[, index]))`, or one such side alone.
       with_meta: whether the meta side is needed.
+      needs_index: whether the training side's index is needed.
 
     Returns:
       Two `Batch`es, the second None unless `with_meta`.
 
     Raises:
-      InputError: the meta side is needed and absent, a side has other parts than these, or the labels are of a type
-        that class ids cannot have.
+      InputError: the meta side or the index is needed and absent, a side has other parts than these, or the labels are
+        of a type that class ids cannot have.
     """
     paired = isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], (tuple, list))
     if with_meta and not paired:
@@ -42,6 +43,11 @@ def unpack(data, with_meta):
             "expected batches ((images, labels), (meta_images, meta_labels)); this meta-learner needs both sides"
         )
     training, meta = data if paired else (data, None)
+    if needs_index and isinstance(training, tuple | list) and (len(training) == 2 or training[2] is None):
+        raise errors.InputError(
+            "batches (images, labels) with a meta-learner that remembers each example: expected (images, labels, "
+            "index), the examples' positions in the training set"
+        )
     return _batch(training), _batch(meta) if with_meta else None
 
 

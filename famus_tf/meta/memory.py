@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -32,11 +33,9 @@ class ExampleMemory(keras.layers.Layer):
 
     def __init__(self, num_examples: int, names: tuple[str, ...], momentum: float = 0.8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(num_examples, bool) or not isinstance(num_examples, int) or num_examples < 1:
-            raise errors.InputError(f"num_examples={num_examples!r}: expected a positive whole number")
-        if not 0 <= momentum < 1:
-            raise errors.InputError(f"momentum={momentum!r} of the running means: expected 0 or more, below 1")
-        self.num_examples = num_examples
+        errors.check_number("num_examples", num_examples, "a positive whole number", lambda n: n > 0, whole=True)
+        errors.check_number("momentum", momentum, "0 or more, below 1", lambda m: 0 <= m < 1)
+        self.num_examples = int(num_examples)
         self.names = tuple(names)
         self.momentum = momentum
 
@@ -86,7 +85,8 @@ class ExampleMemory(keras.layers.Layer):
     def means(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F]."""
         visits = self._visits.value
-        weight = 1.0 - tf.pow(tf.constant(self.momentum, tf.float32), visits)
+        # 1 - m^k; near m = 1 the difference itself would be lost in float32.
+        weight = -tf.math.expm1(visits * math.log(self.momentum)) if self.momentum else tf.minimum(visits, 1.0)
         return tf.math.divide_no_nan(self._sums.value, weight), visits
 
     def standardised(

@@ -236,6 +236,7 @@ class GradientSampler(Learned):
         **kwargs: Any,
     ) -> None:
         super().__init__(objective, **kwargs)
+        errors.check_number("expected_layers", expected_layers, "a number above 0", lambda number: number > 0)
         self.expected_layers = expected_layers
         ours = {} if objective == "paper" else {"size": _DESCRIPTOR_SIZE, "never_empty": True}
         self.samplers = sampler.LayerSamplers(hidden, temperature, seed, name="samplers", **ours)
@@ -295,11 +296,12 @@ class AgreementSelector(_TracedSelector):
         self, every: int = 50, price: float = 0.1, momentum: float = 0.9, per_class: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise errors.InputError(f"every={every!r}: expected a positive whole number")
-        if not price >= 0 or not 0 <= momentum < 1:
-            raise errors.InputError(f"price={price}, momentum={momentum}: expected 0 or more, and a number in [0, 1)")
-        self.every = every
+        errors.check_number("every", every, "a positive whole number", lambda steps: steps > 0, whole=True)
+        errors.check_number("price", price, "a number, 0 or more", lambda number: number >= 0)
+        errors.check_number("momentum", momentum, "a number in [0, 1)", lambda number: 0 <= number < 1)
+        if not isinstance(per_class, bool):
+            raise errors.InputError(f"per_class={per_class!r}: expected True or False")
+        self.every = int(every)
         self.price = price
         self.momentum = momentum
         self.per_class = per_class

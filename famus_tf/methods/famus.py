@@ -32,7 +32,7 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches, learners, meta_gradient, objectives, selectors
-from famus_tf.methods import meta_method
+from famus_tf.methods import meta_checks, meta_method
 from famus_tf.training.step import StepRecords
 
 
@@ -94,7 +94,7 @@ class FaMUS(meta_method.MetaMethod):
         **kwargs: Any,
     ) -> None:
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
-        meta_method.check_schedule(meta_learner, schedule, meta_every, meta_from)
+        meta_checks.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
         super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
         if lambda_g is None:
@@ -123,7 +123,7 @@ class FaMUS(meta_method.MetaMethod):
           `training.step.StepRecords`.
         """
         with_meta = with_meta and self.meta_learner.has_meta_step
-        batch, meta_batch = batches.unpack(data, with_meta)
+        batch, meta_batch = batches.unpack(data, with_meta, self.meta_learner.remembers)
         if not with_meta:
             return self._plain_step(batch)
         stages = self._one_loop if self.schedule == "one_loop" else self._three_stages

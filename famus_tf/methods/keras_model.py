@@ -251,6 +251,7 @@ class KerasModel(keras.Model):
         known = None if y is None else fit_data.arrays(x, y, classes, "training data")
         if known is not None:
             self.keep_example_weights(len(known))
+            self._check_examples(len(known))
         if meta_data is None:
             if known is None:
                 return {"x": fit_data.checked(x, classes), "batch_size": size}
@@ -272,6 +273,9 @@ class KerasModel(keras.Model):
         shuffle = options.pop("shuffle", True)
         pairs = fit_data.pairs(known or x, meta_data, **sizes, shuffle=shuffle, num_classes=classes)
         return {"x": pairs, "shuffle": False}
+
+    def _check_examples(self, count):
+        """Raises InputError where the method cannot do with so many training examples."""
 
     def _keep_weights(self, records):
         if self._example_weights is not None:

@@ -12,11 +12,10 @@ from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import layers, scores, segments, selectors
-from famus_tf.methods import base
+from famus_tf.methods import base, meta_checks
 
 # More of the cost than this in one segment, and next to nothing can be saved.
 _WHOLE = 0.9
-SCHEDULES = ("three_stage", "one_loop")
 # The variant of a step that measures the layers; that of others is the lowest segment with a selected layer.
 _MEASURING = "measuring"
 
@@ -39,13 +38,14 @@ class MetaMethod(base.Method):
 
     def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
         super().__init__(weight_decay, **kwargs)
-        _check_precision(network, meta_learner)
+        meta_checks.check_precision(network, meta_learner)
         self.network = network
         self.meta_learner = meta_learner
         self.selector = selector
         self.meta_every = meta_every
         self.meta_from = meta_from
         self._chain = _Chain(network)
+        meta_checks.check_classes(meta_learner, self.num_classes)
         self._with_meta = True
         self._measures = isinstance(selector, selectors.AgreementSelector)
         self._known = types.SimpleNamespace(step=None, lowest=None)  # so that the device is not asked in every step
@@ -121,7 +121,7 @@ class MetaMethod(base.Method):
         Raises:
           InputError: what is given for the second or the third is no optimizer, such as a loss by position.
         """
-        _check_optimizers(meta_optimizer=meta_optimizer, sampler_optimizer=sampler_optimizer)
+        meta_checks.check_optimizers(meta_optimizer=meta_optimizer, sampler_optimizer=sampler_optimizer)
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         if (self._has_plain_steps or self._has_variants) and self.steps_per_execution > 1:
             selector = f", selector={type(self.selector).__name__}" if self._has_variants else ""
@@ -143,6 +143,9 @@ class MetaMethod(base.Method):
         optimizers = {"base": self.optimizer, "meta": getattr(self.meta_learner, "optimizer", None)}
         optimizers["sampler"] = getattr(self, "sampler_optimizer", None)
         return {name: optimizer for name, optimizer in optimizers.items() if optimizer is not None}
+
+    def _check_examples(self, count):
+        meta_checks.check_examples(self.meta_learner, count)
 
     def is_meta_step(self, step):
         """Whether the step of that number, counted from 0, is a meta step."""
@@ -221,6 +224,8 @@ class MetaMethod(base.Method):
         variant = self.variant_of() if self.variant is None and tf.executing_eagerly() else self.variant
         if variant != _MEASURING:
             return {}
+        if meta_batch.images.shape[0] == 1:
+            raise errors.InputError("a meta batch of 1 with AgreementSelector, which compares two halves: expected 2")
         first, second = self.layer_scores(*batch[:2], *meta_batch[:2])
         self.mark("layer scores", [first, second])
         given = getattr(batch.labels, "targets", batch.labels)  # of mixed labels
@@ -356,42 +361,3 @@ class _Chain:
             "step up to 3.3 times a plain one; expected a functional keras.Model of blocks",
             stacklevel=5,
         )
-
-
-def _check_optimizers(**optimizers):
-    """Raises InputError where one is neither None nor what Keras takes for an optimizer."""
-    for name, given in optimizers.items():
-        try:
-            keras.optimizers.get("sgd" if given is None else given)
-        except (ValueError, TypeError) as error:
-            raise errors.InputError(
-                f"compile(optimizer, meta_optimizer, sampler_optimizer, metrics): found {given!r} for {name}, expected "
-                "an optimizer; the loss is the method's own, and metrics=[...] goes by its name"
-            ) from error
-
-
-def _check_precision(network, meta_learner):
-    """Raises InputError where the meta gradient would be taken in float16."""
-    layers_in_half = [layer.name for layer in network._flatten_layers() if layer.compute_dtype == "float16"]
-    if meta_learner.has_meta_step and layers_in_half:
-        raise errors.InputError(
-            f"network {network.name!r} computes in float16 (layer {layers_in_half[-1]!r}), in which the meta gradient "
-            "vanishes: expected mixed_bfloat16, float32 or float64"
-        )
-
-
-def check_schedule(meta_learner, schedule, meta_every, meta_from=0):
-    """Raises InputError where one of them is none that there is, or asks for a theta that is carried on."""
-    if isinstance(meta_from, bool) or not isinstance(meta_from, int) or meta_from < 0:
-        raise errors.InputError(f"meta_from={meta_from!r}: expected a whole number, 0 or more")
-    if schedule not in SCHEDULES:
-        raise errors.InputError(f"schedule={schedule!r}: expected one of {', '.join(SCHEDULES)}")
-    if isinstance(meta_every, bool) or not isinstance(meta_every, int) or meta_every < 1:
-        raise errors.InputError(f"meta_every={meta_every!r}: expected a positive whole number")
-    if meta_learner.has_meta_step and not meta_learner.carries_theta:
-        for name, value, expected in (("schedule", schedule, "three_stage"), ("meta_every", meta_every, 1)):
-            if value != expected:
-                raise errors.InputError(
-                    f"{name}={value} with {type(meta_learner).__name__}, whose theta belongs to one step: expected "
-                    f"{expected}"
-                )

@@ -8,6 +8,8 @@ Besides these three a learner says of itself:
   weighs_examples    whether theta is how far each example is trusted, which `example_weights` tells
   virtual_learning_rate   alpha of the virtual step, None for that of w
   fixed_parts        how many tensors at the end of what `parameters` returns no meta step changes
+  remembers          whether it needs to know which examples a batch has
+  num_examples, num_classes   N and c that it is made for; None or 0 for any
   beliefs_about      names of the numbers that `beliefs` tells of theta
 """
 
@@ -40,6 +42,9 @@ class MetaLearner(keras.layers.Layer):
     virtual_learning_rate: float | None = None
     fixed_parts = 0
     beliefs_about: tuple[str, ...] = ()
+    remembers = False
+    num_examples: int | None = None
+    num_classes: int | None = None
 
     def __init__(self, loss: Callable[..., tf.Tensor] | dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

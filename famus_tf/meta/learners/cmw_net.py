@@ -33,13 +33,16 @@ class CMWNet(mw_net.MWNet):
 
     def __init__(self, class_sizes: Sequence[int], families: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        text = f"class_sizes={class_sizes!r}"
+        for size in class_sizes if isinstance(class_sizes, list | tuple | np.ndarray) and len(class_sizes) else [None]:
+            errors.check_number(
+                text, size, "a number of examples, 0 or more, by class", lambda n: n >= 0 and n % 1 == 0
+            )
         sizes = np.asarray(class_sizes, np.float64)
-        if sizes.ndim != 1 or not len(sizes) or sizes.min() < 0:
-            raise errors.InputError(f"class_sizes={class_sizes!r}: expected a number of examples, 0 or more, by class")
-        if isinstance(families, bool) or not isinstance(families, int) or families < 1:
-            raise errors.InputError(f"families={families!r}: expected a positive whole number")
+        errors.check_number("families", families, "a positive whole number", lambda count: count > 0, whole=True)
         self.class_sizes = [int(size) for size in sizes]
-        self.families = families
+        self.families = int(families)
+        self.num_classes = len(self.class_sizes)
         self.family_of_class = families_of(sizes, families)
 
     def create_variables(self) -> None:

@@ -62,6 +62,7 @@ class MemoryWeightNet(base.ExampleWeighting):
 
     carries_theta = True
     fixed_parts = 2
+    remembers = True
 
     def __init__(
         self,
@@ -79,11 +80,17 @@ class MemoryWeightNet(base.ExampleWeighting):
         **kwargs: Any,
     ) -> None:
         super().__init__(normalize, **kwargs)
-        unknown = sorted(set(inputs) - set(INPUTS))
-        if unknown or not inputs or len(set(inputs)) < len(inputs):
-            raise errors.InputError(f"inputs={tuple(inputs)!r}: expected some of {', '.join(INPUTS)}, each once")
-        if not sharpness > 0:
-            raise errors.InputError(f"sharpness={sharpness!r}: expected more than 0")
+        errors.check_number("num_examples", num_examples, "a positive whole number", lambda n: n > 0, whole=True)
+        names = inputs if isinstance(inputs, tuple | list) else ()
+        if not names or len(set(names)) < len(names) or any(name not in INPUTS for name in names):
+            raise errors.InputError(f"inputs={inputs!r}: expected a tuple of some of {', '.join(INPUTS)}, each once")
+        errors.check_number("sharpness", sharpness, "a number above 0 and at most 1e6", lambda s: 0 < s <= 1e6)
+        for name, value in (("shrinkage", shrinkage), ("least_visits", least_visits), ("pull", pull)):
+            errors.check_number(name, value, "a number, 0 or more", lambda number: number >= 0)
+        for name, value in (("num_probes", num_probes), ("num_classes", num_classes)):
+            errors.check_number(name, value, "a whole number, 0 or more", lambda number: number >= 0, whole=True)
+        if num_probes and rule != "probes":
+            raise errors.InputError(f"num_probes={num_probes} with rule={rule!r}: expected 0, or rule='probes'")
         if rule not in RULES:
             raise errors.InputError(f"rule={rule!r}: expected one of {', '.join(RULES)}")
         if rule == "probes" and not (0 < num_probes < num_examples and num_classes > 1):
@@ -101,6 +108,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.pull = pull
         self.has_meta_step = rule == "meta_gradient" or "score" in self.inputs
         self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
+        self.num_examples = self.memory.num_examples
 
     def create_variables(self) -> None:
         """Makes the tables of the running means and, by the rule, a or the table of the labels."""
@@ -136,10 +144,10 @@ class MemoryWeightNet(base.ExampleWeighting):
           correlations of the inputs over the data set [F, F].
         """
         classes = tf.convert_to_tensor(self._classes.value) if self.num_classes else None
-        means, known = self.memory.standardised(self.least_visits, classes, self.num_classes)
+        means, known = self.memory.standardised(self.least_visits, classes, self.num_classes or 1)
         sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs])
-        means *= sign
         both = tf.reduce_all(known, axis=1)
+        means *= sign * tf.cast(both, tf.float32)[:, tf.newaxis]
         count = tf.maximum(tf.reduce_sum(tf.cast(both, tf.float32)), 1.0)
         correlations = tf.matmul(means, means, transpose_a=True) / count
         index = batch.index

@@ -32,15 +32,20 @@ class SoftLabels(mw_net.MWNet):
     """
 
     fixed_parts = 2
+    remembers = True
 
     def __init__(self, num_examples: int, num_classes: int, momentum: float = 0.8, **kwargs: Any) -> None:
-        super().__init__(**kwargs | {"normalize": False})
+        errors.check_number("num_classes", num_classes, "a whole number, 2 or more", lambda c: c >= 2, whole=True)
+        if "normalize" in kwargs:
+            raise errors.InputError("SoftLabels(normalize=...): expected none, as its loss is a mean")
+        super().__init__(normalize=False, **kwargs)
         if self.training_loss is not None:
             raise errors.InputError(
                 "SoftLabels with another loss: expected None, as soft labels need the cross-entropy"
             )
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self.memory = memory.ExampleMemory(num_examples, tuple(f"class_{k}" for k in range(num_classes)), momentum)
+        self.num_examples = self.memory.num_examples
 
     def create_variables(self) -> None:
         """Makes theta and the table of the running predictions."""
