@@ -57,8 +57,12 @@ def mlc(setting):
 
 def memory_weight_net(setting):
     """Running means of each example, mixed as the probes among them teach, or without probes the meta gradient."""
-    rule = "probes" if setting.num_probes else "meta_gradient"
-    return _build(setting, lambda: _remembering(setting, ("score", "probability", "loss"), rule))
+    inputs = ("score", "probability", "loss")
+    if not setting.num_probes:
+        return _build(setting, lambda: _remembering(setting, inputs, "meta_gradient"))
+    return _build(
+        setting, lambda: _remembering(setting, inputs, "probes", emphasis=learners.MWNet(**_of_weights(setting)))
+    )
 
 
 def running_score(setting):
@@ -71,14 +75,15 @@ def running_probability(setting):
     return _build(setting, lambda: _remembering(setting, ("probability",)))
 
 
-def _remembering(setting, inputs, rule="fixed"):
+def _remembering(setting, inputs, rule="fixed", emphasis=None):
     flags = setting.method
     return learners.MemoryWeightNet(
         setting.num_examples,
         inputs,
         rule,
         setting.num_probes,
-        setting.num_classes,
+        0 if rule == "fixed" else setting.num_classes,
+        emphasis=emphasis,
         sharpness=flags.memory_sharpness,
         momentum=flags.memory_momentum,
         normalize=flags.normalize_weights,

@@ -141,15 +141,22 @@ def test_probe_share(values, share):
     made = make(**values)
     assert made.probe_share == share
     assert make(**values).first_difference(made.flag_lines()) is None
+    automatic = [line for line in made.flag_lines() if "probe_share" not in line]
+    assert (make(**values).first_difference(automatic) is None) == ("probe_share" not in values)
 
 
 @pytest.mark.parametrize(
-    ("selector", "objective", "goes_on"),
-    [("sampler", "paper", True), ("sampler", "scale_free", False), ("all", "scale_free", True)],
+    ("values", "objective", "goes_on"),
+    [
+        ({}, "paper", True),
+        ({}, "scale_free", False),
+        ({"selector": "all"}, "scale_free", True),
+        ({"method": "cross_entropy"}, "scale_free", True),
+    ],
 )
-def test_runs_of_the_learned_sampler_before_it_had_objectives(selector, objective, goes_on):
-    """Their flag files say nothing of it, and theirs was the paper's; of another selector it is nothing."""
-    made = make(selector=selector, selection_objective=objective)
+def test_runs_of_the_learned_sampler_before_it_had_objectives(values, objective, goes_on):
+    """Their flag files say nothing of it, and theirs was the paper's; without its gates it is nothing."""
+    made = make(**values, selection_objective=objective)
     saved = [line for line in made.flag_lines() if "selection_objective" not in line]
     assert len(saved) == len(made.flag_lines()) - 1
     sentence = "--selection_objective: the run directory has paper, this command has scale_free"

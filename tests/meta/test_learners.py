@@ -190,7 +190,19 @@ def test_one_family_is_mw_net():
     assert one.loss(logits, labels, one.parameters(None)) == expected
 
 
-@pytest.mark.parametrize(("sizes", "families"), [([], 3), ([3, -1], 3), ([3, 4], 0), ([3, 4], True)])
+@pytest.mark.parametrize(
+    ("sizes", "families"),
+    [
+        ([], 3),
+        ([3, -1], 3),
+        ([3, 4], 0),
+        ([3, 4], True),
+        ([1.5, 2], 3),
+        ([float("nan"), 1], 3),
+        ([float("inf"), 1], 3),
+        ("abc", 3),
+    ],
+)
 def test_class_sizes_that_are_none_are_refused(sizes, families):
     with pytest.raises(errors.InputError, match="expected"):
         learners.CMWNet(sizes, families)
@@ -223,6 +235,15 @@ def test_soft_labels_are_mixed_with_the_running_predictions():
     gradient = [tf.ones_like(part) for part in theta]
     for number, (new, old) in enumerate(zip(made.update(theta, gradient), theta, strict=True)):
         np.testing.assert_allclose(new, old - (1.0 if number < 4 else 0.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [((5, 0), {}), ((5, 3.0), {}), ((5, "3"), {}), ((0, 3), {}), ((5, 3), {"normalize": True})],
+)
+def test_soft_labels_of_no_classes_are_refused(sizes, options):
+    with pytest.raises(errors.InputError, match="expected"):
+        learners.SoftLabels(*sizes, **options)
 
 
 def test_soft_labels_have_no_other_loss():

@@ -129,3 +129,31 @@ def test_tables_that_do_not_fit_are_refused_with_their_size(monkeypatch):
     monkeypatch.setattr(keras.layers.Layer, "add_weight", full)
     with pytest.raises(errors.InputError, match=r"running means of 1,000,000 examples: 16,000,000 bytes do not fit"):
         made(1_000_000)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 0.9999, 1 - 1e-7, 1 - 1e-12])
+def test_momentum_as_near_to_1_as_one_likes_is_the_mean_of_all(momentum):
+    table = made(momentum=momentum)
+    for value in (5.0, 5.0, 5.0):
+        table.observe(tf.range(6), tf.fill([6, 2], value), tf.ones([6, 2], tf.bool))
+    np.testing.assert_allclose(table.means()[0], np.full((6, 2), 5.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [np.array([0, 0, 1, 1, 1, 2]), np.array([0] * 6)])
+def test_standardised_within_classes(classes):
+    """Each class's mean is drawn to that of all as if ten more examples had it; then the variance is 1."""
+    table = made()
+    values = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32) + classes[:, np.newaxis]
+    table.observe(tf.range(5), tf.constant(values[:5]), tf.ones([5, 2], tf.bool))
+    found, known = table.standardised(1, tf.constant(classes, tf.int32), 3)
+    seen, of = values[:5], classes[:5]
+    centre = np.array([(seen[of == k].sum(0) + 10 * seen.mean(0)) / ((of == k).sum() + 10) for k in of])
+    expected = (seen - centre) / np.sqrt(((seen - centre) ** 2).mean(0))
+    np.testing.assert_allclose(found[:5], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[5], 0.0)
+    np.testing.assert_array_equal(known[:, 0], [True] * 5 + [False])
+
+
+@pytest.mark.parametrize("count", [np.int64(6), np.array([6])[0]])
+def test_numbers_of_numpy_are_numbers(count):
+    assert memory.ExampleMemory(count, NAMES).num_examples == 6

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
+from famus_tf import errors
 from famus_tf.meta import scores
 from famus_tf.training import step as steps
 from tests import small_networks
@@ -215,3 +216,10 @@ def test_a_mixed_policy_takes_a_measuring_step():
     method.compile(keras.optimizers.SGD(0.1))
     records = method.step(pair(0))
     assert np.isfinite(records["repeatability"]).all() and np.isfinite(records["loss"])
+
+
+def test_a_meta_batch_of_one_has_no_halves():
+    method = make()
+    images, labels = small_networks.batch(0, 6, "float32")
+    with pytest.raises(errors.InputError, match="a meta batch of 1 with AgreementSelector"):
+        method.step(((images, labels), (images[:1], labels[:1])))

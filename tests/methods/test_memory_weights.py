@@ -78,6 +78,43 @@ def test_examples_hardly_visited_or_without_a_position_are_in_the_middle():
     np.testing.assert_array_equal(weights[2:], [0.5, 0.5])
 
 
+def test_while_some_inputs_are_not_known_nothing_is_flatter_or_sharper():
+    """z has the standard deviation 1 over those examples of which all is known, the others are in the middle."""
+    learner = famus_tf.MemoryWeightNet(400)
+    learner.create_variables()
+    values = tf.constant(np.random.default_rng(0).standard_normal((400, 2)), tf.float32)
+    known = np.arange(400)[:, np.newaxis] < [100, 400]
+    for _ in range(2):
+        learner.memory.observe(tf.range(400), values, tf.constant(known))
+    weights = learner.weigh(learner.parameters(batches.Batch(None, None, tf.range(400)))).numpy()
+    z = np.log(weights / (1 - weights)) / 2.5
+    np.testing.assert_allclose(z[:100].std(), 1.0, rtol=0.03)
+    np.testing.assert_array_equal(weights[100:], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: famus_tf.MemoryWeightNet(10), "for num_examples=10: expected 20, the training examples"),
+        (lambda: famus_tf.SoftLabels(10, 3), "for num_examples=10: expected 20, the training examples"),
+        (lambda: famus_tf.SoftLabels(20, 4), "for 4 classes with a network of 3 outputs: expected 3"),
+        (lambda: famus_tf.CMWNet([5, 6]), "for 2 classes with a network of 3 outputs: expected 3"),
+        (lambda: famus_tf.MemoryWeightNet(20, **PROBES | {"num_classes": 2}), "for 2 classes with a network of 3 outp"),
+    ],
+)
+def test_a_learner_for_other_data_or_another_network_is_refused(make, sentence):
+    images, labels = small_networks.batch(0, COUNT, "float32")
+    with pytest.raises(errors.InputError, match=sentence):
+        make_method(make()).fit(images.numpy(), labels.numpy(), meta_data=data()[1], verbose=0)
+
+
+@pytest.mark.parametrize("make", [lambda: famus_tf.MemoryWeightNet(COUNT), lambda: famus_tf.SoftLabels(COUNT, 3)])
+def test_batches_without_an_index_are_refused(make):
+    (images, labels, _), meta = data()
+    with pytest.raises(errors.InputError, match=r"remembers each example: expected \(images, labels, index\)"):
+        make_method(make()).step(((images, labels), meta))
+
+
 def test_a_step_remembers_its_examples():
     """Probability, loss and agreement of the forward pass at w; the score by gradients of single examples."""
     method = make_method(inputs=("score", "probability", "loss", "agreement"), rule="fixed")
@@ -156,6 +193,39 @@ def test_theta_goes_where_the_validation_loss_falls():
     assert np.abs(found).max() > 1e-5
 
 
+def test_with_an_emphasis_weights_are_products_and_its_theta_alone_is_learnt():
+    """The step of MW-Net's theta is that of MW-Net beside weights that are given."""
+    keras.utils.set_random_seed(3)
+    learner = famus_tf.MemoryWeightNet(COUNT, **PROBES, emphasis=famus_tf.MWNet(hidden=5, weight_decay=0.01))
+    method = make_method(learner)
+    fill(learner)
+    (images, labels, index), meta = data()
+    theta = learner.parameters(batches.Batch(images, labels, index))
+    assert len(theta) == 4 + 3 and len(learner.trainable_variables) == 4
+    logits = method.network(images)
+    trust, psi = learner.weigh(theta), learner.emphasis.weigh_examples(logits, labels, theta[:4])
+    np.testing.assert_allclose(learner.weigh_examples(logits, labels, theta), trust * psi, rtol=1e-5)
+    assert np.ptp(trust) > 0.1 and 0 < psi.numpy().min() < psi.numpy().max() < 1
+
+    class Given(famus_tf.MWNet):
+        def weigh_examples(self, logits, labels, theta, step=None):
+            return trust * super().weigh_examples(logits, labels, theta, step)
+
+    other = make_method(Given(hidden=5, weight_decay=0.01))
+    for one, same in zip(other.meta_learner.trainable_variables, learner.trainable_variables, strict=True):
+        one.assign(same)
+    before = [variable.numpy() for variable in learner.trainable_variables]
+    method.step(((images, labels, index), meta))
+    other.step(((images, labels, index), meta))
+    for new, expected, old in zip(
+        learner.trainable_variables, other.meta_learner.trainable_variables, before, strict=True
+    ):
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-7)
+        assert np.abs(new - old).max() > 0
+    for new, expected in zip(method.trained_variables, other.trained_variables, strict=True):
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_it_is_pulled_to_its_start_and_stays_above_zero():
     learner = famus_tf.MemoryWeightNet(COUNT, rule="meta_gradient", pull=0.5)
     learner.create_variables()
@@ -184,7 +254,12 @@ def test_fixed_coefficients_have_no_variable_and_the_probability_alone_no_meta_s
 
 @pytest.mark.parametrize(
     "options",
-    [{"rule": "meta_gradient"}, PROBES, {"inputs": ("loss",), "rule": "fixed", "momentum": 0.5, "sharpness": 1.0}],
+    [
+        {"rule": "meta_gradient"},
+        PROBES,
+        PROBES | {"emphasis": famus_tf.MWNet(hidden=4)},
+        {"inputs": ("loss",), "rule": "fixed", "momentum": 0.5, "sharpness": 1.0},
+    ],
 )
 def test_saved_and_loaded_it_is_the_same(options, tmp_path):
     method = make_method(**options)
@@ -209,6 +284,18 @@ def test_saved_and_loaded_it_is_the_same(options, tmp_path):
         {"momentum": 1.0},
         {"rule": "no"},
         {"rule": "probes"},
+        {"rule": "probes", "num_probes": COUNT, "num_classes": 3},
+        {"num_probes": 3},
+        {"num_probes": "3"},
+        {"inputs": "score"},
+        {"inputs": None},
+        {"sharpness": "2"},
+        {"sharpness": 1e39},
+        {"least_visits": -1},
+        {"shrinkage": float("nan")},
+        {"pull": -1.0},
+        {"rule": "meta_gradient", "emphasis": famus_tf.MWNet()},
+        {"emphasis": famus_tf.L2R()},
     ],
 )
 def test_settings_that_there_are_not_are_refused(options):

@@ -11,7 +11,7 @@ from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 from famus_tf.meta import batches, discriminant, memory
-from famus_tf.meta.learners import base
+from famus_tf.meta.learners import base, mw_net
 
 INPUTS = ("score", "probability", "loss", "agreement")
 # Inputs that are high where a label is wrong.
@@ -30,9 +30,9 @@ class MemoryWeightNet(base.ExampleWeighting):
       loss         its training loss
       agreement    1 where the network predicts its label, else 0
 
-    Each running mean is standardised over the data set. V_i = sigmoid(sharpness z_i), where z_i is the sum of the
-    inputs, a_f >= 0 times each, divided by its standard deviation over the data set. So theta is the direction a alone,
-    and how sharply it decides is a setting. An example of fewer visits than `least_visits` has z_i = 0.
+    Each running mean is standardised over the data set. An example is trusted by sigmoid(sharpness z_i), where z_i is
+    the sum of the inputs, a_f >= 0 times each, divided by its standard deviation over the data set. So a is a direction
+    alone, and how sharply it decides is a setting. An example of fewer visits than `least_visits` has z_i = 0.
 
     Where a comes from is the `rule`:
       fixed          all inputs alike
@@ -53,6 +53,8 @@ class MemoryWeightNet(base.ExampleWeighting):
       momentum: of the running means (`memory.ExampleMemory`).
       least_visits: visits before an example has a weight of its own.
       pull: of "meta_gradient", L2 coefficient of a towards its start, 1.
+      emphasis: `MWNet`, whose weights multiply these, and which the meta gradient teaches: what is remembered tells
+        which labels to trust, and the loss which of the trusted examples to learn from. Not with "meta_gradient".
       normalize: whether the weights are divided by their sum over the global batch, as in `MWNet`.
       loss: as in `MetaLearner`.
 
@@ -76,6 +78,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         momentum: float = 0.8,
         least_visits: int = 2,
         pull: float = 0.0,
+        emphasis: mw_net.MWNet | dict[str, Any] | None = None,
         normalize: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -98,6 +101,14 @@ class MemoryWeightNet(base.ExampleWeighting):
                 f"rule='probes' with num_probes={num_probes}, num_classes={num_classes}: expected 1 to "
                 f"{num_examples - 1} probes and 2 or more classes"
             )
+        if isinstance(emphasis, dict):
+            emphasis = keras.saving.deserialize_keras_object(emphasis)
+        if emphasis is not None and (rule == "meta_gradient" or not isinstance(emphasis, mw_net.MWNet)):
+            raise errors.InputError(
+                f"emphasis={type(emphasis).__name__} with rule={rule!r}: expected an MWNet, and another rule than "
+                "'meta_gradient'"
+            )
+        self.emphasis = emphasis
         self.inputs = self.beliefs_about = tuple(inputs)
         self.rule = rule
         self.num_probes = num_probes
@@ -106,13 +117,15 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.sharpness = sharpness
         self.least_visits = least_visits
         self.pull = pull
-        self.has_meta_step = rule == "meta_gradient" or "score" in self.inputs
+        self.has_meta_step = emphasis is not None or rule == "meta_gradient" or "score" in self.inputs
         self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
         self.num_examples = self.memory.num_examples
 
     def create_variables(self) -> None:
         """Makes the tables of the running means and, by the rule, a or the table of the labels."""
         self.memory.build()
+        if self.emphasis is not None:
+            self.emphasis.create_variables()
         if self.rule == "meta_gradient":
             shape = (len(self.inputs),)
             at_least_0 = keras.constraints.NonNeg()
@@ -131,7 +144,10 @@ class MemoryWeightNet(base.ExampleWeighting):
     def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Takes the optimizer of theta and builds its variables."""
         super().compile(optimizer)
-        optimizer.build(self.trainable_variables)
+        if self.emphasis is None:
+            optimizer.build(self.trainable_variables)
+        else:
+            self.emphasis.compile(optimizer)
 
     def parameters(self, batch: batches.Batch) -> list[tf.Tensor]:
         """Theta, and what it meets, neither of which a meta step changes.
@@ -140,8 +156,8 @@ class MemoryWeightNet(base.ExampleWeighting):
           batch: `meta.batches.Batch`.
 
         Returns:
-          a [F]; the standardised means of the batch's examples [n, F], high where a label is likely right; and the
-          correlations of the inputs over the data set [F, F].
+          Theta of `emphasis`, if any; a [F]; the standardised means of the batch's examples [n, F], high where a label
+          is likely right; and the correlations of the inputs over the data set [F, F].
         """
         classes = tf.convert_to_tensor(self._classes.value) if self.num_classes else None
         means, known = self.memory.standardised(self.least_visits, classes, self.num_classes or 1)
@@ -153,7 +169,8 @@ class MemoryWeightNet(base.ExampleWeighting):
         index = batch.index
         inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
         rows = tf.gather(means, tf.where(inside, index, 0)) * tf.cast(inside, tf.float32)[:, tf.newaxis]
-        return [self._coefficients(means, both, classes), rows, correlations]
+        emphasis = [] if self.emphasis is None else self.emphasis.parameters(batch)
+        return [*emphasis, self._coefficients(means, both, classes), rows, correlations]
 
     def _coefficients(self, means, is_known, classes):
         """a [F], by the rule; means [N, F] as in `parameters`, is_known bool [N], classes int32 [N] or None."""
@@ -166,8 +183,8 @@ class MemoryWeightNet(base.ExampleWeighting):
         return discriminant.within_classes(means, classes, is_probe, is_known, self.num_classes, self.shrinkage)
 
     def weigh(self, theta: list[tf.Tensor]) -> tf.Tensor:
-        """V_i in (0, 1) before any normalisation, float32 [n]; theta from `parameters` or `update`."""
-        coefficients, rows, correlations = theta
+        """How far each example is trusted, in (0, 1), float32 [n]; theta from `parameters` or `update`."""
+        coefficients, rows, correlations = theta[-3:]
         variance = tf.tensordot(coefficients, tf.linalg.matvec(correlations, coefficients), 1)
         deviation = tf.sqrt(tf.maximum(variance, 1e-12))
         return tf.sigmoid(self.sharpness * tf.linalg.matvec(rows, coefficients) / deviation)
@@ -175,12 +192,16 @@ class MemoryWeightNet(base.ExampleWeighting):
     def weigh_examples(
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """V_i before any normalisation, float32 [n], whatever the logits are now."""
-        del logits, labels, step
-        return self.weigh(theta)
+        """V_i before any normalisation, float32 [n]: the trust, whatever the logits are now, times the emphasis."""
+        trust = self.weigh(theta)
+        if self.emphasis is None:
+            return trust
+        return trust * tf.cast(self.emphasis.weigh_examples(logits, labels, theta[:-3], step), trust.dtype)
 
     def update(self, theta: list[tf.Tensor], gradient: list[tf.Tensor]) -> list[tf.Tensor]:
         """One optimizer step of a, whose gradient the optimizer sums over the replicas; with other rules nothing."""
+        if self.emphasis is not None:
+            return [*self.emphasis.update(theta[:-3], gradient[:-3]), *theta[-3:]]
         if self.rule != "meta_gradient":
             return theta
         coefficients, rows, correlations = theta
@@ -232,7 +253,7 @@ class MemoryWeightNet(base.ExampleWeighting):
 
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """What theta believes: the share of each input in the sum of a, by name."""
-        shares = tf.math.divide_no_nan(theta[0], tf.reduce_sum(theta[0]))
+        shares = tf.math.divide_no_nan(theta[-3], tf.reduce_sum(theta[-3]))
         return dict(zip(self.inputs, tf.unstack(shares, num=len(self.inputs)), strict=True))
 
     def get_config(self) -> dict[str, Any]:
@@ -248,6 +269,7 @@ class MemoryWeightNet(base.ExampleWeighting):
             "momentum": self.memory.momentum,
             "least_visits": self.least_visits,
             "pull": self.pull,
+            "emphasis": None if self.emphasis is None else keras.saving.serialize_keras_object(self.emphasis),
         }
 
 
