@@ -3,8 +3,10 @@
 import re
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
+from sklearn import datasets
 
 from famus_tf import errors
 from famus_tf.config import config
@@ -60,3 +62,19 @@ def test_a_meta_batch_larger_than_what_is_left_is_named(tmp_path, network):
 def test_inspection_tells_of_them(tmp_path, network, capsys):
     run(tmp_path / "run", network, method="memory_weight_net", mode="inspect")
     assert "of the meta set a share of 0.4 is trained on instead" in capsys.readouterr().out
+
+
+def test_batches_of_own_images_fit_what_is_left(tmp_path, network, capsys):
+    digits = datasets.load_digits()
+    for number, (image, label) in enumerate(zip(digits.images[:150], digits.target, strict=False)):
+        place = tmp_path / "images" / ("test" if number < 30 else "meta" if number < 70 else "train") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray((image * 15).astype(np.uint8)).save(place / f"{number}.png")
+    own = {"dataset": "folder", "data_dir": str(tmp_path / "images"), "train_limit": 0}
+    own |= {"noise": "none", "noise_rate": 0.0}
+    run(tmp_path / "run", network, method="memory_weight_net", meta_batch_size=32, **own)
+    said = capsys.readouterr().out
+    moved = int(re.search(r"training images \((\d+) of them trusted\)", said).group(1))
+    assert (
+        f"--meta_batch_size=32 is more than the {40 - moved} trusted images there are: {40 - moved} are taken" in said
+    )
