@@ -61,7 +61,10 @@ def test_a_weight_decay_that_is_the_cause(method):
         (lambda method: method.network.get_layer("conv2").kernel, "conv2/kernel is .*`base_learning_rate` is 1e"),
         (lambda method: method.network.get_layer("a_bn").moving_variance, "moving_variance is .*`base_learning_rate`"),
         (lambda method: method.meta_learner.variables[0], "weight1 is not finite after .*`meta_learning_rate` is 2e"),
-        (lambda method: method.selector.variables[0], "fc1_.* is not finite after .*`sampler_learning_rate` is 3e"),
+        (
+            lambda method: method.selector.trainable_variables[0],
+            "fc1_.* is not finite after .*`sampler_learning_rate` is 3e",
+        ),
         (lambda method: method.sampler_optimizer.variables[2], "momentum is not .*`sampler_learning_rate` is 3e"),
     ],
 )
