@@ -50,6 +50,7 @@ ELSEWHERE = {
     r"python .*flags/webvision\.cfg.*": "tests/experiment/test_webvision_run.py::test_training_and_inspection",
     r"TF_CONFIG=.*": "tests/worker_processes.py::start_pair",
     r"python -m benchmarks\.workers_run .*": "benchmarks/workers.py::_start",
+    r"python -m benchmarks\.beliefs .*": "tests/benchmarks/test_beliefs.py::test_a_column_for_each_run",
     r"python -m famus_tf\.compare .*": "tests/test_package.py::test_it_trains_and_compares",
 }
 PINNED = "requirements.txt", "pyproject.toml"
