@@ -95,8 +95,8 @@ class MethodConfig(fields.FlagGroup):
     selection_objective: str = fields.flag(
         "scale_free",
         "What the gates of --selector=sampler learn from: scale_free (ours: the same terms whatever the learning rate, "
-        "the depth and the widths are, and a cost that is really paid) or paper (Eq. 8 to 12 as they stand, with "
-        "--lambda_cost=0).",
+        "the depth and the widths are, and a cost that is really paid) or paper (Eq. 8 to 12 as they stand "
+        "where --lambda_cost=0 is given too).",
         ("scale_free", "paper"),
     )
     lambda_r: float = fields.flag(
@@ -138,25 +138,26 @@ class MethodConfig(fields.FlagGroup):
     )
     memory_sharpness: float = fields.flag(
         2.5,
-        "How sharply the first three tell examples apart: weight = sigmoid(sharpness x standardised mean).",
+        "How sharply the learners that remember, but soft_labels, tell examples apart: trust = sigmoid(sharpness x "
+        "standardised mean).",
         bounds=fields.UP_TO_A_MILLION,
     )
     probe_share: float | None = fields.flag(
         None,
         "Share of the meta set that is trained on instead. memory_weight_net learns from these images what tells right "
-        "labels from wrong (with 0 it learns that by the meta gradient, which does worse); for other methods they are "
+        "labels from wrong (with 0 it learns that by the meta gradient); for other methods they are "
         "more images. auto: 0.4 for memory_weight_net with trusted images, else 0.",
         bounds=fields.BELOW_ONE_OR_AUTO,
     )
     schedule: str = fields.flag(
         "three_stage",
-        "The stages of a step: three_stage (the paper's Algorithm 1), or one_loop (ours, for mw_net: the actual step "
-        "is the look-ahead, and the meta-learner is updated for the next step).",
+        "The stages of a step: three_stage (the paper's Algorithm 1), or one_loop (ours; not for l2r and mlc: the "
+        "actual step is the look-ahead, and the meta-learner is updated for the next step).",
         ("three_stage", "one_loop"),
     )
     meta_every: int = fields.flag(
         1,
-        "A meta step on every so many steps, weighted steps without one in between (for mw_net).",
+        "A meta step on every so many steps, weighted steps without one in between (not for l2r and mlc).",
         bounds=fields.COUNT,
     )
     meta_from_epoch: int = fields.flag(
