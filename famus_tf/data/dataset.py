@@ -81,22 +81,31 @@ class Dataset:
         return len(self.class_names)
 
     @property
+    def noisy_labels(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The given and the true labels, the latter None where they are not known, of all training images but probes."""
+        count = len(self.train_labels) - self.num_probes
+        true = self.train_true_labels
+        return self.train_labels[:count], None if true is None else true[:count]
+
+    @property
     def is_clean(self) -> np.ndarray | None:
         """Which training labels are right, bool [N]; None where that is not known."""
         return None if self.train_true_labels is None else self.train_labels == self.train_true_labels
 
     @property
     def actual_noise_rate(self) -> float | None:
-        """The share of training labels that are wrong, a fraction; None where that is not known."""
-        return None if self.is_clean is None else float(np.mean(~self.is_clean))
+        """The share of training labels, but those of probes, that are wrong; None where that is not known."""
+        given, true = self.noisy_labels
+        return None if true is None else float(np.mean(given != true))
 
     def describe(self) -> str:
         """Its name, sizes and share of wrong labels, in one line."""
         counts = np.bincount(self.train_labels, minlength=self.num_classes)
         size = "x".join(map(str, self.image_shape))
         rate = self.actual_noise_rate
-        wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels wrong"
         probes = f" ({self.num_probes:,} of them trusted)" if self.num_probes else ""
+        others = " of the others" if self.num_probes else ""
+        wrong = "true labels not known" if rate is None else f"{rate:.2%} of the labels{others} wrong"
         return (
             f"{self.name}: {len(self.train_labels):,} training images{probes} of {size} in {self.num_classes} classes "
             f"of {counts.min():,} to {counts.max():,}, {wrong}; "

@@ -204,7 +204,7 @@ def _make_evaluate(run):
 def make_callbacks(run_flags, run, workdir):
     """What is shown of a run in TensorBoard: of each method, and what its supervision has to show."""
     dataset, callbacks = run.dataset, []
-    labels = dataset.train_labels, dataset.train_true_labels
+    labels = dataset.noisy_labels
     for member in run.members:
         folder = pathlib.Path(workdir, "tensorboard", member.name)
         board = tensorboard.TensorBoard(

@@ -61,7 +61,7 @@ def draw(path, summary, progress, dataset):
     curve.set(xlabel="training step", ylabel="accuracy (%)", title=f"test accuracy: last {last:.1%}, peak {peak:.1%}")
     curve.legend(loc="lower right")
     curve.grid(alpha=0.3)
-    parts = run_results.split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
+    parts = run_results.split_example_weights(progress.example_weight, *dataset.noisy_labels)
     top = max([float(values.max()) for values in parts.values() if len(values)], default=1.0) or 1.0
     looks = {"clean": ("label right", "tab:green"), "noisy": ("label wrong", "tab:red"), "all": ("all", "tab:blue")}
     for name, values in parts.items():

@@ -10,13 +10,14 @@ def split_example_weights(weights, given_labels, true_labels):
     """Weights of the examples with a right and with a wrong label.
 
     Args:
-      weights: float32 [N], NaN where an example was not seen yet.
+      weights: float32 [N], NaN where an example was not seen yet; those behind the labels, of probes, count nowhere.
       given_labels: int [N].
       true_labels: int [N]; None where they are not known.
 
     Returns:
       Dict of float arrays: `clean` and `noisy`, or `all` where the true labels are not known.
     """
+    weights = weights[: len(given_labels)]
     seen = ~np.isnan(weights)
     if true_labels is None:
         return {"all": weights[seen]}
@@ -40,7 +41,7 @@ def results(progress, dataset, *, method, selector, seed):
       of that epoch, else of the last.
     """
     accuracies = [epoch["test_accuracy"] for epoch in progress.history]
-    weights = split_example_weights(progress.example_weight, dataset.train_labels, dataset.train_true_labels)
+    weights = split_example_weights(progress.example_weight, *dataset.noisy_labels)
     gated = progress.gate_steps > 0
     selected = best_epoch.best_epoch(progress.history)
     final = selected or progress.history[-1]

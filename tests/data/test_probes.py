@@ -38,6 +38,7 @@ def test_of_each_class_a_share_is_moved_and_something_stays(dataset, share, move
         rows = [place[one] for one in index]
         np.testing.assert_array_equal(images, dataset.meta_images[rows])
         np.testing.assert_array_equal(labels, dataset.meta_labels[rows])
+    assert found.actual_noise_rate == dataset.actual_noise_rate
     assert f"{count + found.num_probes:,} training images ({found.num_probes} of them trusted)" in found.describe()
 
 

@@ -16,3 +16,9 @@ def test_auc_of_the_weights_is_that_of_scikit_learn_ties_included():
     np.testing.assert_allclose(results._auc(parts["clean"], parts["noisy"]), expected)
     assert results._auc(parts["clean"], parts["noisy"][:0]) is None
     assert results._auc((), ()) is None
+
+
+def test_weights_of_probes_count_nowhere():
+    parts = results.split_example_weights(np.array([1.0, 2.0, 9.0]), np.array([0, 1]), np.array([0, 0]))
+    assert parts["clean"].tolist() == [1.0] and parts["noisy"].tolist() == [2.0]
+    assert results.split_example_weights(np.array([1.0, 9.0]), np.array([0]), None)["all"].tolist() == [1.0]
