@@ -82,7 +82,7 @@ class Dataset:
 
     @property
     def noisy_labels(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The given and the true labels, the latter None where they are not known, of all training images but probes."""
+        """The given labels and the true ones, None where they are not known, of all training images but probes."""
         count = len(self.train_labels) - self.num_probes
         true = self.train_true_labels
         return self.train_labels[:count], None if true is None else true[:count]
