@@ -13,14 +13,12 @@ class Kind:
       needs_meta_set: whether it learns from a meta set.
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
-      remembers: whether it weighs examples by running means over their visits.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
     """
 
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
-    remembers: bool = False
     asks_probes: bool = False
 
 
@@ -31,10 +29,10 @@ METHODS = {
     "cmw_net": Kind(needs_meta_set=True),
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
-    "soft_labels": Kind(needs_meta_set=True, remembers=True),
-    "memory_weight_net": Kind(needs_meta_set=True, remembers=True, asks_probes=True),
-    "running_score": Kind(needs_meta_set=True, remembers=True),
-    "running_probability": Kind(remembers=True),
+    "soft_labels": Kind(needs_meta_set=True),
+    "memory_weight_net": Kind(needs_meta_set=True, asks_probes=True),
+    "running_score": Kind(needs_meta_set=True),
+    "running_probability": Kind(),
     "co_teaching": Kind(networks=2, forgets=True),
     "jocor": Kind(networks=2, forgets=True),
 }

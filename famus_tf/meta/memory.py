@@ -57,6 +57,11 @@ class ExampleMemory(keras.layers.Layer):
             ) from error
         self.built = True
 
+    def places(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of the tables for positions [n], 0 for those outside of 0 to N - 1; and which are inside, bool [n]."""
+        inside = tf.logical_and(index >= 0, index < self.num_examples)
+        return tf.where(inside, index, tf.zeros_like(index)), inside
+
     def observe(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor) -> None:
         """Takes a visit of this replica's examples; to be called on all replicas.
 
@@ -69,9 +74,9 @@ class ExampleMemory(keras.layers.Layer):
             replicas.all_gather(part)
             for part in (tf.cast(index, tf.int64), tf.cast(values, tf.float32), tf.cast(is_known, tf.float32))
         )
-        inside = tf.logical_and(index >= 0, index < self.num_examples)
+        place, inside = self.places(index)
         is_known *= tf.cast(inside[:, tf.newaxis] & tf.math.is_finite(values), tf.float32)
-        place = tf.where(inside, index, 0)[:, tf.newaxis]
+        place = place[:, tf.newaxis]
         values = tf.math.multiply_no_nan(values, is_known)
         shape = tf.constant((self.num_examples, len(self.names)), tf.int64)
         count = tf.scatter_nd(place, is_known, shape)

@@ -83,10 +83,12 @@ class MemoryWeightNet(base.ExampleWeighting):
         **kwargs: Any,
     ) -> None:
         super().__init__(normalize, **kwargs)
-        errors.check_number("num_examples", num_examples, "a positive whole number", lambda n: n > 0, whole=True)
         names = inputs if isinstance(inputs, tuple | list) else ()
         if not names or len(set(names)) < len(names) or any(name not in INPUTS for name in names):
             raise errors.InputError(f"inputs={inputs!r}: expected a tuple of some of {', '.join(INPUTS)}, each once")
+        self.inputs = self.beliefs_about = tuple(inputs)
+        self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
+        self.num_examples = self.memory.num_examples
         errors.check_number("sharpness", sharpness, "a number above 0 and at most 1e6", lambda s: 0 < s <= 1e6)
         for name, value in (("shrinkage", shrinkage), ("least_visits", least_visits), ("pull", pull)):
             errors.check_number(name, value, "a number, 0 or more", lambda number: number >= 0)
@@ -109,7 +111,6 @@ class MemoryWeightNet(base.ExampleWeighting):
                 "'meta_gradient'"
             )
         self.emphasis = emphasis
-        self.inputs = self.beliefs_about = tuple(inputs)
         self.rule = rule
         self.num_probes = num_probes
         self.num_classes = num_classes
@@ -118,8 +119,6 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.least_visits = least_visits
         self.pull = pull
         self.has_meta_step = emphasis is not None or rule == "meta_gradient" or "score" in self.inputs
-        self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
-        self.num_examples = self.memory.num_examples
 
     def create_variables(self) -> None:
         """Makes the tables of the running means and, by the rule, a or the table of the labels."""
@@ -133,7 +132,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         if self.num_classes:
             self._classes = self.add_weight(
                 name="classes",
-                shape=(self.memory.num_examples,),
+                shape=(self.num_examples,),
                 dtype="int32",
                 initializer="zeros",
                 trainable=False,
@@ -166,9 +165,8 @@ class MemoryWeightNet(base.ExampleWeighting):
         means *= sign * tf.cast(both, tf.float32)[:, tf.newaxis]
         count = tf.maximum(tf.reduce_sum(tf.cast(both, tf.float32)), 1.0)
         correlations = tf.matmul(means, means, transpose_a=True) / count
-        index = batch.index
-        inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
-        rows = tf.gather(means, tf.where(inside, index, 0)) * tf.cast(inside, tf.float32)[:, tf.newaxis]
+        place, inside = self.memory.places(batch.index)
+        rows = tf.gather(means, place) * tf.cast(inside, tf.float32)[:, tf.newaxis]
         emphasis = [] if self.emphasis is None else self.emphasis.parameters(batch)
         return [*emphasis, self._coefficients(means, both, classes), rows, correlations]
 
@@ -178,7 +176,7 @@ class MemoryWeightNet(base.ExampleWeighting):
             return tf.convert_to_tensor(self._theta.value)
         if self.rule == "fixed":
             return tf.ones([len(self.inputs)])
-        count = self.memory.num_examples
+        count = self.num_examples
         is_probe = tf.range(count) >= count - self.num_probes
         return discriminant.within_classes(means, classes, is_probe, is_known, self.num_classes, self.shrinkage)
 
@@ -228,7 +226,7 @@ class MemoryWeightNet(base.ExampleWeighting):
             "agreement": tf.cast(tf.argmax(logits, axis=-1) == given, tf.float32),
             "score": tf.zeros_like(cross_entropy),
         }
-        if logit_tangent is not None:
+        if logit_tangent is not None and "score" in self.inputs:
             values["score"] = _standardised(self._scores(labels, logits, logit_tangent))
         is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
@@ -238,7 +236,7 @@ class MemoryWeightNet(base.ExampleWeighting):
 
     def _remember_classes(self, index, given):
         index, given = replicas.all_gather(tf.cast(index, tf.int64)), replicas.all_gather(tf.cast(given, tf.int32))
-        inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
+        _, inside = self.memory.places(index)
         place = tf.boolean_mask(index, inside)[:, tf.newaxis]
         classes = self._classes.value
         self._classes.assign(tf.tensor_scatter_nd_update(classes, place, tf.boolean_mask(given, inside)))

@@ -55,9 +55,7 @@ class SoftLabels(mw_net.MWNet):
     def parameters(self, batch: batches.Batch) -> list[tf.Tensor]:
         """Theta of `MWNet`; the running predictions [n, c] of the batch's examples; whether there are any [n]."""
         means, visits = self.memory.means()
-        index = tf.cast(batch.index, tf.int64)
-        inside = tf.logical_and(index >= 0, index < self.memory.num_examples)
-        place = tf.where(inside, index, 0)
+        place, inside = self.memory.places(batch.index)
         known = tf.cast(inside, tf.float32) * tf.cast(tf.gather(visits[:, 0], place) > 0, tf.float32)
         return [*super().parameters(batch), tf.gather(means, place), known]
 
