@@ -18,6 +18,27 @@ def sample_gumbel(shape, seed):
     return -tf.math.log(-tf.math.log(uniform))
 
 
+def sample_balanced(rows, seed):
+    """Noise of `rows` gates (off, on), each as by `sample_gumbel` when seen alone, spread evenly over them (ours).
+
+    Only the difference of two Gumbel variables counts, which is logistic, F^-1(u) = log(u / (1 - u)). Each of the
+    `rows` equal parts of (0, 1) has the u of one gate, drawn within it (stratified sampling), so that of gates with
+    equal logits and probability p nearly p * rows are on in every step, where independent ones scatter.
+
+    Args:
+      rows: int, the number of gates.
+      seed: int tensor [2]; every replica that passes the same seed draws the same noise.
+
+    Returns:
+      float32 tensor [rows, 2], zeros for "off".
+    """
+    drawn = tf.random.stateless_uniform((rows, 2), seed=seed, minval=1e-6, maxval=1.0 - 1e-6)
+    part = tf.argsort(tf.argsort(drawn[:, 0]))  # a random order
+    uniform = (tf.cast(part, tf.float32) + drawn[:, 1]) / rows
+    logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)
+    return tf.stack([tf.zeros_like(logistic), logistic], axis=1)
+
+
 def gumbel_softmax(logits, noise, temperature):
     """One-hot samples whose gradient is that of the softmax.
 

@@ -28,17 +28,18 @@ class LayerSamplers(keras.layers.Layer):
       size: Euclidean length to which descriptors are scaled (ours); None leaves them at sqrt(D), so that one step
         moves the logits of a wide layer the further the wider it is.
       share: of the gates that are on at first (ours), in (0, 1); None: a half.
-      never_empty: whether the gate that is nearest to it is turned on where none is (ours).
+      balanced: whether the noise is spread evenly over the layers (`gumbel.sample_balanced`), and the gate that is
+        nearest to it turned on where none is (ours).
     """
 
-    def __init__(self, hidden=128, temperature=5.0, seed=0, size=None, share=None, never_empty=False, **kwargs):
+    def __init__(self, hidden=128, temperature=5.0, seed=0, size=None, share=None, balanced=False, **kwargs):
         super().__init__(**kwargs)
         self.hidden = hidden
         self.temperature = temperature
         self.seed = seed
         self.size = size
         self.share = share
-        self.never_empty = never_empty
+        self.balanced = balanced
 
     def create_variables(self, widths):
         """Makes the variables, one stack of weights for each distinct width.
@@ -113,9 +114,11 @@ class LayerSamplers(keras.layers.Layer):
         """
         logits = self.logits(descriptors)
         seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
-        noise = gumbel.sample_gumbel(logits.shape, seed)
+        noise = (
+            gumbel.sample_balanced(logits.shape[0], seed) if self.balanced else gumbel.sample_gumbel(logits.shape, seed)
+        )
         gates = gumbel.gumbel_softmax(logits, noise, self.temperature)[:, 1]
-        if not self.never_empty:
+        if not self.balanced:
             return gates
         sampled = tf.stop_gradient(logits) + tf.cast(noise, logits.dtype)
         margins = sampled[:, 1] - sampled[:, 0]
@@ -124,5 +127,5 @@ class LayerSamplers(keras.layers.Layer):
 
     def get_config(self):
         """Constructor arguments, for Keras serialisation."""
-        names = ("hidden", "temperature", "seed", "size", "share", "never_empty")
+        names = ("hidden", "temperature", "seed", "size", "share", "balanced")
         return super().get_config() | {name: getattr(self, name) for name in names}

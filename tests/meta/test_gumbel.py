@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from scipy import stats
 
 from famus_tf.meta import gumbel
 
@@ -15,6 +16,23 @@ def test_noise_is_gumbel_and_a_function_of_the_seed():
     assert np.isfinite(noise).all()
     np.testing.assert_array_equal(noise, gumbel.sample_gumbel([200_000], tf.constant([3, 5], tf.int64)))
     assert (noise != gumbel.sample_gumbel([200_000], tf.constant([3, 6], tf.int64)).numpy()).mean() > 0.99
+
+
+def test_balanced_noise_is_logistic_and_evenly_spread():
+    """Seen alone, each gate's noise is the difference of two Gumbel variables; together they fill (0, 1) evenly."""
+    rows, draws = 8, 4000
+    noise = np.array([gumbel.sample_balanced(rows, tf.constant([3, step], tf.int64)) for step in range(draws)])
+    assert not noise[..., 0].any() and np.isfinite(noise).all()
+    uniform = 1.0 / (1.0 + np.exp(-noise[..., 1]))
+    np.testing.assert_array_equal(np.sort(np.floor(uniform * rows).astype(int), axis=1), [range(rows)] * draws)
+    for gate in uniform.T:
+        assert stats.kstest(gate, "uniform").pvalue > 0.001
+    # With one probability, 3 of 8, as many are on in every draw, each of them as often.
+    on = noise[..., 1] + np.log(3 / 5) > 0
+    assert set(on.sum(axis=1)) == {3}
+    np.testing.assert_allclose(on.mean(axis=0), 3 / 8, atol=0.04)
+    again = gumbel.sample_balanced(rows, tf.constant([3, 7], tf.int64))
+    np.testing.assert_array_equal(again, noise[7])
 
 
 def test_forward_is_one_hot_and_backward_is_the_softmax():

@@ -113,7 +113,7 @@ def test_scale_free_samplers_begin_with_the_gates_that_are_expected(count):
 
 
 def test_where_no_gate_is_on_the_nearest_is():
-    made = sampler.LayerSamplers(hidden=6, seed=4, never_empty=True)
+    made = sampler.LayerSamplers(hidden=6, seed=4, balanced=True)
     made.create_variables(WIDTHS)
     for stack in made._stacks:
         stack["bias2"].assign([[[4.0, 0.0]]] * stack["bias2"].shape[0])
@@ -121,7 +121,7 @@ def test_where_no_gate_is_on_the_nearest_is():
     with tf.GradientTape() as tape:
         gates = made(inputs, tf.constant(3, tf.int64))
         total = tf.reduce_sum(gates)
-    made.never_empty = False
+    made.balanced = False
     empty = made(inputs, tf.constant(3, tf.int64))
     assert set(empty.numpy()) == {0.0} and gates.numpy().sum() == 1
     assert all(gradient is not None for gradient in tape.gradient(total, made.trainable_variables))

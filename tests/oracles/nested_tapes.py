@@ -140,8 +140,13 @@ class Samplers:
             x = tf.where(x > 0, x, slope * x)
             rows.append((x @ fc2 + bias2)[0])
         seed = tf.constant([self.seed, step], tf.int64)
-        uniform = tf.cast(tf.random.stateless_uniform([len(rows), 2], seed, 1e-20), tf.float64)
-        logits = tf.stack(rows) - tf.math.log(-tf.math.log(uniform))
+        if self.length:
+            drawn = tf.random.stateless_uniform([len(rows), 2], seed, 1e-6, 1 - 1e-6).numpy().astype(float)
+            uniform = (drawn[:, 0].argsort().argsort() + drawn[:, 1]) / len(rows)
+            logits = tf.stack(rows) + np.stack([0 * uniform, np.log(uniform / (1 - uniform))], 1)
+        else:
+            uniform = tf.cast(tf.random.stateless_uniform([len(rows), 2], seed, 1e-20), tf.float64)
+            logits = tf.stack(rows) - tf.math.log(-tf.math.log(uniform))
         soft = tf.nn.softmax(logits / self.temperature)
         hard = tf.cast(logits >= tf.reduce_max(logits, 1, keepdims=True), tf.float64).numpy()
         if self.length and not hard[:, 1].any():
