@@ -18,23 +18,27 @@ def sample_gumbel(shape, seed):
     return -tf.math.log(-tf.math.log(uniform))
 
 
-def sample_balanced(rows, seed):
-    """Noise of `rows` gates (off, on), each as by `sample_gumbel` when seen alone, spread evenly over them (ours).
+def sample_balanced(logits, seed):
+    """Noise of gates (off, on), each as by `sample_gumbel` when seen alone, that keeps their number steady (ours).
 
-    Only the difference of two Gumbel variables counts, which is logistic, F^-1(u) = log(u / (1 - u)). Each of the
-    `rows` equal parts of (0, 1) has the u of one gate, drawn within it (stratified sampling), so that of gates with
-    equal logits and probability p nearly p * rows are on in every step, where independent ones scatter.
+    Only the difference of two Gumbel variables counts, which is logistic, log(u / (1 - u)) of a uniform u. Here all u
+    follow from one draw by systematic sampling: the gates' probabilities p_l are laid end to end, in a random order, on
+    a line that is marked once in each unit, from a random point on; a gate is on where a mark falls on its part. So
+    floor(sum_l p_l) or one more are on in every step, whatever the p_l are, where those of independent gates scatter.
 
     Args:
-      rows: int, the number of gates.
+      logits: float32 [L, 2], of (off, on); no gradient flows to them.
       seed: int tensor [2]; every replica that passes the same seed draws the same noise.
 
     Returns:
-      float32 tensor [rows, 2], zeros for "off".
+      float32 tensor [L, 2], zeros for "off".
     """
-    drawn = tf.random.stateless_uniform((rows, 2), seed=seed, minval=1e-6, maxval=1.0 - 1e-6)
-    part = tf.argsort(tf.argsort(drawn[:, 0]))  # a random order
-    uniform = (tf.cast(part, tf.float32) + drawn[:, 1]) / rows
+    on = tf.nn.softmax(tf.stop_gradient(logits))[:, 1]
+    drawn = tf.random.stateless_uniform((on.shape[0] + 1,), seed=seed)
+    order = tf.argsort(drawn[:-1])
+    begins = tf.gather(tf.cumsum(tf.gather(on, order), exclusive=True), tf.argsort(order))
+    uniform = 1.0 - tf.math.floormod(tf.cast(drawn[-1], on.dtype) - begins, 1.0)
+    uniform = tf.clip_by_value(uniform, 1e-6, 1.0 - 1e-6)  # as far as float32 keeps the logarithms finite
     logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)
     return tf.stack([tf.zeros_like(logistic), logistic], axis=1)
 

@@ -28,8 +28,8 @@ class LayerSamplers(keras.layers.Layer):
       size: Euclidean length to which descriptors are scaled (ours); None leaves them at sqrt(D), so that one step
         moves the logits of a wide layer the further the wider it is.
       share: of the gates that are on at first (ours), in (0, 1); None: a half.
-      balanced: whether the noise is spread evenly over the layers (`gumbel.sample_balanced`), and the gate that is
-        nearest to it turned on where none is (ours).
+      balanced: whether the noise keeps the number of gates that are on steady (`gumbel.sample_balanced`), and the gate
+        that is nearest to it is turned on where none is (ours).
     """
 
     def __init__(self, hidden=128, temperature=5.0, seed=0, size=None, share=None, balanced=False, **kwargs):
@@ -114,9 +114,7 @@ class LayerSamplers(keras.layers.Layer):
         """
         logits = self.logits(descriptors)
         seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
-        noise = (
-            gumbel.sample_balanced(logits.shape[0], seed) if self.balanced else gumbel.sample_gumbel(logits.shape, seed)
-        )
+        noise = gumbel.sample_balanced(logits, seed) if self.balanced else gumbel.sample_gumbel(logits.shape, seed)
         gates = gumbel.gumbel_softmax(logits, noise, self.temperature)[:, 1]
         if not self.balanced:
             return gates

@@ -219,8 +219,8 @@ class GradientSampler(Learned):
       seed: int, for the initial weights and the noise.
       objective: "paper", or "scale_free" (ours), whose terms do not change in size with alpha, the depth and the width
         of the network and the batch: descriptors have one length, K of the L gates are on at first and one always is,
-        the noise is spread evenly over the gates (`gumbel.sample_balanced`), the gates' part of L_c is divided by its
-        running size, and L_cost is what reaching the lowest selected layer really costs.
+        the noise keeps their number steady (`gumbel.sample_balanced`), the gates' part of L_c is divided by its running
+        size, and L_cost is what reaching the lowest selected layer really costs.
 
     Raises:
       InputError: `objective` is none of the two.

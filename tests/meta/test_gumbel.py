@@ -18,21 +18,29 @@ def test_noise_is_gumbel_and_a_function_of_the_seed():
     assert (noise != gumbel.sample_gumbel([200_000], tf.constant([3, 6], tf.int64)).numpy()).mean() > 0.99
 
 
-def test_balanced_noise_is_logistic_and_evenly_spread():
-    """Seen alone, each gate's noise is the difference of two Gumbel variables; together they fill (0, 1) evenly."""
-    rows, draws = 8, 4000
-    noise = np.array([gumbel.sample_balanced(rows, tf.constant([3, step], tf.int64)) for step in range(draws)])
+def test_balanced_noise_is_logistic_and_the_number_of_gates_steady():
+    """Seen alone, each gate's noise is the difference of two Gumbel variables, whatever the others' logits are."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(9, 2)).astype("float32") * 2
+    p = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    seeds = [tf.constant([3, step], tf.int64) for step in range(4000)]
+    noise = np.array([gumbel.sample_balanced(tf.constant(logits), seed) for seed in seeds])
     assert not noise[..., 0].any() and np.isfinite(noise).all()
-    uniform = 1.0 / (1.0 + np.exp(-noise[..., 1]))
-    np.testing.assert_array_equal(np.sort(np.floor(uniform * rows).astype(int), axis=1), [range(rows)] * draws)
-    for gate in uniform.T:
-        assert stats.kstest(gate, "uniform").pvalue > 0.001
-    # With one probability, 3 of 8, as many are on in every draw, each of them as often.
-    on = noise[..., 1] + np.log(3 / 5) > 0
-    assert set(on.sum(axis=1)) == {3}
-    np.testing.assert_allclose(on.mean(axis=0), 3 / 8, atol=0.04)
-    again = gumbel.sample_balanced(rows, tf.constant([3, 7], tf.int64))
-    np.testing.assert_array_equal(again, noise[7])
+    for gate in noise[..., 1].T:
+        assert stats.kstest(gate, "logistic").pvalue > 0.001
+    on = np.argmax(logits + noise, axis=2)
+    assert set(on.sum(axis=1)) == {np.floor(p.sum()), np.ceil(p.sum())}
+    np.testing.assert_allclose(on.mean(axis=0), p, atol=0.03)
+    assert len(np.unique(on, axis=0)) > 20  # not the same neighbours each time
+    np.testing.assert_array_equal(gumbel.sample_balanced(tf.constant(logits), seeds[7]), noise[7])
+
+
+def test_balanced_noise_of_gates_that_are_never_or_always_on():
+    logits = tf.constant([[0.0, 60.0], [60.0, 0.0], [0.0, 200.0], [200.0, 0.0]])
+    for step in range(50):
+        noise = gumbel.sample_balanced(logits, tf.constant([1, step], tf.int64)).numpy()
+        assert np.isfinite(noise).all()
+        np.testing.assert_array_equal(np.argmax(logits + noise, axis=1), [1, 0, 1, 0])
 
 
 def test_forward_is_one_hot_and_backward_is_the_softmax():

@@ -141,8 +141,11 @@ class Samplers:
             rows.append((x @ fc2 + bias2)[0])
         seed = tf.constant([self.seed, step], tf.int64)
         if self.length:
-            drawn = tf.random.stateless_uniform([len(rows), 2], seed, 1e-6, 1 - 1e-6).numpy().astype(float)
-            uniform = (drawn[:, 0].argsort().argsort() + drawn[:, 1]) / len(rows)
+            drawn = tf.random.stateless_uniform([len(rows) + 1], seed).numpy().astype(float)
+            begins, end = np.zeros(len(rows)), 0.0
+            for gate in drawn[:-1].argsort():
+                begins[gate], end = end, end + tf.nn.softmax(rows[gate])[1].numpy()
+            uniform = 1 - (drawn[-1] - begins) % 1
             logits = tf.stack(rows) + np.stack([0 * uniform, np.log(uniform / (1 - uniform))], 1)
         else:
             uniform = tf.cast(tf.random.stateless_uniform([len(rows), 2], seed, 1e-20), tf.float64)
