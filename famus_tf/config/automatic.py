@@ -5,8 +5,10 @@ Of most data sets the value is a constant, filled in at once. Of a user's own im
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from famus_tf.config import method as method_flags
 from famus_tf.config.data import OWN_IMAGES
 from famus_tf.config.run import AUTO
 
@@ -42,3 +44,21 @@ def constants(config: Any) -> dict[str, Any]:
         group, value = CONSTANTS[name]
         changed[group] = dataclasses.replace(changed.get(group, getattr(config, group)), **{name: value})
     return changed
+
+
+def following(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What those flags stand for that are left to flags of other groups.
+
+    Args:
+      values: {flag name: value} of all flags, those of `method.automatic` filled in.
+
+    Returns:
+      {flag name: value}.
+    """
+    found: dict[str, Any] = {}
+    method, schedule = values["method"], values["schedule"]
+    if values["probe_share"] is None:
+        found["probe_share"] = method_flags.automatic_probe_share(method, values["meta_set"])
+    if not values["meta_batch_size"]:
+        found["meta_batch_size"] = method_flags.automatic_meta_batch_size(method, schedule, values["batch_size"])
+    return found

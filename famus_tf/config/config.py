@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from famus_tf.config import automatic, checks, longer
+from famus_tf.config import method as method_flags
 from famus_tf.config import text as flag_text
 from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.config.data import DataConfig, meant_dataset
 from famus_tf.config.loss import LossConfig
-from famus_tf.config.method import METHODS, MethodConfig, automatic_lambda_g, automatic_probe_share
+from famus_tf.config.method import METHODS, MethodConfig
 from famus_tf.config.optimization import OptimizationConfig
 from famus_tf.config.run import RunConfig
 from famus_tf.errors import InputError
@@ -58,9 +59,9 @@ class Config:
     def __post_init__(self) -> None:
         for group, values in automatic.constants(self).items():
             object.__setattr__(self, group, values)  # the only way in for a frozen dataclass
-        if self.method.probe_share is None:  # written as a number, so that a run directory says what it was
-            share = automatic_probe_share(self.method.method, self.co_divide.meta_set)
-            object.__setattr__(self, "method", dataclasses.replace(self.method, probe_share=share))
+        # Written as what they stand for, so that a run directory says what it was.
+        for group, values in self._with(automatic.following(self._values())).items():
+            object.__setattr__(self, group, values)
         checks.check(self)
 
     @property
@@ -73,12 +74,15 @@ class Config:
 
     def with_values(self, values: dict[str, Any]) -> "Config":
         """The same with other values of some flags, {flag name: value}."""
+        return dataclasses.replace(self, **self._with(values))
+
+    def _with(self, values: dict[str, Any]) -> dict[str, Any]:
+        """{name of a group: the group with other values}, of the groups that have any of them."""
         changed: dict[str, dict[str, Any]] = {}
         for group, field in flag_fields():
             if field.name in values:
                 changed.setdefault(group, {})[field.name] = values[field.name]
-        groups = {group: dataclasses.replace(getattr(self, group), **new) for group, new in changed.items()}
-        return dataclasses.replace(self, **groups)
+        return {group: dataclasses.replace(getattr(self, group), **new) for group, new in changed.items()}
 
     def flag_lines(self) -> tuple[str, ...]:
         """The lines of a flag file that reproduces this configuration, without `mode` and `workdir`."""
@@ -138,10 +142,8 @@ class Config:
                 text = _BEFORE[field.name] if needed and needed.needs_meta_set else None
             default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
             values[field.name] = default if text is None else flag_text.from_text(field, text)
-        if values["lambda_g"] is None:
-            values["lambda_g"] = automatic_lambda_g(self.method.selector)
-        if values["probe_share"] is None:
-            values["probe_share"] = automatic_probe_share(values["method"], values["meta_set"])
+        values |= method_flags.automatic(values)
+        values |= automatic.following(values)
         return values, saved
 
 

@@ -1,8 +1,11 @@
 """The flags of the method and of the layers that carry its meta gradient."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from famus_tf.config import fields
+from famus_tf.config.text import AUTO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,12 +17,16 @@ class Kind:
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
+      selector: `selector` where it is auto.
+      schedule: `schedule` where it is auto.
     """
 
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
     asks_probes: bool = False
+    selector: str = "sampler"
+    schedule: str = "three_stage"
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -30,8 +37,8 @@ METHODS = {
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
     "soft_labels": Kind(needs_meta_set=True),
-    "memory_weight_net": Kind(needs_meta_set=True, asks_probes=True),
-    "running_score": Kind(needs_meta_set=True),
+    "memory_weight_net": Kind(needs_meta_set=True, asks_probes=True, selector="agreement", schedule="one_loop"),
+    "running_score": Kind(needs_meta_set=True, selector="agreement", schedule="one_loop"),
     "running_probability": Kind(),
     "co_teaching": Kind(networks=2, forgets=True),
     "jocor": Kind(networks=2, forgets=True),
@@ -58,11 +65,12 @@ class MethodConfig(fields.FlagGroup):
         tuple(METHODS),
     )
     selector: str = fields.flag(
-        "sampler",
+        "auto",
         "The layers that carry the meta gradient: all (the exact gradient), sampler (FaMUS: learned gates, Eq. 8 and "
         "9), random (expected_layers of them, drawn anew in each step), block (those of --block) or agreement (ours: "
-        "those whose scores of the training examples repeat best over two halves of the meta batch, for their cost).",
-        ("all", "sampler", "random", "block", "agreement"),
+        "those whose scores of the training examples repeat best over two halves of the meta batch, for their cost). "
+        "auto: agreement for memory_weight_net and running_score, else sampler.",
+        ("auto", "all", "sampler", "random", "block", "agreement"),
     )
     expected_layers: int = fields.flag(
         4,
@@ -148,10 +156,11 @@ class MethodConfig(fields.FlagGroup):
         bounds=fields.BELOW_ONE_OR_AUTO,
     )
     schedule: str = fields.flag(
-        "three_stage",
+        "auto",
         "The stages of a step: three_stage (the paper's Algorithm 1), or one_loop (ours; not for l2r and mlc: the "
-        "actual step is the look-ahead, and the meta-learner is updated for the next step).",
-        ("three_stage", "one_loop"),
+        "actual step is the look-ahead, and the meta-learner is updated for the next step). auto: one_loop for "
+        "memory_weight_net and running_score, else three_stage.",
+        ("auto", "three_stage", "one_loop"),
     )
     meta_every: int = fields.flag(
         1,
@@ -167,16 +176,31 @@ class MethodConfig(fields.FlagGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.lambda_g is None:  # written as a number, so that a run directory says what it was
-            object.__setattr__(self, "lambda_g", automatic_lambda_g(self.selector))
+        # Written as what they stand for, so that a run directory says what it was.
+        for name, value in automatic(vars(self)).items():
+            object.__setattr__(self, name, value)
 
 
-def automatic_lambda_g(selector: str) -> float:
-    """lambda_g where it is auto, by the name of the selector."""
-    return 0.0 if selector in ("all", "agreement") else 0.1
+def automatic(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flags of this group that are auto stand for, by {flag name: value} of the group."""
+    kind = METHODS.get(values["method"], Kind())  # a flag file edited by hand may name any
+    found: dict[str, Any] = {}
+    for name in ("selector", "schedule"):
+        if values[name] == AUTO:
+            found[name] = getattr(kind, name)
+    if values["lambda_g"] is None:
+        found["lambda_g"] = 0.0 if (values | found)["selector"] in ("all", "agreement") else 0.1
+    return found
+
+
+def automatic_meta_batch_size(method: str, schedule: str, batch_size: int) -> int:
+    """meta_batch_size where it is 0: as many as batch_size, or a quarter for learners that remember, in one loop."""
+    known = METHODS.get(method, Kind())
+    shares = 4 if known.schedule == schedule == "one_loop" else 1
+    return max(batch_size // shares, min(batch_size, 2))
 
 
 def automatic_probe_share(method: str, meta_set: str) -> float:
     """probe_share where it is auto, by the names of the method and of the kind of meta set."""
-    known = METHODS.get(method)  # a flag file edited by hand may name any
-    return _PROBE_SHARE if known and known.asks_probes and meta_set == "clean" else 0.0
+    known = METHODS.get(method, Kind())
+    return _PROBE_SHARE if known.asks_probes and meta_set == "clean" else 0.0

@@ -30,7 +30,12 @@ class OptimizationConfig(fields.FlagGroup):
         ("natural", "balanced"),
     )
     batch_size: int = fields.flag(100, "n: training images per step, over all devices.", bounds=fields.COUNT)
-    meta_batch_size: int = fields.flag(100, "m: meta images per step, over all devices.", bounds=fields.COUNT)
+    meta_batch_size: int = fields.flag(
+        0,
+        "m: meta images per step, over all devices; 0: as many as batch_size, of memory_weight_net and running_score "
+        "with --schedule=one_loop a quarter.",
+        bounds=fields.COUNT_OR_ZERO,
+    )
     base_learning_rate: float | None = fields.flag(
         None,
         "alpha: learning rate of the base weights w at the start, in Virtual-Train too. auto: of folder and list by "

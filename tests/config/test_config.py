@@ -218,6 +218,31 @@ def test_the_flags_of_the_data_name_what_the_data_know():
         assert field.metadata["choices"] == known
 
 
+@pytest.mark.parametrize(
+    ("flags", "selector", "schedule", "meta_batch_size"),
+    [
+        ({}, "sampler", "three_stage", 50),
+        ({"method": "mw_net", "schedule": "one_loop"}, "sampler", "one_loop", 50),
+        ({"method": "l2r"}, "sampler", "three_stage", 50),
+        ({"method": "memory_weight_net"}, "agreement", "one_loop", 12),
+        ({"method": "memory_weight_net", "batch_size": 5}, "agreement", "one_loop", 2),
+        ({"method": "memory_weight_net", "selector": "all"}, "all", "one_loop", 12),
+        ({"method": "memory_weight_net", "schedule": "three_stage"}, "agreement", "three_stage", 50),
+        ({"method": "running_score", "meta_batch_size": 20}, "agreement", "one_loop", 20),
+    ],
+)
+def test_what_a_method_asks_for_by_itself(flags, selector, schedule, meta_batch_size):
+    """And what is written of it, so that a run directory says what it was."""
+    made = config.from_values({"epochs": 1, "batch_size": 50} | flags)
+    assert (made.method.selector, made.method.schedule) == (selector, schedule)
+    assert made.optimization.meta_batch_size == meta_batch_size
+    written = {f"--selector={selector}", f"--schedule={schedule}", f"--meta_batch_size={meta_batch_size}"}
+    assert written <= set(made.flag_lines())
+    left_open = [line for line in made.flag_lines() if line not in written]
+    left_open += [f"--{name}={value}" for name, value in flags.items()]
+    assert made.first_difference(left_open) is None
+
+
 def test_lambda_g_is_0_where_the_meta_gradient_is_exact():
     """L_g is FaMUS's: with it the meta-learner is not what its own paper trains."""
     for flags, expected in (
