@@ -1,6 +1,6 @@
 """How far the meta gradient over a few layers points where that over all layers does, while a network trains.
 
-    python -m benchmarks.meta_gradient_agreement --flagfile=flags/digits.cfg --steps=25,100,400,800
+    python -m benchmarks.meta_gradient_agreement --flagfile=flags/digits.cfg --method=mw_net --steps=25,100,400,800
 
 The meta gradient is a sum over the layers (Eq. 9), so that of every selection is made of the same parts. At each of
 `--steps` training pauses, and these are the means over `--batches` fresh pairs of batches for each selection:

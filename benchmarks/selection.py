@@ -36,7 +36,7 @@ _CIFAR10 = ("--dataset=cifar10", "--train_limit=10000", "--epochs=20", "--batch_
 _SETTINGS = {
     "digits": ("--flagfile=flags/digits.cfg", *studies.COMMON["digits"]),
     "fashion_mnist": ("--flagfile=flags/fashion_mnist.cfg", *studies.COMMON["fashion_mnist"]),
-    "cifar10": ("--flagfile=flags/fashion_mnist.cfg", *_CIFAR10),
+    "cifar10": ("--flagfile=flags/fashion_mnist.cfg", "--method=mw_net", *_CIFAR10),
 }
 _PRICE = 0.1  # as `AgreementSelector` has it
 _PAUSES = 8

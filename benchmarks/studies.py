@@ -1,15 +1,17 @@
 """The runs behind the tables of docs/results.md: for each data set and study, a name and the flags of each row.
 
-The first part of a name's flags is the data set's flag file, flags/<data set>.cfg, with what COMMON adds to it.
+The first part of a name's flags is the data set's flag file, flags/<data set>.cfg, with what COMMON adds to it. Rows
+that name no method are Meta-Weight-Net.
 """
 
 COMMON = {
-    "digits": [],
-    "fashion_mnist": ["--train_limit=10000"],
+    "digits": ["--method=mw_net"],
+    "fashion_mnist": ["--method=mw_net", "--train_limit=10000"],
     "fashion_mnist_longtail": [],
     "fashion_mnist_pseudo_clean": [],
     # What fits 2 cores: 10,000 images and a small network without augmentation, 4,000 steps of 50.
     "cifar10n": [
+        "--method=mw_net",
         "--train_limit=10000",
         "--network=small_preact",
         "--train_steps=0",
@@ -52,6 +54,7 @@ _PROBES = ["--probe_share=0.4"]
 _LAST_BLOCK = ["--selector=block", "--block=-2", "--lambda_g=0"]
 _CLASSIFIER = ["--selector=block", "--block=-1", "--lambda_g=0"]
 _AGREEMENT = ["--selector=agreement"]
+_SCORE = ["--method=running_score", "--schedule=three_stage"]
 
 
 def _memory(quarter, *noise):
@@ -66,7 +69,7 @@ def _memory(quarter, *noise):
         "MW-Net, classifier": _CLASSIFIER,
         "MW-Net, agreement": _AGREEMENT,
         "running p": ["--method=running_probability"],
-        "running p + score": ["--method=running_score", *_AGREEMENT],
+        "running p + score": [*_SCORE, *_AGREEMENT],
         "remembering, last block": [*remembering, *_LAST_BLOCK],
         "remembering, classifier": [*remembering, *_CLASSIFIER],
         "remembering, agreement": [*remembering, *_AGREEMENT],
@@ -74,7 +77,7 @@ def _memory(quarter, *noise):
         "cross-entropy, probes too": ["--method=cross_entropy", *_PROBES],
         "MW-Net exact, probes too": ["--selector=all", *_PROBES],
         "running p, probes too": ["--method=running_probability", *_PROBES],
-        "running p + score, probes too": ["--method=running_score", *_AGREEMENT, *_PROBES],
+        "running p + score, probes too": [*_SCORE, *_AGREEMENT, *_PROBES],
         "CMW-Net": ["--method=cmw_net", "--selector=all"],
         "soft labels": ["--method=soft_labels", "--selector=all"],
     }

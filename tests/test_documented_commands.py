@@ -67,7 +67,7 @@ _SELECTION = (
 QUICK = {
     r"python -m famus_tf\.main --help": (),
     r"python -m famus_tf\.main --flagfile=flags/(digits|fashion_mnist|fashion_mnist_longtail)\.cfg.*": DIGITS,
-    r"python -m famus_tf\.main --flagfile=runs/quickstart/famus/flags\.cfg .*": ("--workdir=runs/digits",),
+    r"python -m famus_tf\.main --flagfile=runs/quickstart/remembering/flags\.cfg .*": ("--workdir=runs/digits",),
     r"python -m benchmarks\.(table|class_accuracy|meta_gradient_variance) .*": (),
     r"python -m benchmarks\.list_memory.*": ("--entries=2570", "--json=list.json"),
     r"python -m benchmarks\.segments.*": ("--networks=small_preact",),
@@ -152,7 +152,7 @@ def place(tmp_path_factory):
     try:
         assert main.main(["main.py", "--flagfile=flags/digits.cfg", *flags, *DIGITS[1:]]) == 0
         pathlib.Path("runs/quickstart").mkdir()
-        pathlib.Path("runs/quickstart/famus").symlink_to(folder / "runs" / "digits")
+        pathlib.Path("runs/quickstart/remembering").symlink_to(folder / "runs" / "digits")
     finally:
         os.chdir(before)
     return folder

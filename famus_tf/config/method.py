@@ -1,6 +1,7 @@
 """The flags of the method and of the layers that carry its meta gradient."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -194,10 +195,14 @@ def automatic(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def automatic_meta_batch_size(method: str, schedule: str, batch_size: int) -> int:
-    """meta_batch_size where it is 0: as many as batch_size, or a quarter for learners that remember, in one loop."""
-    known = METHODS.get(method, Kind())
-    shares = 4 if known.schedule == schedule == "one_loop" else 1
-    return max(batch_size // shares, min(batch_size, 2))
+    """meta_batch_size where it is 0: as many as batch_size, or a quarter for learners that remember, in one loop.
+
+    The quarter is rounded up, so that 2, 4 or 8 devices share it evenly where they share the batch so.
+    """
+    if METHODS.get(method, Kind()).schedule != "one_loop" or schedule != "one_loop":
+        return batch_size
+    unit = math.gcd(batch_size, 8)
+    return max(math.ceil(batch_size / (4 * unit)) * unit, min(batch_size, 2))
 
 
 def automatic_probe_share(method: str, meta_set: str) -> float:

@@ -33,7 +33,7 @@ class OptimizationConfig(fields.FlagGroup):
     meta_batch_size: int = fields.flag(
         0,
         "m: meta images per step, over all devices; 0: as many as batch_size, of memory_weight_net and running_score "
-        "with --schedule=one_loop a quarter.",
+        "with --schedule=one_loop a quarter, rounded up.",
         bounds=fields.COUNT_OR_ZERO,
     )
     base_learning_rate: float | None = fields.flag(

@@ -37,7 +37,7 @@ def test_figures():
 
 
 def test_the_command(tmp_path, capsys):
-    command = ["--flagfile=flags/digits.cfg", "--batch_size=16", "--meta_batch_size=16", "--steps=2,1", "--batches=2"]
+    command = ["--flagfile=flags/digits.cfg", "--method=mw_net", "--batch_size=16", "--steps=2,1", "--batches=2"]
     assert meta_gradient_agreement.main([*command, f"--json={tmp_path / 'out.json'}"]) == 0
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert [row["step"] for row in results] == [1] * 5 + [2] * 5
@@ -55,6 +55,6 @@ def test_the_command(tmp_path, capsys):
     ],
 )
 def test_mistakes_are_one_sentence(capsys, argument, said):
-    assert meta_gradient_agreement.main(["--flagfile=flags/digits.cfg", argument]) == 2
+    assert meta_gradient_agreement.main(["--flagfile=flags/digits.cfg", "--method=mw_net", argument]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("meta_gradient_agreement")]
     assert said in line
