@@ -38,7 +38,7 @@ _SETTINGS = {
     "fashion_mnist": ("--flagfile=flags/fashion_mnist.cfg", *studies.COMMON["fashion_mnist"]),
     "cifar10": ("--flagfile=flags/fashion_mnist.cfg", "--method=mw_net", *_CIFAR10),
 }
-_PRICE = 0.1  # as `AgreementSelector` has it
+_PRICE = 0.3  # as `AgreementSelector` has it
 _PAUSES = 8
 
 

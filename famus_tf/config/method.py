@@ -90,7 +90,7 @@ class MethodConfig(fields.FlagGroup):
         bounds=fields.COUNT,
     )
     agreement_price: float = fields.flag(
-        0.1,
+        0.3,
         "Of --selector=agreement: how much repeatability, at most 1, layers at the bottom of the network must add to "
         "be reached for; less in proportion for what costs less to reach.",
         bounds=fields.NON_NEGATIVE,

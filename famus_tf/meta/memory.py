@@ -76,16 +76,20 @@ class ExampleMemory(keras.layers.Layer):
         )
         place, inside = self.places(index)
         is_known *= tf.cast(inside[:, tf.newaxis] & tf.math.is_finite(values), tf.float32)
-        place = place[:, tf.newaxis]
         values = tf.math.multiply_no_nan(values, is_known)
-        shape = tf.constant((self.num_examples, len(self.names)), tf.int64)
-        count = tf.scatter_nd(place, is_known, shape)
-        mean = tf.math.divide_no_nan(tf.scatter_nd(place, values, shape), count)
+        # An example that comes twice: both rows have the sums of both, and write the same.
+        first = tf.argmax(tf.cast(place[:, tf.newaxis] == place[tf.newaxis], tf.float32), axis=1)
+        count, total = (
+            tf.gather(tf.math.unsorted_segment_sum(part, first, tf.size(first)), first) for part in (is_known, values)
+        )
+        mean = tf.math.divide_no_nan(total, count)
         seen = tf.cast(count > 0, tf.float32)
-        share = (1.0 - self.momentum) * seen
-        sums = self._sums.value
-        self._sums.assign(sums + share * (mean - sums))
-        self._visits.assign(self._visits.value + seen)
+        sums, visits = self._sums.value, self._visits.value
+        before = tf.gather(sums, place)
+        rows = place[:, tf.newaxis]
+        new = before + (1.0 - self.momentum) * seen * (mean - before)
+        self._sums.assign(tf.tensor_scatter_nd_update(sums, rows, new))
+        self._visits.assign(tf.tensor_scatter_nd_update(visits, rows, tf.gather(visits, place) + seen))
 
     def means(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F]."""

@@ -293,7 +293,7 @@ class AgreementSelector(_TracedSelector):
     expected_layers = None
 
     def __init__(
-        self, every: int = 50, price: float = 0.1, momentum: float = 0.9, per_class: bool = False, **kwargs: Any
+        self, every: int = 50, price: float = 0.3, momentum: float = 0.9, per_class: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         errors.check_number("every", every, "a positive whole number", lambda steps: steps > 0, whole=True)

@@ -53,9 +53,9 @@ def test_the_trainer_has_the_schedule():
 
 
 def test_agreement_has_its_flags():
-    settings, _, _ = _made(selector="agreement", agreement_every=7, agreement_price=0.3, agreement_per_class=True)
+    settings, _, _ = _made(selector="agreement", agreement_every=7, agreement_price=0.7, agreement_per_class=True)
     found = meta_learned.make_selector(settings.method, seed=0).get_config()
-    assert (found["every"], found["price"], found["per_class"]) == (7, 0.3, True)
+    assert (found["every"], found["price"], found["per_class"]) == (7, 0.7, True)
 
 
 @pytest.mark.parametrize(("block", "found"), [("3", 3), ("-2", -2), ("stage2", "stage2"), ("--2", "--2"), ("-", "-")])
