@@ -215,6 +215,8 @@ STUDIES = {
             "Algorithm 2 exact": ["--noise_rate=0.6", "--selector=all"],
             "Algorithm 2 + FaMUS, meta_learning_rate 1e-4": ["--noise_rate=0.6", "--meta_learning_rate=1e-4"],
         },
+        # No image tells what to believe of what is remembered.
+        "symmetric_60_memory": {"remembering": [*_ONE, "--noise_rate=0.6", "--method=memory_weight_net"]},
         "asymmetric_40": _with_noise(*_ASYMMETRIC, *_ASYMMETRIC_PAIR),
     },
     # The first: human labels.

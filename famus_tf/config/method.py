@@ -152,8 +152,8 @@ class MethodConfig(fields.FlagGroup):
     probe_share: float | None = fields.flag(
         None,
         "Share of the meta set that is trained on instead. memory_weight_net learns from these images what tells right "
-        "labels from wrong (with 0 it learns that by the meta gradient); for other methods they are "
-        "more images. auto: 0.4 for memory_weight_net with trusted images, else 0.",
+        "labels from wrong (with 0 all it remembers counts alike); for other methods they are more "
+        "images. auto: 0.4 for memory_weight_net with trusted images, else 0.",
         bounds=fields.BELOW_ONE_OR_AUTO,
     )
     schedule: str = fields.flag(

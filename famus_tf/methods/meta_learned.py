@@ -56,12 +56,14 @@ def mlc(setting):
 
 
 def memory_weight_net(setting):
-    """Running means of each example, mixed as the probes among them teach, or without probes the meta gradient."""
+    """Running means of each example, mixed as the probes among them teach, all alike without any; and an emphasis."""
     inputs = ("score", "probability", "loss")
-    if not setting.num_probes:
-        return _build(setting, lambda: _remembering(setting, inputs, "meta_gradient"))
+    rule = "probes" if setting.num_probes else "fixed"
     return _build(
-        setting, lambda: _remembering(setting, inputs, "probes", emphasis=learners.MWNet(**_of_weights(setting)))
+        setting,
+        lambda: _remembering(
+            setting, inputs, rule, setting.num_classes, emphasis=learners.MWNet(**_of_weights(setting))
+        ),
     )
 
 
@@ -75,14 +77,14 @@ def running_probability(setting):
     return _build(setting, lambda: _remembering(setting, ("probability",)))
 
 
-def _remembering(setting, inputs, rule="fixed", emphasis=None):
+def _remembering(setting, inputs, rule="fixed", num_classes=0, emphasis=None):
     flags = setting.method
     return learners.MemoryWeightNet(
         setting.num_examples,
         inputs,
         rule,
         setting.num_probes,
-        0 if rule == "fixed" else setting.num_classes,
+        num_classes,
         emphasis=emphasis,
         sharpness=flags.memory_sharpness,
         momentum=flags.memory_momentum,
