@@ -229,15 +229,16 @@ def _pseudo_clean(config) -> None:
 
 
 def _meta_set(config) -> None:
-    share = config.method.probe_share
-    if share and config.data.meta_per_class == 0 and config.co_divide.meta_set == "clean":
-        raise InputError(f"--meta_per_class=0 with --probe_share={share}, which trains on some of these: expected 2")
-    needed = METHODS[config.method.method].needs_meta_set and config.co_divide.meta_set == "clean"
-    if config.data.meta_per_class == 0 and needed:
+    if config.data.meta_per_class or config.co_divide.meta_set != "clean":
+        return
+    if METHODS[config.method.method].needs_meta_set:
         raise InputError(
             f"--meta_per_class=0 with --method={config.method.method}: expected 1 or more, or "
             "--method=cross_entropy, or --meta_set=pseudo_clean"
         )
+    share = config.method.probe_share
+    if share:
+        raise InputError(f"--meta_per_class=0 with --probe_share={share}, which trains on some of these: expected 2")
 
 
 def _two_networks(config) -> None:
