@@ -32,13 +32,13 @@ def within_classes(values, classes, is_probe, is_known, num_classes, shrinkage):
       float32 [F]; ones where nothing is known yet, or probes differ in no input to the right side.
     """
     inputs = values.shape[1]
-    others = tf.where(tf.logical_and(is_known, tf.logical_not(is_probe)), classes, num_classes)
-    probes = tf.where(tf.logical_and(is_known, is_probe), classes, num_classes)
-    count, mean = _means(values, others, num_classes)
-    probe_count, probe_mean = _means(values, probes, num_classes)
-    centred = (values - tf.gather(tf.concat([mean, tf.zeros([1, inputs])], 0), others)) * tf.cast(
-        others < num_classes, tf.float32
-    )[:, tf.newaxis]
+    is_other = tf.logical_and(is_known, tf.logical_not(is_probe))
+    # The classes of the others, those of the probes, and one for whatever does not count: one pass over the rows.
+    groups = tf.where(is_known, classes + num_classes * tf.cast(is_probe, classes.dtype), 2 * num_classes)
+    (count, probe_count), (mean, probe_mean) = (
+        tf.split(part[:-1], 2) for part in _means(values, groups, 2 * num_classes + 1)
+    )
+    centred = (values - tf.gather(mean, classes)) * tf.cast(is_other, tf.float32)[:, tf.newaxis]
     covariance = tf.math.divide_no_nan(tf.matmul(centred, centred, transpose_a=True), tf.reduce_sum(count))
     weight = count * tf.cast(probe_count > 0, tf.float32)
     weight = tf.math.divide_no_nan(weight, tf.reduce_sum(weight))
@@ -51,12 +51,11 @@ def within_classes(values, classes, is_probe, is_known, num_classes, shrinkage):
     return tf.where(tf.reduce_sum(found) > 0, found, tf.ones([inputs]))
 
 
-def _means(values, classes, num_classes):
-    """Sizes [c] and means [c, F] of the classes; rows of class c count nowhere."""
-    ones = tf.ones(tf.shape(values)[:1])
-    count = tf.math.unsorted_segment_sum(ones, classes, num_classes + 1)[:-1]
-    total = tf.math.unsorted_segment_sum(values, classes, num_classes + 1)[:-1]
-    return count, tf.math.divide_no_nan(total, count[:, tf.newaxis])
+def _means(values, groups, count):
+    """Sizes [count] and means [count, F] of groups of rows."""
+    ones = tf.ones([tf.shape(values)[0], 1])
+    total = tf.math.unsorted_segment_sum(tf.concat([values, ones], 1), groups, count)
+    return total[:, -1], tf.math.divide_no_nan(total[:, :-1], total[:, -1:])
 
 
 def _least(matrix, vector):

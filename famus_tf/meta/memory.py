@@ -118,7 +118,9 @@ class ExampleMemory(keras.layers.Layer):
         count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
         centre = tf.reduce_sum(mask * means, axis=0) / count
         if classes is not None:
-            sums, counts = (tf.math.unsorted_segment_sum(part, classes, num_classes) for part in (mask * means, mask))
+            # One pass: on a CPU these cost the more the more rows there are, not columns.
+            both = tf.math.unsorted_segment_sum(tf.concat([mask * means, mask], 1), classes, num_classes)
+            sums, counts = tf.split(both, 2, axis=1)
             centre = tf.gather((sums + _OTHERS * centre) / (counts + _OTHERS), classes)
         centred = mask * (means - centre)
         deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=0) / count)
