@@ -108,7 +108,7 @@ def transition_matrix(
         if mistakes is None:
             raise errors.InputError(
                 "option `noise`=asymmetric: this data set has no customary map of mistakes and no superclasses; "
-                "expected cifar10 or cifar100, or another option `noise`"
+                "expected cifar10, cifar100 or fashion_mnist, or another option `noise`"
             )
         return (1 - rate) * identity + rate * identity[list(mistakes)]
     if kind != "hierarchical":
