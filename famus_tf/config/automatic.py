@@ -4,7 +4,6 @@ Of most data sets the value is a constant, filled in at once. Of a user's own im
 `experiment.automatic` fills it in when they are known.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,14 +35,10 @@ def length(config: Any) -> int:
 
 
 def constants(config: Any) -> dict[str, Any]:
-    """{group: the group with its constants filled in}; empty for a user's own images."""
+    """{flag name: value} of what is open and a constant; empty for a user's own images."""
     if config.data.dataset in OWN_IMAGES:
         return {}
-    changed = {}
-    for name in open_flags(config):
-        group, value = CONSTANTS[name]
-        changed[group] = dataclasses.replace(changed.get(group, getattr(config, group)), **{name: value})
-    return changed
+    return {name: CONSTANTS[name][1] for name in open_flags(config)}
 
 
 def following(values: Mapping[str, Any]) -> dict[str, Any]:

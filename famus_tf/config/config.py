@@ -57,11 +57,10 @@ class Config:
     baselines: BaselinesConfig
 
     def __post_init__(self) -> None:
-        for group, values in automatic.constants(self).items():
-            object.__setattr__(self, group, values)  # the only way in for a frozen dataclass
         # Written as what they stand for, so that a run directory says what it was.
-        for group, values in self._with(automatic.following(self._values())).items():
-            object.__setattr__(self, group, values)
+        filled_in = automatic.constants(self) | automatic.following(self._values())
+        for group, values in self._with(filled_in).items():
+            object.__setattr__(self, group, values)  # the only way in for a frozen dataclass
         checks.check(self)
 
     @property
