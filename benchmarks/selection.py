@@ -38,7 +38,6 @@ _SETTINGS = {
     "fashion_mnist": ("--flagfile=flags/fashion_mnist.cfg", *studies.COMMON["fashion_mnist"]),
     "cifar10": ("--flagfile=flags/fashion_mnist.cfg", "--method=mw_net", *_CIFAR10),
 }
-_PRICE = 0.3  # as `AgreementSelector` has it
 _PAUSES = 8
 
 
@@ -111,7 +110,8 @@ class Measured:
         segments = [layer.segment for layer in layers]
         costs = [layer.cost for layer in layers]
         moments = self._moments(self._halves, per_class)
-        return repeatability.choose(*moments, segments, tf.constant(costs), _PRICE).numpy() > 0.5
+        price = selectors.AgreementSelector().price
+        return repeatability.choose(*moments, segments, tf.constant(costs), price).numpy() > 0.5
 
     def _moments(self, halves, per_class):
         classes = int(self._labels.max()) + 1 if per_class else 1
