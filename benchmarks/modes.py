@@ -17,6 +17,7 @@ import tensorflow as tf
 import famus_tf
 from benchmarks import cost_model, pools, settled
 from famus_tf import errors, networks
+from famus_tf.config.method import MethodConfig
 from famus_tf.devices import sharing
 from famus_tf.training import step as steps
 
@@ -55,7 +56,8 @@ class Mode:
       selector: function () -> selector.
       schedule, meta_every: as in `famus_tf.FaMUS`.
       meta_share: size of the meta batch as a share of the training batch; None takes the command line's.
-      settle: whether the sampler is trained before the steps are timed.
+      settle: whether the selector is trained before the steps are timed.
+      period: number of steps that a timing has a multiple of; of `meta_every` at least.
       virtual_backward: whether the step has a virtual backward pass (L2R's has none), for the cost model.
     """
 
@@ -66,6 +68,7 @@ class Mode:
     meta_every: int = 1
     meta_share: float = 1.0
     settle: bool = False
+    period: int = 1
     virtual_backward: bool = True
 
 
@@ -75,6 +78,7 @@ def _mw_net(name, selector=famus_tf.AllLayers, **options):
 
 _LAST_BLOCK = functools.partial(famus_tf.FixedBlock, -2)
 _CLASSIFIER = functools.partial(famus_tf.FixedBlock, -1)
+_MEASURING_EVERY = MethodConfig.agreement_every
 _EXAMPLES = 50_000  # as many as CIFAR has, 400 of them trusted
 _L2R = {"learner": lambda classes: famus_tf.L2R(), "virtual_backward": False}
 
@@ -100,7 +104,17 @@ _MODES = (
     _mw_net("one_loop_classifier", _CLASSIFIER, schedule="one_loop"),
     _mw_net("one_loop_last_block_quarter", _LAST_BLOCK, schedule="one_loop", meta_share=0.25),
     _mw_net("one_loop_last_block_every4", _LAST_BLOCK, schedule="one_loop", meta_every=4),
-    # A step between two measurements, by a set that the first step chose; and one that measures.
+    # What `--method=memory_weight_net` does: settled, one of so many steps measuring. Then a step between two
+    # measurements by the set that the first step chose, of weights as they are at the start; and one that measures.
+    Mode(
+        "one_loop_memory_settled_quarter",
+        _memory,
+        functools.partial(famus_tf.AgreementSelector, _MEASURING_EVERY),
+        schedule="one_loop",
+        meta_share=0.25,
+        settle=True,
+        period=_MEASURING_EVERY,
+    ),
     Mode(
         "one_loop_memory_agreement_quarter",
         _memory,
@@ -238,7 +252,7 @@ class FamusSteps:
       mode, settings, policy, strategy: as in `make_steps`.
 
     Attributes:
-      period: number of steps after which they repeat, `meta_every`.
+      period: number of steps after which they repeat.
       segment_costs: list of the segments' shares of the cost, from the input to the output.
       layers: L, the number of gates.
       lowest_segments: of each meta step since `forget`, the lowest segment traversed.
@@ -250,7 +264,7 @@ class FamusSteps:
         self._settings = settings
         self._policy = policy
         self._strategy = strategy
-        self.period = mode.meta_every
+        self.period = max(mode.meta_every, mode.period)
         with strategy.scope():
             network = build_network(settings, policy)
             self.method = famus_tf.FaMUS(
@@ -310,7 +324,7 @@ class FamusSteps:
         return float(records["loss"])
 
     def settle(self):
-        """Trains the sampler of a mode that asks for it, on smaller images where the settings say so.
+        """Trains the selector of a mode that asks for it, on smaller images where the settings say so.
 
         Where the settings name a folder, what is found there is taken instead, and what is trained is kept there.
 
@@ -331,7 +345,7 @@ class FamusSteps:
             if count % _SETTLE_REPORT == 0 or count == self._settings.settle_steps:
                 recent = statistics.fmean(steps.lowest_segments[-_SETTLE_REPORT:])
                 text = f"step {count} of {self._settings.settle_steps}, lowest segment {recent:.1f} of late"
-                print(f"{self._mode.name}: the sampler settles, {text}", file=sys.stderr, flush=True)
+                print(f"{self._mode.name}: the selector settles, {text}", file=sys.stderr, flush=True)
         if not same:
             for mine, trained in zip(self._weights(), steps._weights(), strict=True):
                 mine.assign(trained)
@@ -362,7 +376,7 @@ class FamusSteps:
             meta_ratio=self._meta_ratio,
             schedule=self._mode.schedule,
             virtual_backward=self._mode.virtual_backward,
-            meta_every=self.period,
+            meta_every=self._mode.meta_every,
         )
 
     def _lowest_segment(self, lowest_layer):

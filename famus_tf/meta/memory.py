@@ -11,7 +11,6 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 
-_OTHERS = 10.0  # examples with the mean of all that each class has besides its own
 _BYTES = 4  # of a float32
 
 
@@ -70,15 +69,14 @@ class ExampleMemory(keras.layers.Layer):
           values: float [n, F].
           is_known: bool [n, F], which of them there are. Others, and what is not finite, leave the means as they are.
         """
-        index, values, is_known = (
-            replicas.all_gather(part)
-            for part in (tf.cast(index, tf.int64), tf.cast(values, tf.float32), tf.cast(is_known, tf.float32))
-        )
-        place, inside = self.places(index)
+        self._write(*self.places(gathered(index, tf.int64)), gathered(values), gathered(is_known))
+
+    def _write(self, place, inside, values, is_known):
+        """The visit of the global batch: place int64 [n], inside bool [n], values and is_known float32 [n, F]."""
         is_known *= tf.cast(inside[:, tf.newaxis] & tf.math.is_finite(values), tf.float32)
         values = tf.math.multiply_no_nan(values, is_known)
         # An example that comes twice: both rows have the sums of both, and write the same.
-        first = tf.argmax(tf.cast(place[:, tf.newaxis] == place[tf.newaxis], tf.float32), axis=1)
+        first = first_of_each(place, inside)
         count, total = (
             tf.gather(tf.math.unsorted_segment_sum(part, first, tf.size(first)), first) for part in (is_known, values)
         )
@@ -91,40 +89,18 @@ class ExampleMemory(keras.layers.Layer):
         self._sums.assign(tf.tensor_scatter_nd_update(sums, rows, new))
         self._visits.assign(tf.tensor_scatter_nd_update(visits, rows, tf.gather(visits, place) + seen))
 
-    def means(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F]."""
-        visits = self._visits.value
-        # 1 - m^k; near m = 1 the difference itself would be lost in float32.
-        weight = -tf.math.expm1(visits * math.log(self.momentum)) if self.momentum else tf.minimum(visits, 1.0)
-        return tf.math.divide_no_nan(self._sums.value, weight), visits
-
-    def standardised(
-        self, least_visits: float = 1.0, classes: tf.Tensor | None = None, num_classes: int = 1
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The means with the mean 0 and the variance 1 over the examples that are known.
+    def means(self, place: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F].
 
         Args:
-          least_visits: an example with fewer visits is not known yet.
-          classes: int32 [N]; where given, the mean is 0 within each class (of few examples, less so: as if ten more had
-            the mean of all), and the variance that within classes.
-          num_classes: c, a Python number, of these.
-
-        Returns:
-          float32 [N, F], 0 where an example is not known; and bool [N, F], where it is. All 0 where all are alike.
+          place: int64 [n], rows of the tables; where given, the means and visits of these alone, [n, F].
         """
-        means, visits = self.means()
-        known = visits >= least_visits
-        mask = tf.cast(known, tf.float32)
-        count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
-        centre = tf.reduce_sum(mask * means, axis=0) / count
-        if classes is not None:
-            # One pass: on a CPU these cost the more the more rows there are, not columns.
-            both = tf.math.unsorted_segment_sum(tf.concat([mask * means, mask], 1), classes, num_classes)
-            sums, counts = tf.split(both, 2, axis=1)
-            centre = tf.gather((sums + _OTHERS * centre) / (counts + _OTHERS), classes)
-        centred = mask * (means - centre)
-        deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=0) / count)
-        return tf.math.divide_no_nan(centred, deviation), known
+        sums, visits = self._sums.value, self._visits.value
+        if place is not None:
+            sums, visits = tf.gather(sums, place), tf.gather(visits, place)
+        # 1 - m^k; near m = 1 the difference itself would be lost in float32.
+        weight = -tf.math.expm1(visits * math.log(self.momentum)) if self.momentum else tf.minimum(visits, 1.0)
+        return tf.math.divide_no_nan(sums, weight), visits
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
@@ -133,3 +109,14 @@ class ExampleMemory(keras.layers.Layer):
             "names": self.names,
             "momentum": self.momentum,
         }
+
+
+def gathered(part: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """A tensor of this replica's examples, of all replicas one after the other."""
+    return replicas.all_gather(tf.cast(part, dtype))
+
+
+def first_of_each(place: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+    """Of each row the first with the same place, int64 [n], one that is inside if any; as `ExampleMemory.places`."""
+    same = tf.cast(place[:, tf.newaxis] == place[tf.newaxis], tf.float32)
+    return tf.argmax(same * (1.0 + tf.cast(inside, tf.float32)), axis=1)

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import tensorflow as tf
 
-from famus_tf.meta import discriminant
+from famus_tf.meta import discriminant, moments
 
 
 def by_numpy(values, classes, is_probe, known, shrinkage):
@@ -40,8 +40,15 @@ def data(seed, inputs=3, count=400, probes=60, num_classes=4):
 
 
 def found_for(values, classes, is_probe, known, shrinkage, num_classes=4):
-    parts = (tf.constant(values), tf.constant(classes, tf.int32), tf.constant(is_probe), tf.constant(known))
-    return discriminant.within_classes(*parts, num_classes, shrinkage).numpy()
+    groups = tf.constant(classes, tf.int32)
+    others, probes = (
+        moments.unpack(
+            moments.sums(tf.constant(values), tf.constant(known & part), groups, num_classes), values.shape[1]
+        )
+        for part in (~is_probe, is_probe)
+    )
+    scale = tf.ones([values.shape[1]], tf.float64)
+    return discriminant.within_classes(others, probes, scale, shrinkage).numpy()
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 4])

@@ -70,32 +70,6 @@ def test_positions_that_are_not_there_and_numbers_that_are_none_change_nothing()
         np.testing.assert_array_equal(found, expected)
 
 
-def test_standardised_over_the_examples_that_are_known():
-    table = made(count=50)
-    for index, values, known in visits_of(steps=15, count=50, rows=10):
-        table.observe(tf.constant(index), tf.constant(values), tf.constant(known))
-    means, visits = (part.numpy() for part in table.means())
-    for least in (1, 3):
-        found, known = table.standardised(least)
-        np.testing.assert_array_equal(known, visits >= least)
-        assert 2 < known.numpy()[:, 0].sum() < 50, "choose other visits"
-        for column in range(2):
-            inside = visits[:, column] >= least
-            chosen = means[inside, column]
-            np.testing.assert_allclose(
-                found.numpy()[inside, column], (chosen - chosen.mean()) / chosen.std(), rtol=1e-3, atol=1e-5
-            )
-            assert not found.numpy()[~inside, column].any()
-
-
-def test_all_alike_or_none_known_is_zero():
-    table = made()
-    assert not table.standardised()[0].numpy().any()
-    table.observe(tf.range(6), tf.fill([6, 2], 3.0), tf.ones([6, 2], tf.bool))
-    found, known = table.standardised()
-    assert known.numpy().all() and not found.numpy().any()
-
-
 def test_two_replicas_hold_what_one_does(two_replicas):
     one = made(momentum=0.5)
     with two_replicas.scope():
@@ -137,21 +111,6 @@ def test_momentum_as_near_to_1_as_one_likes_is_the_mean_of_all(momentum):
     for value in (5.0, 5.0, 5.0):
         table.observe(tf.range(6), tf.fill([6, 2], value), tf.ones([6, 2], tf.bool))
     np.testing.assert_allclose(table.means()[0], np.full((6, 2), 5.0), rtol=1e-5)
-
-
-@pytest.mark.parametrize("classes", [np.array([0, 0, 1, 1, 1, 2]), np.array([0] * 6)])
-def test_standardised_within_classes(classes):
-    """Each class's mean is drawn to that of all as if ten more examples had it; then the variance is 1."""
-    table = made()
-    values = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32) + classes[:, np.newaxis]
-    table.observe(tf.range(5), tf.constant(values[:5]), tf.ones([5, 2], tf.bool))
-    found, known = table.standardised(1, tf.constant(classes, tf.int32), 3)
-    seen, of = values[:5], classes[:5]
-    centre = np.array([(seen[of == k].sum(0) + 10 * seen.mean(0)) / ((of == k).sum() + 10) for k in of])
-    expected = (seen - centre) / np.sqrt(((seen - centre) ** 2).mean(0))
-    np.testing.assert_allclose(found[:5], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found[5], 0.0)
-    np.testing.assert_array_equal(known[:, 0], [True] * 5 + [False])
 
 
 @pytest.mark.parametrize("count", [np.int64(6), np.array([6])[0]])

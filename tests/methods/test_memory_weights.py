@@ -29,11 +29,13 @@ def data(seed=0, index=range(N)):
     return (images, labels, tf.constant(list(index), tf.int64)), small_networks.batch(seed + 50, 4, "float32")
 
 
-def fill(learner, seed=3):
-    """Some visits of all examples; returns the means that the table must hold then, [N, F]."""
+def fill(learner, seed=3, groups=(0,) * COUNT):
+    """Some visits of all examples, of these groups; returns the means that the table must hold then, [N, F]."""
     values = np.random.default_rng(seed).standard_normal((3, COUNT, len(learner.inputs))).astype(np.float32)
     for visit in values:
-        learner.memory.observe(tf.range(COUNT), tf.constant(visit), tf.ones(visit.shape, tf.bool))
+        learner.memory.observe_in_groups(
+            tf.range(COUNT), tf.constant(visit), tf.ones(visit.shape, tf.bool), tf.constant(groups, tf.int32)
+        )
     return np.average(values, axis=0, weights=0.8 ** np.array([2, 1, 0]))
 
 
@@ -64,6 +66,34 @@ def test_weights_by_the_definition(inputs):
     np.testing.assert_allclose(learner.example_weights(None, None, theta), 4 * expected / expected.sum(), rtol=1e-4)
     found = learner.beliefs(theta)
     np.testing.assert_allclose([found[name] for name in inputs], coefficients / coefficients.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"num_classes": 3}, PROBES])
+def test_means_are_standardised_within_the_classes_of_probes_and_others_alike(options):
+    """Each class's mean is drawn to that of all as if ten more examples had it; then the variance is 1."""
+    learner = famus_tf.MemoryWeightNet(COUNT, ("loss", "score"), **options)
+    learner.create_variables()
+    classes = np.random.default_rng(0).integers(0, 3, COUNT)
+    groups = classes + 3 * (np.arange(COUNT) >= COUNT - learner.num_probes)
+    means = fill(learner, groups=groups)
+    centre = np.array(
+        [(means[classes == k].sum(0) + 10 * means.mean(0)) / ((classes == k).sum() + 10) for k in classes]
+    )
+    expected = (means - centre) / np.sqrt(((means - centre) ** 2).mean(0)) * [-1, 1]
+    _, rows, correlations = learner.parameters(batches.Batch(None, None, tf.range(COUNT, dtype=tf.int64)))
+    np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(correlations, expected.T @ expected / COUNT, rtol=1e-5)
+
+
+def test_an_input_that_is_the_same_for_all_says_nothing():
+    learner = famus_tf.MemoryWeightNet(COUNT, ("probability", "loss"))
+    learner.create_variables()
+    values = np.stack([np.full(COUNT, 0.3), np.arange(COUNT)], 1).astype(np.float32)
+    for _ in range(3):
+        learner.memory.observe(tf.range(COUNT), tf.constant(values), tf.ones(values.shape, tf.bool))
+    rows = learner.parameters(batches.Batch(None, None, tf.range(COUNT, dtype=tf.int64)))[1].numpy()
+    np.testing.assert_array_equal(rows[:, 0], np.zeros(COUNT))
+    np.testing.assert_allclose(rows[:, 1].std(), 1.0, rtol=1e-5)
 
 
 def test_examples_hardly_visited_or_without_a_position_are_in_the_middle():
@@ -291,7 +321,7 @@ def test_saved_and_loaded_it_is_the_same(options, tmp_path):
         {"inputs": None},
         {"sharpness": "2"},
         {"sharpness": 1e39},
-        {"least_visits": -1},
+        {"least_visits": 0},
         {"shrinkage": float("nan")},
         {"pull": -1.0},
         {"rule": "meta_gradient", "emphasis": famus_tf.MWNet()},

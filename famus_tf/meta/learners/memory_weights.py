@@ -10,13 +10,15 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import batches, discriminant, memory
+from famus_tf.meta import batches, discriminant, grouped_memory
 from famus_tf.meta.learners import base, mw_net
 
 INPUTS = ("score", "probability", "loss", "agreement")
 # Inputs that are high where a label is wrong.
 _FALLING = ("loss",)
 RULES = ("fixed", "meta_gradient", "probes")
+_OTHERS = 10.0  # examples with the mean of all that each class has besides its own
+_ALIKE = 1e-10  # an input whose variance is a smaller share of its mean square is the same for all
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -51,7 +53,7 @@ class MemoryWeightNet(base.ExampleWeighting):
       shrinkage: of "probes", as if so many further ones said that all inputs count alike.
       sharpness: of the sigmoid.
       momentum: of the running means (`memory.ExampleMemory`).
-      least_visits: visits before an example has a weight of its own.
+      least_visits: visits before an example has a weight of its own, 1 or more.
       pull: of "meta_gradient", L2 coefficient of a towards its start, 1.
       emphasis: `MWNet`, whose weights multiply these, and which the meta gradient teaches: what is remembered tells
         which labels to trust, and the loss which of the trusted examples to learn from. Not with "meta_gradient".
@@ -87,10 +89,8 @@ class MemoryWeightNet(base.ExampleWeighting):
         if not names or len(set(names)) < len(names) or any(name not in INPUTS for name in names):
             raise errors.InputError(f"inputs={inputs!r}: expected a tuple of some of {', '.join(INPUTS)}, each once")
         self.inputs = self.beliefs_about = tuple(inputs)
-        self.memory = memory.ExampleMemory(num_examples, self.inputs, momentum)
-        self.num_examples = self.memory.num_examples
         errors.check_number("sharpness", sharpness, "a number above 0 and at most 1e6", lambda s: 0 < s <= 1e6)
-        for name, value in (("shrinkage", shrinkage), ("least_visits", least_visits), ("pull", pull)):
+        for name, value in (("shrinkage", shrinkage), ("pull", pull)):
             errors.check_number(name, value, "a number, 0 or more", lambda number: number >= 0)
         for name, value in (("num_probes", num_probes), ("num_classes", num_classes)):
             errors.check_number(name, value, "a whole number, 0 or more", lambda number: number >= 0, whole=True)
@@ -98,6 +98,10 @@ class MemoryWeightNet(base.ExampleWeighting):
             raise errors.InputError(f"num_probes={num_probes} with rule={rule!r}: expected 0, or rule='probes'")
         if rule not in RULES:
             raise errors.InputError(f"rule={rule!r}: expected one of {', '.join(RULES)}")
+        classes = max(num_classes, 1)
+        groups = 2 * classes if rule == "probes" else classes
+        self.memory = grouped_memory.GroupedMemory(num_examples, self.inputs, momentum, groups, least_visits)
+        self.num_examples = self.memory.num_examples
         if rule == "probes" and not (0 < num_probes < num_examples and num_classes > 1):
             raise errors.InputError(
                 f"rule='probes' with num_probes={num_probes}, num_classes={num_classes}: expected 1 to "
@@ -116,12 +120,11 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.num_classes = num_classes
         self.shrinkage = shrinkage
         self.sharpness = sharpness
-        self.least_visits = least_visits
         self.pull = pull
         self.has_meta_step = emphasis is not None or rule == "meta_gradient" or "score" in self.inputs
 
     def create_variables(self) -> None:
-        """Makes the tables of the running means and, by the rule, a or the table of the labels."""
+        """Makes the tables of the running means and, by the rule, a."""
         self.memory.build()
         if self.emphasis is not None:
             self.emphasis.create_variables()
@@ -129,15 +132,6 @@ class MemoryWeightNet(base.ExampleWeighting):
             shape = (len(self.inputs),)
             at_least_0 = keras.constraints.NonNeg()
             self._theta = self.add_weight(name="coefficients", shape=shape, initializer="ones", constraint=at_least_0)
-        if self.num_classes:
-            self._classes = self.add_weight(
-                name="classes",
-                shape=(self.num_examples,),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                aggregation="only_first_replica",
-            )
         self.built = True
 
     def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
@@ -158,27 +152,39 @@ class MemoryWeightNet(base.ExampleWeighting):
           Theta of `emphasis`, if any; a [F]; the standardised means of the batch's examples [n, F], high where a label
           is likely right; and the correlations of the inputs over the data set [F, F].
         """
-        classes = tf.convert_to_tensor(self._classes.value) if self.num_classes else None
-        means, known = self.memory.standardised(self.least_visits, classes, self.num_classes or 1)
-        sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs])
-        both = tf.reduce_all(known, axis=1)
-        means *= sign * tf.cast(both, tf.float32)[:, tf.newaxis]
-        count = tf.maximum(tf.reduce_sum(tf.cast(both, tf.float32)), 1.0)
-        correlations = tf.matmul(means, means, transpose_a=True) / count
+        classes = self.num_classes or 1
+        moments = self.memory.moments()
+        of_classes = moments.merged(classes)
+        centres = of_classes.drawn_means(_OTHERS)
+        covariance = of_classes.covariance(centres)
+        scale = self._scale(of_classes, covariance)
+        correlations = covariance * scale * scale[:, tf.newaxis]
         place, inside = self.memory.places(batch.index)
-        rows = tf.gather(means, place) * tf.cast(inside, tf.float32)[:, tf.newaxis]
+        means, visits = self.memory.means(place)
+        rows = (tf.cast(means, tf.float64) - tf.gather(centres, self.memory.group_of(place) % classes)) * scale
+        known = tf.logical_and(inside, self.memory.is_known(visits))
+        rows *= tf.cast(known, rows.dtype)[:, tf.newaxis]
+        found = (tf.cast(part, tf.float32) for part in (self._coefficients(moments, scale), rows, correlations))
         emphasis = [] if self.emphasis is None else self.emphasis.parameters(batch)
-        return [*emphasis, self._coefficients(means, both, classes), rows, correlations]
+        return [*emphasis, *found]
 
-    def _coefficients(self, means, is_known, classes):
-        """a [F], by the rule; means [N, F] as in `parameters`, is_known bool [N], classes int32 [N] or None."""
+    def _scale(self, of_classes, covariance):
+        """What gives the inputs the variance 1, high where a label is likely right, [F]; 0 of one that is constant."""
+        variance = tf.linalg.diag_part(covariance)
+        squares = tf.reduce_sum(tf.linalg.diag_part(of_classes.products), axis=0)
+        is_constant = variance * tf.reduce_sum(of_classes.count) <= _ALIKE * squares
+        sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs], variance.dtype)
+        deviation = tf.sqrt(tf.where(is_constant, tf.ones_like(variance), variance))
+        return tf.where(is_constant, tf.zeros_like(sign), sign / deviation)
+
+    def _coefficients(self, moments, scale):
+        """a [F], by the rule; moments of the groups, scale [F] as from `_scale`."""
         if self.rule == "meta_gradient":
             return tf.convert_to_tensor(self._theta.value)
         if self.rule == "fixed":
             return tf.ones([len(self.inputs)])
-        count = self.num_examples
-        is_probe = tf.range(count) >= count - self.num_probes
-        return discriminant.within_classes(means, classes, is_probe, is_known, self.num_classes, self.shrinkage)
+        others, probes = (moments.part(k * self.num_classes, (k + 1) * self.num_classes) for k in (0, 1))
+        return discriminant.within_classes(others, probes, scale, self.shrinkage)
 
     def weigh(self, theta: list[tf.Tensor]) -> tf.Tensor:
         """How far each example is trusted, in (0, 1), float32 [n]; theta from `parameters` or `update`."""
@@ -230,16 +236,15 @@ class MemoryWeightNet(base.ExampleWeighting):
             values["score"] = _standardised(self._scores(labels, logits, logit_tangent))
         is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
-        self.memory.observe(index, rows, tf.broadcast_to(is_known, tf.shape(rows)))
-        if self.num_classes:
-            self._remember_classes(index, given)
+        is_known = tf.broadcast_to(is_known, tf.shape(rows))
+        self.memory.observe_in_groups(index, rows, is_known, self._groups(index, given))
 
-    def _remember_classes(self, index, given):
-        index, given = replicas.all_gather(tf.cast(index, tf.int64)), replicas.all_gather(tf.cast(given, tf.int32))
-        _, inside = self.memory.places(index)
-        place = tf.boolean_mask(index, inside)[:, tf.newaxis]
-        classes = self._classes.value
-        self._classes.assign(tf.tensor_scatter_nd_update(classes, place, tf.boolean_mask(given, inside)))
+    def _groups(self, index, given):
+        """The classes [n] where they count, those of the probes after the others."""
+        if not self.num_classes:
+            return tf.zeros_like(given)
+        is_probe = tf.cast(index, given.dtype) >= self.num_examples - self.num_probes
+        return given + self.num_classes * tf.cast(is_probe, given.dtype) if self.num_probes else given
 
     def _scores(self, labels, logits, logit_tangent):
         """-<d loss_i / d z_i, zdot_i>, [n]: by how much the step on each example changes the validation loss."""
@@ -265,7 +270,7 @@ class MemoryWeightNet(base.ExampleWeighting):
             "shrinkage": self.shrinkage,
             "sharpness": self.sharpness,
             "momentum": self.memory.momentum,
-            "least_visits": self.least_visits,
+            "least_visits": self.memory.least_visits,
             "pull": self.pull,
             "emphasis": None if self.emphasis is None else keras.saving.serialize_keras_object(self.emphasis),
         }

@@ -1,0 +1,90 @@
+"""What is remembered of each training example, and what the examples of each group have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from famus_tf import errors
+from famus_tf.meta import memory, moments
+
+
+@keras.saving.register_keras_serializable("famus_tf")
+class GroupedMemory(memory.ExampleMemory):
+    """Running means, and their moments over the examples of each of G groups, kept from step to step.
+
+    An example counts in its group, that of its last visit, once all its F numbers have `least_visits` visits. A visit
+    takes what the examples of the batch were out of the sums and puts in what they are; the others cost nothing. The
+    sums are float64, so that they do not drift.
+
+    Args:
+      num_examples, names, momentum: as in `memory.ExampleMemory`.
+      num_groups: G.
+      least_visits: visits before an example counts, 1 or more.
+
+    Raises:
+      InputError: a number is out of its range, or the tables do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        num_examples: int,
+        names: tuple[str, ...],
+        momentum: float = 0.8,
+        num_groups: int = 1,
+        least_visits: float = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_examples, names, momentum, **kwargs)
+        errors.check_number("num_groups", num_groups, "a positive whole number", lambda n: n > 0, whole=True)
+        errors.check_number("least_visits", least_visits, "a number, 1 or more", lambda number: number >= 1)
+        self.num_groups = int(num_groups)
+        self.least_visits = least_visits
+
+    def build(self) -> None:
+        """Makes the tables of the base class, the groups, int32 [N], and the sums, float64 [G, 1 + F + F^2]."""
+        super().build()
+        options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
+        self._groups = self.add_weight(name="groups", shape=(self.num_examples,), dtype="int32", **options)
+        shape = (self.num_groups, moments.width(len(self.names)))
+        self._group_sums = self.add_weight(name="group_sums", shape=shape, dtype="float64", **options)
+
+    def observe_in_groups(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor, groups: tf.Tensor) -> None:
+        """Takes a visit of this replica's examples, as `observe`; groups: int [n], 0 to G - 1."""
+        index, groups = (memory.gathered(part, tf.int64) for part in (index, groups))
+        place, inside = self.places(index)
+        # A place that is there twice counts once, with the group of its first row.
+        first = memory.first_of_each(place, inside)
+        counts = tf.logical_and(inside, first == tf.range(tf.size(place, tf.int64)))
+        old = self.group_of(place)
+        new = tf.where(tf.gather(inside, first), tf.cast(tf.gather(groups, first), tf.int32), old)
+        before = self._sums_of(place, counts, old)
+        self._write(place, inside, memory.gathered(values), memory.gathered(is_known))
+        self._groups.assign(tf.tensor_scatter_nd_update(self._groups.value, place[:, tf.newaxis], new))
+        self._group_sums.assign_add(self._sums_of(place, counts, new) - before)
+
+    def observe(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor) -> None:
+        """Takes a visit of this replica's examples; all are of the group 0."""
+        self.observe_in_groups(index, values, is_known, tf.zeros_like(index))
+
+    def _sums_of(self, place, counts, groups):
+        means, visits = self.means(place)
+        return moments.sums(means, tf.logical_and(counts, self.is_known(visits)), groups, self.num_groups)
+
+    def group_of(self, place: tf.Tensor) -> tf.Tensor:
+        """The groups of rows of the tables, int32 [n]."""
+        return tf.gather(self._groups.value, place)
+
+    def is_known(self, visits: tf.Tensor) -> tf.Tensor:
+        """Which examples count, bool [n], by their visits [n, F]."""
+        return tf.reduce_all(visits >= self.least_visits, axis=1)
+
+    def moments(self) -> moments.Moments:
+        """Of the examples of each group that count, float64."""
+        return moments.unpack(tf.convert_to_tensor(self._group_sums.value), len(self.names))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return super().get_config() | {"num_groups": self.num_groups, "least_visits": self.least_visits}
