@@ -31,14 +31,16 @@ from collections.abc import Callable, Iterator, Sequence
 from benchmarks import accuracy_curves, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
-from famus_tf.files import closed_pipe
+from famus_tf.files import closed_pipe, strict_json
 from famus_tf.reports import compare as table
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One training run: the label of its row in the table, its seed, its directory and all its flags."""
+    """One training run: its data set, study, the label of its row in the table, seed, directory and all its flags."""
 
+    dataset: str
+    study: str
     label: str
     seed: str
     directory: pathlib.Path
@@ -84,7 +86,9 @@ def make_jobs(
             flagfile = f"--flagfile=flags/{dataset}.cfg"
             where = (f"--seed={seed}", f"--workdir={directory}")
             jobs.append(
-                Job(label, seed, directory, (flagfile, *studies.COMMON[dataset], *flags, *extra, *where)),
+                Job(
+                    dataset, study, label, seed, directory, (flagfile, *studies.COMMON[dataset], *flags, *extra, *where)
+                ),
             )
     return jobs
 
@@ -235,7 +239,12 @@ def train(jobs: Sequence[Job], parallel: int, log: Callable[[str], None]) -> tup
 
 
 def report(
-    jobs: Sequence[Job], finished: dict, markdown: bool, out: pathlib.Path | None, plot: pathlib.Path | None = None
+    jobs: Sequence[Job],
+    finished: dict,
+    markdown: bool,
+    out: pathlib.Path | None,
+    plot: pathlib.Path | None = None,
+    earlier: Sequence[dict] = (),
 ) -> str:
     """The table of the finished runs, a row for each label in the study's order.
 
@@ -244,6 +253,7 @@ def report(
       markdown: whether it is a Markdown table.
       out: JSON file for the numbers; None for none.
       plot: PNG file for the accuracies over the epochs; None for none.
+      earlier: rows of other runs, which are in the table and in the file too, in the study's order.
 
     Raises:
       InputError: a run has nothing to draw.
@@ -255,13 +265,37 @@ def report(
     labels = dict.fromkeys(job.label for job in jobs)
     order = [label for label in labels if label in groups]
     runs = [groups[label] for label in order]
-    numbers = table.rows(runs, order)
+    numbers = table.with_provenance(table.rows(runs, order), runs)
+    if earlier:
+        study = list(studies.STUDIES[jobs[0].dataset][jobs[0].study])
+        numbers += [row for row in earlier if row["method"] not in order]
+        numbers.sort(key=lambda row: study.index(row["method"]))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        table.write_json(out, numbers, runs)
+        out.write_text(strict_json.text_of(numbers), encoding="utf-8")
     if plot:
         accuracy_curves.draw(plot, runs, order)
     return table.format_rows(numbers, markdown)
+
+
+def read_rows(file: pathlib.Path, jobs: Sequence[Job]) -> list[dict]:
+    """The rows that an earlier command wrote for the study of `jobs`; none where there is no file.
+
+    Raises:
+      InputError: it is not such a file, or has a row that the study lacks.
+    """
+    if not file.exists():
+        return []
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        labels = [row["method"] for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"--json={file}: expected a file that this command wrote") from error
+    known = studies.STUDIES[jobs[0].dataset][jobs[0].study]
+    unknown = [label for label in labels if label not in known]
+    if unknown:
+        raise InputError(f"--json={file}: has a row {unknown[0]!r}; expected rows of {jobs[0].study} alone")
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -271,12 +305,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         only = arguments.only.split(",") if arguments.only else []
         seeds = arguments.seeds.split(",")
         jobs = make_jobs(arguments.dataset, arguments.study, seeds, only, arguments.set, arguments.runs)
-        finished, failed = train(jobs, arguments.parallel, lambda line: print(line, flush=True))
         out = arguments.json
+        earlier = read_rows(out, jobs) if arguments.keep else []
+        finished, failed = train(jobs, arguments.parallel, lambda line: print(line, flush=True))
         if not (out or only or arguments.set):  # a part of a study must not replace the numbers of the whole
             out = pathlib.Path("benchmarks", "results", f"{arguments.dataset}_{arguments.study}.json")
         if finished:
-            print(report(jobs, finished, arguments.markdown, out, arguments.plot))
+            print(report(jobs, finished, arguments.markdown, out, arguments.plot, earlier))
     except InputError as error:
         print(f"accuracy: error: {error}", file=sys.stderr)
         return 2
@@ -311,9 +346,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=pathlib.Path,
         help="where the numbers go (default: benchmarks/results/<data set>_<study>.json; none with --only or --set)",
     )
+    parser.add_argument("--keep", action="store_true", help="keep the rows that the file of --json has of other runs")
     parser.add_argument("--plot", metavar="PNG", type=pathlib.Path, help="draw the test accuracies over the epochs")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     arguments = parser.parse_args(argv)
+    if arguments.keep and not arguments.json:
+        parser.error("--keep: expected --json with it")
     arguments.study = arguments.study or next(iter(studies.STUDIES[arguments.dataset]))
     return arguments
 

@@ -91,7 +91,9 @@ def make_pieces(settings):
 
 
 def _raw_batches(settings, n, m):
-    images, labels, index = pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels=True)
+    images, labels, index = pools.make(
+        settings.pool, settings.image_shape, settings.classes, settings.seed, wrong_labels=True
+    )
 
     def views(rows):
         return tf.constant(np.stack([images[rows], images[rows][:, :, ::-1]], axis=1))

@@ -220,7 +220,7 @@ class KerasSteps:
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         self._network.make_train_function()
-        pool = pools.make(settings.image_shape, settings.classes, settings.seed, wrong_labels=True)
+        pool = pools.make(settings.pool, settings.image_shape, settings.classes, settings.seed, wrong_labels=True)
         self._iterator = iter(pools.batches(pool, settings.batch_size, with_index=False))
         self.segment_costs = None
         self.layers = None
@@ -280,7 +280,7 @@ class FamusSteps:
             )
         sizes = settings.batch_size, settings.meta_size(mode.meta_share)
         self._meta_ratio = sizes[1] / sizes[0]
-        pool_of = functools.partial(pools.make, settings.image_shape, settings.classes, settings.seed)
+        pool_of = functools.partial(pools.make, settings.pool, settings.image_shape, settings.classes, settings.seed)
         self._batches, self._meta_batches = (
             sharing.distribute_batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
             for size, wrong_labels in zip(sizes, (True, False), strict=True)

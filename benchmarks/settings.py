@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 
+from benchmarks import pools
 from famus_tf.config.method import MethodConfig
 
 POLICIES = {
@@ -20,6 +21,7 @@ class Settings:
       network: name of a network of `famus_tf.networks`, or the path of a `.keras` file.
       image_size: height and width of the images.
       channels, classes: of the images and labels.
+      pool: which images, one of `pools.KINDS`.
       batch_size: n, training images per step.
       meta_batch_size: m, meta images per step; 0 means n.
       seed: of weights and data.
@@ -35,6 +37,7 @@ class Settings:
     image_size: int = 32
     channels: int = 3
     classes: int = 10
+    pool: str = "patterns"
     batch_size: int = 16
     meta_batch_size: int = 0
     seed: int = 0
@@ -58,6 +61,7 @@ class Settings:
     def title(self):
         """One line that says what was measured."""
         images = f"{self.image_size} x {self.image_size} x {self.channels}"
+        images = images if self.pool == "patterns" else f"{self.pool} as {images}"
         return f"{self.network}, {images}, {self.classes} classes, batch {self.batch_size} + {self.meta_size()}"
 
     def while_settling(self):
@@ -79,6 +83,7 @@ _HELP = {
     "image_size": "height and width of the images",
     "channels": "channels of the images",
     "classes": "number of classes",
+    "pool": "images: coarse patterns under noise, or scikit-learn's digits",
     "batch_size": "n, training images per step",
     "meta_batch_size": "m, meta images per step; 0: as many as training images",
     "seed": "of weights and data",
@@ -101,6 +106,7 @@ def add_arguments(parser):
             f"--{field.name}",
             type=kind,
             default=field.default,
+            choices=pools.KINDS if field.name == "pool" else None,
             help=f"{_HELP[field.name]} (default {field.default or 'none' if kind is str else field.default})",
         )
 

@@ -155,10 +155,14 @@ def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
     return format_table(lines, markdown)
 
 
+def with_provenance(numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> list[dict]:
+    """What `rows` returned with flags, command, commit and machine of every run."""
+    return [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
+
+
 def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
-    """Writes what `rows` returned with flags, command, commit and machine of every run; OSError where it cannot."""
-    kept = [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
-    path.write_text(strict_json.text_of(kept), encoding="utf-8")
+    """Writes `with_provenance` of both; OSError where it cannot."""
+    path.write_text(strict_json.text_of(with_provenance(numbers, groups)), encoding="utf-8")
 
 
 def _cells(row: dict) -> list[str]:

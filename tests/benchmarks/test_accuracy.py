@@ -54,6 +54,35 @@ def stub(tmp_path, monkeypatch):
     return lambda: [line.split() for line in calls.read_text().splitlines()] if calls.exists() else []
 
 
+def test_rows_of_an_earlier_command_are_kept(tmp_path, stub, capsys):
+    """In the study's order; a row that is run again is the new one."""
+    out = tmp_path / "out.json"
+    assert run(tmp_path, "--seeds=0,1", "--only=mw_net_exact,famus", f"--json={out}") == 0
+    before = {row["method"]: row for row in json.loads(out.read_text())}
+    assert run(tmp_path, "--seeds=0", "--only=cross_entropy,famus", f"--json={out}", "--keep") == 0
+    rows = json.loads(out.read_text())
+    assert [row["method"] for row in rows] == ["cross-entropy", "MW-Net exact", "FaMUS"]
+    assert rows[1] == before["MW-Net exact"]
+    assert rows[2]["seeds"] == ["0"] and before["FaMUS"]["seeds"] == ["0", "1"]
+    assert "MW-Net exact" in capsys.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "expected a file that this command wrote"),
+        ('[{"method": "no"}]', "has a row 'no'; expected rows of methods"),
+    ],
+)
+def test_a_file_of_other_rows_is_refused_before_anything_runs(tmp_path, stub, capsys, text, sentence):
+    out = tmp_path / "out.json"
+    out.write_text(text)
+    assert run(tmp_path, "--only=famus", f"--json={out}", "--keep") == 2
+    assert sentence in capsys.readouterr().err and not stub() and out.read_text() == text
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--only=famus", "--keep")
+
+
 def run(tmp_path, *arguments, study="methods"):
     return accuracy.main(["digits", f"--study={study}", f"--runs={tmp_path / 'runs'}", *arguments])
 

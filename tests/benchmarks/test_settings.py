@@ -15,7 +15,7 @@ def parse(*arguments):
 
 
 def test_settings_survive_the_command_line():
-    given = settings.Settings("wrn28_10", 24, 1, 100, 8, 2, 5, 50, 12, 4, "kept", 0.05, 0.7)
+    given = settings.Settings("wrn28_10", 24, 1, 100, "digits", 8, 2, 5, 50, 12, 4, "kept", 0.05, 0.7)
     # Every field is away from its default, so that none can be forgotten.
     defaults = dataclasses.astuple(settings.Settings())
     assert all(mine != default for mine, default in zip(dataclasses.astuple(given), defaults, strict=True))
