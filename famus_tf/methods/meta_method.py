@@ -170,6 +170,11 @@ class MetaMethod(base.Method):
         self._known.step = step + self.meta_every
         return self._known.lowest
 
+    def load_weights(self, filepath, *args, **kwargs):
+        """As Keras's; the selected set is among the weights."""
+        self._known.step = None
+        super().load_weights(filepath, *args, **kwargs)
+
     @property
     def _has_plain_steps(self):
         return self.meta_learner.has_meta_step and (self.meta_every > 1 or self.meta_from > 0)

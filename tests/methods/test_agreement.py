@@ -50,6 +50,18 @@ def train(method, count=7, strategy=None, share=lambda data: data, variants=True
     return records, step.experimental_get_tracing_count()
 
 
+def test_the_depth_of_a_step_is_that_of_the_weights_that_are_loaded(tmp_path):
+    method = make(every=100)
+    train(method, 2)
+    highest = method.gated_layers[-1].segment
+    for chosen, segment in ((-1, highest), (0, method.gated_layers[0].segment)):
+        method.selector.gates.assign(np.eye(len(method.gated_layers))[chosen])
+        method.save_weights(tmp_path / f"{segment}.weights.h5")
+    for step, segment in enumerate((highest, 0, highest), 2):
+        method.load_weights(tmp_path / f"{segment}.weights.h5")
+        assert method.variant_of(step) == segment
+
+
 def numbers(method):
     owners = method.network, method.meta_learner, method.selector
     return [variable.numpy() for owner in owners for variable in owner.variables]
