@@ -244,7 +244,7 @@ def report(
     markdown: bool,
     out: pathlib.Path | None,
     plot: pathlib.Path | None = None,
-    earlier: Sequence[dict] = (),
+    keep: bool = False,
 ) -> str:
     """The table of the finished runs, a row for each label in the study's order.
 
@@ -253,10 +253,10 @@ def report(
       markdown: whether it is a Markdown table.
       out: JSON file for the numbers; None for none.
       plot: PNG file for the accuracies over the epochs; None for none.
-      earlier: rows of other runs, which are in the table and in the file too, in the study's order.
+      keep: whether the rows that the file has of other runs stay, with the ratio to their own cross-entropy.
 
     Raises:
-      InputError: a run has nothing to draw.
+      InputError: a run has nothing to draw, or the file has other rows.
     """
     groups: dict[str, list[table.Run]] = {}
     for job in jobs:
@@ -266,9 +266,9 @@ def report(
     order = [label for label in labels if label in groups]
     runs = [groups[label] for label in order]
     numbers = table.with_provenance(table.rows(runs, order), runs)
-    if earlier:
+    if keep and out:
         study = list(studies.STUDIES[jobs[0].dataset][jobs[0].study])
-        numbers += [row for row in earlier if row["method"] not in order]
+        numbers += [row for row in read_rows(out, jobs) if row["method"] not in order]
         numbers.sort(key=lambda row: study.index(row["method"]))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -288,13 +288,17 @@ def read_rows(file: pathlib.Path, jobs: Sequence[Job]) -> list[dict]:
         return []
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
-        labels = [row["method"] for row in rows]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"--json={file}: expected a file that this command wrote") from error
-    known = studies.STUDIES[jobs[0].dataset][jobs[0].study]
-    unknown = [label for label in labels if label not in known]
-    if unknown:
-        raise InputError(f"--json={file}: has a row {unknown[0]!r}; expected rows of {jobs[0].study} alone")
+        found = [(row["method"], row["flags"]["dataset"]) for row in rows]
+        table.format_rows(rows, markdown=False)
+        is_ours = all(isinstance(part, str) for pair in found for part in pair)
+    except (ValueError, TypeError, KeyError):
+        is_ours = False
+    if not is_ours:
+        raise InputError(f"--json={file}: expected a file that this command wrote")
+    dataset = command_line.read_config(["famus_tf.main", *jobs[0].flags]).data.dataset
+    for label, of in found:
+        if label not in studies.STUDIES[jobs[0].dataset][jobs[0].study] or of != dataset:
+            raise InputError(f"--json={file}: has a row {label!r} of {of}; expected rows of {jobs[0].study} alone")
     return rows
 
 
@@ -306,12 +310,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         seeds = arguments.seeds.split(",")
         jobs = make_jobs(arguments.dataset, arguments.study, seeds, only, arguments.set, arguments.runs)
         out = arguments.json
-        earlier = read_rows(out, jobs) if arguments.keep else []
+        if arguments.keep:
+            read_rows(out, jobs)  # hours before it is needed
         finished, failed = train(jobs, arguments.parallel, lambda line: print(line, flush=True))
         if not (out or only or arguments.set):  # a part of a study must not replace the numbers of the whole
             out = pathlib.Path("benchmarks", "results", f"{arguments.dataset}_{arguments.study}.json")
         if finished:
-            print(report(jobs, finished, arguments.markdown, out, arguments.plot, earlier))
+            print(report(jobs, finished, arguments.markdown, out, arguments.plot, arguments.keep))
     except InputError as error:
         print(f"accuracy: error: {error}", file=sys.stderr)
         return 2

@@ -85,7 +85,14 @@ _L2R = {"learner": lambda classes: famus_tf.L2R(), "virtual_backward": False}
 
 def _memory(classes):
     inputs = ("score", "probability", "loss")
-    return famus_tf.MemoryWeightNet(_EXAMPLES, inputs, "probes", num_probes=400, num_classes=classes)
+    emphasis = famus_tf.MWNet()
+    return famus_tf.MemoryWeightNet(_EXAMPLES, inputs, "probes", num_probes=400, num_classes=classes, emphasis=emphasis)
+
+
+def _as_the_last(pool):
+    """The pool's images as the last ones of so many, the probes among them."""
+    images, labels, index = pool
+    return images, labels, index + _EXAMPLES - len(index)
 
 
 _MODES = (
@@ -282,7 +289,9 @@ class FamusSteps:
         self._meta_ratio = sizes[1] / sizes[0]
         pool_of = functools.partial(pools.make, settings.pool, settings.image_shape, settings.classes, settings.seed)
         self._batches, self._meta_batches = (
-            sharing.distribute_batches(strategy, pools.batches(pool_of(wrong_labels), size, with_index=True))
+            sharing.distribute_batches(
+                strategy, pools.batches(_as_the_last(pool_of(wrong_labels)), size, with_index=True)
+            )
             for size, wrong_labels in zip(sizes, (True, False), strict=True)
         )
         self._step = steps.compile_step(strategy, self.method)

@@ -17,7 +17,7 @@ class GroupedMemory(memory.ExampleMemory):
 
     An example counts in its group, that of its last visit, once all its F numbers have `least_visits` visits. A visit
     takes what the examples of the batch were out of the sums and puts in what they are; the others cost nothing. The
-    sums are float64, so that they do not drift.
+    sums are float64, so that rounding stays small.
 
     Args:
       num_examples, names, momentum: as in `memory.ExampleMemory`.
@@ -43,13 +43,14 @@ class GroupedMemory(memory.ExampleMemory):
         self.num_groups = int(num_groups)
         self.least_visits = least_visits
 
-    def build(self) -> None:
-        """Makes the tables of the base class, the groups, int32 [N], and the sums, float64 [G, 1 + F + F^2]."""
-        super().build()
-        options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
-        self._groups = self.add_weight(name="groups", shape=(self.num_examples,), dtype="int32", **options)
-        shape = (self.num_groups, moments.width(len(self.names)))
-        self._group_sums = self.add_weight(name="group_sums", shape=shape, dtype="float64", **options)
+    def _make_tables(self):
+        """Those of the base class, the groups, int32 [N], and the sums, float64 [G, 1 + F + F^2]."""
+        super()._make_tables()
+        self._groups = self._table("groups", (self.num_examples,), "int32")
+        self._group_sums = self._table("group_sums", (self.num_groups, moments.width(len(self.names))), "float64")
+
+    def _bytes(self):
+        return super()._bytes() + 4 * self.num_examples
 
     def observe_in_groups(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor, groups: tf.Tensor) -> None:
         """Takes a visit of this replica's examples, as `observe`; groups: int [n], 0 to G - 1."""
@@ -61,7 +62,7 @@ class GroupedMemory(memory.ExampleMemory):
         old = self.group_of(place)
         new = tf.where(tf.gather(inside, first), tf.cast(tf.gather(groups, first), tf.int32), old)
         before = self._sums_of(place, counts, old)
-        self._write(place, inside, memory.gathered(values), memory.gathered(is_known))
+        self._write(place, inside, first, memory.gathered(values), memory.gathered(is_known))
         self._groups.assign(tf.tensor_scatter_nd_update(self._groups.value, place[:, tf.newaxis], new))
         self._group_sums.assign_add(self._sums_of(place, counts, new) - before)
 

@@ -40,24 +40,29 @@ class ExampleMemory(keras.layers.Layer):
 
     def build(self) -> None:
         """Makes the tables, both float32 [N, F]: the sums and the numbers of visits."""
-        shape = (self.num_examples, len(self.names))
         try:
-            # All replicas write the same.
-            self._sums, self._visits = (
-                self.add_weight(
-                    name=name, shape=shape, initializer="zeros", trainable=False, aggregation="only_first_replica"
-                )
-                for name in ("sums", "visits")
-            )
+            self._make_tables()
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            needed = 2 * shape[0] * shape[1] * _BYTES
             raise errors.InputError(
-                f"running means of {shape[0]:,} examples: {needed:,} bytes do not fit into memory"
+                f"running means of {self.num_examples:,} examples: {self._bytes():,} bytes do not fit into memory"
             ) from error
         self.built = True
 
+    def _make_tables(self):
+        # All replicas write the same.
+        shape = (self.num_examples, len(self.names))
+        self._sums, self._visits = (self._table(name, shape, "float32") for name in ("sums", "visits"))
+
+    def _bytes(self):
+        return 2 * self.num_examples * len(self.names) * _BYTES
+
+    def _table(self, name, shape, dtype):
+        options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
+        return self.add_weight(name=name, shape=shape, dtype=dtype, **options)
+
     def places(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the tables for positions [n], 0 for those outside of 0 to N - 1; and which are inside, bool [n]."""
+        index = tf.cast(index, tf.int64)
         inside = tf.logical_and(index >= 0, index < self.num_examples)
         return tf.where(inside, index, tf.zeros_like(index)), inside
 
@@ -69,14 +74,14 @@ class ExampleMemory(keras.layers.Layer):
           values: float [n, F].
           is_known: bool [n, F], which of them there are. Others, and what is not finite, leave the means as they are.
         """
-        self._write(*self.places(gathered(index, tf.int64)), gathered(values), gathered(is_known))
+        place, inside = self.places(gathered(index, tf.int64))
+        self._write(place, inside, first_of_each(place, inside), gathered(values), gathered(is_known))
 
-    def _write(self, place, inside, values, is_known):
-        """The visit of the global batch: place int64 [n], inside bool [n], values and is_known float32 [n, F]."""
+    def _write(self, place, inside, first, values, is_known):
+        """The visit of the global batch: place, first int64 [n], inside bool [n], values, is_known float32 [n, F]."""
         is_known *= tf.cast(inside[:, tf.newaxis] & tf.math.is_finite(values), tf.float32)
         values = tf.math.multiply_no_nan(values, is_known)
         # An example that comes twice: both rows have the sums of both, and write the same.
-        first = first_of_each(place, inside)
         count, total = (
             tf.gather(tf.math.unsorted_segment_sum(part, first, tf.size(first)), first) for part in (is_known, values)
         )

@@ -284,6 +284,7 @@ class AgreementSelector(_TracedSelector):
 
     Attributes:
       gates: variable float32 [L], 1 in the set chosen last.
+      loads: how often Keras has loaded it from a file.
 
     Raises:
       InputError: an argument is out of its range.
@@ -305,6 +306,7 @@ class AgreementSelector(_TracedSelector):
         self.price = price
         self.momentum = momentum
         self.per_class = per_class
+        self.loads = 0
 
     def create_variables(self, layers: Sequence[GatedLayer]) -> None:
         """Makes the running means [L, L] and the gates [L] for a list of `layers.GatedLayer`."""
@@ -322,13 +324,18 @@ class AgreementSelector(_TracedSelector):
         options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         return self.add_weight(name=name, shape=shape, dtype="float32", **options)
 
+    def load_own_variables(self, store: Any) -> None:
+        """As Keras's; counts."""
+        self.loads += 1
+        super().load_own_variables(store)
+
     def call(self, descriptors: Any, step: tf.Tensor) -> tf.Tensor:
         """Gates, float32 [L], 1 in the set chosen last."""
         del descriptors, step
         return tf.convert_to_tensor(self.gates.value)
 
     def observe(self, first: tf.Tensor, second: tf.Tensor, classes: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
-        """Adds a measurement to the means and chooses the set anew.
+        """Adds a measurement to the means and chooses the set anew; one that is not finite is passed over.
 
         To be called in a replica's context, by all replicas alike, and not inside `tf.cond`.
 
@@ -341,9 +348,11 @@ class AgreementSelector(_TracedSelector):
           float32 [L], rho of each layer alone, by the means.
         """
         groups = classes if self.per_class else tf.ones_like(classes[:, :1])
+        found = [tf.cast(one, tf.float32) for one in repeatability.moments(first, second, groups)]
+        is_finite = tf.reduce_all(tf.math.is_finite(found))
         means = []
-        for mean, new in zip((self._between, self._within), repeatability.moments(first, second, groups), strict=True):
-            means.append(self.momentum * mean.value + (1.0 - self.momentum) * tf.cast(new, tf.float32))
+        for mean, new in zip((self._between, self._within), found, strict=True):
+            means.append(tf.where(is_finite, self.momentum * mean.value + (1.0 - self.momentum) * new, mean.value))
             mean.assign(means[-1])
         between, within = means
         chosen = repeatability.choose(between, within, self._segments, costs, self.price)

@@ -48,7 +48,7 @@ class MetaMethod(base.Method):
         meta_checks.check_classes(meta_learner, self.num_classes)
         self._with_meta = True
         self._measures = isinstance(selector, selectors.AgreementSelector)
-        self._known = types.SimpleNamespace(step=None, lowest=None)  # so that the device is not asked in every step
+        self._known = types.SimpleNamespace(step=None, lowest=None, loads=0)  # so that not every step asks the device
         self.record_meta_gradient = False
         self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
@@ -165,15 +165,15 @@ class MetaMethod(base.Method):
         if later // every != (later - self.meta_every) // every:
             self._known.step = None  # the set is another one after it
             return _MEASURING
-        if self._known.step != step:
+        if self._known.step != step or self._known.loads != self.selector.loads:
             self._known.lowest = int(self.selector.lowest_segment(tf.convert_to_tensor(self.selector.gates.value)))
-        self._known.step = step + self.meta_every
+        self._known.step, self._known.loads = step + self.meta_every, self.selector.loads
         return self._known.lowest
 
-    def load_weights(self, filepath, *args, **kwargs):
+    def set_weights(self, weights):
         """As Keras's; the selected set is among the weights."""
         self._known.step = None
-        super().load_weights(filepath, *args, **kwargs)
+        super().set_weights(weights)
 
     @property
     def _has_plain_steps(self):
@@ -328,11 +328,12 @@ class MetaMethod(base.Method):
             records |= {"gates": gates.r, "lowest_layer": lowest, "meta_loss": meta.loss}
             if self.record_meta_gradient:
                 learnt = meta.theta_gradient[: len(meta.theta_gradient) - self.meta_learner.fixed_parts]
-                flat = tf.concat([tf.reshape(part, [-1]) for part in learnt], axis=0)
+                flat = tf.concat([tf.zeros([0]), *(tf.reshape(part, [-1]) for part in learnt)], axis=0)
                 records["meta_gradient"] = replicas.all_reduce_sum(flat)
         for name, value in self.meta_learner.beliefs(theta).items():
             self._means[f"trust_{name}"].update_state(value)
-        self.meta_learner.remember(batch.index, batch.labels, logits, None if meta is None else meta.logit_tangent)
+        tangent = None if meta is None else meta.logit_tangent
+        self.meta_learner.remember(batch.index, batch.labels, logits, tangent, step)
         self.compute_metrics(None, batch.labels, logits)
         return records
 

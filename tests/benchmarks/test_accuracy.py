@@ -37,6 +37,20 @@ time.sleep(0.2)
     "train_seconds_per_step": 0.01 * (1 + config.run.seed),
     "cores": cores, "threads": [os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]]}}))
 """
+_SPREAD = {"mean": 0.5, "std": None, "values": [0.5]}
+ROW = {
+    "method": "FaMUS",
+    "seeds": ["0"],
+    "peak_test_accuracy": _SPREAD,
+    "last_test_accuracy": _SPREAD,
+    "seconds_per_step": 0.1,
+    "ratio_to_cross_entropy": None,
+    "mean_lowest_layer": None,
+    "selected_layers": None,
+    "example_weight": {"clean": 1.0, "noisy": 1.0, "auc": None},
+    "clean_probability_auc": None,
+    "flags": {"dataset": "digits"},
+}
 HISTORY = [0.5, 0.9, 0.8]
 
 
@@ -71,7 +85,10 @@ def test_rows_of_an_earlier_command_are_kept(tmp_path, stub, capsys):
     ("text", "sentence"),
     [
         ("{", "expected a file that this command wrote"),
-        ('[{"method": "no"}]', "has a row 'no'; expected rows of methods"),
+        ('[{"method": "FaMUS", "flags": {"dataset": "digits"}}]', "expected a file that this command wrote"),
+        ('[{"method": ["x"]}]', "expected a file that this command wrote"),
+        (json.dumps([ROW | {"method": "no"}]), "has a row 'no' of digits; expected rows of methods"),
+        (json.dumps([ROW | {"flags": {"dataset": "fashion_mnist"}}]), "has a row 'FaMUS' of fashion_mnist; expected"),
     ],
 )
 def test_a_file_of_other_rows_is_refused_before_anything_runs(tmp_path, stub, capsys, text, sentence):

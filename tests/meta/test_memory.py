@@ -70,6 +70,17 @@ def test_positions_that_are_not_there_and_numbers_that_are_none_change_nothing()
         np.testing.assert_array_equal(found, expected)
 
 
+def test_tables_are_float32_whatever_keras_computes_in():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        table = made()
+    finally:
+        keras.config.set_dtype_policy(before)
+    table.observe(tf.range(6), tf.ones([6, 2]), tf.ones([6, 2], tf.bool))
+    assert table.means()[0].dtype == tf.float32
+
+
 def test_two_replicas_hold_what_one_does(two_replicas):
     one = made(momentum=0.5)
     with two_replicas.scope():

@@ -1,5 +1,7 @@
 """Layers chosen by how far their scores repeat: when they are measured, depth, replicas, `fit`, what is saved."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -57,9 +59,31 @@ def test_the_depth_of_a_step_is_that_of_the_weights_that_are_loaded(tmp_path):
     for chosen, segment in ((-1, highest), (0, method.gated_layers[0].segment)):
         method.selector.gates.assign(np.eye(len(method.gated_layers))[chosen])
         method.save_weights(tmp_path / f"{segment}.weights.h5")
-    for step, segment in enumerate((highest, 0, highest), 2):
-        method.load_weights(tmp_path / f"{segment}.weights.h5")
+    loads = (method.load_weights, lambda file: keras.saving.load_weights(method, file))
+    for step, (load, segment) in enumerate(itertools.product(loads, (highest, 0, highest)), 2):
+        load(tmp_path / f"{segment}.weights.h5")
         assert method.variant_of(step) == segment
+    method.load_weights(tmp_path / "0.weights.h5")
+    weights = method.get_weights()
+    method.load_weights(tmp_path / f"{highest}.weights.h5")
+    assert method.variant_of(20) == highest
+    method.set_weights(weights)
+    assert method.variant_of(21) == 0
+
+
+def test_a_measurement_that_is_no_number_is_passed_over():
+    method = make()
+    train(method, 3)
+    selector = method.selector
+    before = [variable.numpy() for variable in selector.variables]
+    first = tf.random.stateless_normal([8, 4], [0, 1])
+    broken = tf.tensor_scatter_nd_update(first, [[2, 1]], [np.inf])
+    costs = tf.constant([layer.cost for layer in method.gated_layers])
+    selector.observe(broken, first, tf.one_hot([0, 1, 2, 0, 1, 2, 0, 1], 3), costs)
+    for variable, expected in zip(selector.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, expected)
+    rho = selector.observe(first, first + 0.1, tf.one_hot([0, 1, 2, 0, 1, 2, 0, 1], 3), costs)
+    assert np.isfinite(rho).all()
 
 
 def numbers(method):

@@ -90,7 +90,14 @@ class MetaLearner(keras.layers.Layer):
         del labels, theta, step
         return tf.ones([tf.shape(logits)[0]])
 
-    def remember(self, index: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, logit_tangent: tf.Tensor | None) -> None:
+    def remember(
+        self,
+        index: tf.Tensor,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        logit_tangent: tf.Tensor | None,
+        step: tf.Tensor | None = None,
+    ) -> None:
         """Called at the end of a step, for learners that remember the examples.
 
         Args:
@@ -98,6 +105,7 @@ class MetaLearner(keras.layers.Layer):
           labels: as in the step.
           logits: float [n, c] at w.
           logit_tangent: zdot [n, c] of the meta step; None without one.
+          step: number of steps done.
         """
 
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:

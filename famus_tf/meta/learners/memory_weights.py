@@ -56,7 +56,8 @@ class MemoryWeightNet(base.ExampleWeighting):
       least_visits: visits before an example has a weight of its own, 1 or more.
       pull: of "meta_gradient", L2 coefficient of a towards its start, 1.
       emphasis: `MWNet`, whose weights multiply these, and which the meta gradient teaches: what is remembered tells
-        which labels to trust, and the loss which of the trusted examples to learn from. Not with "meta_gradient".
+        which labels to trust, and the loss which of the trusted examples to learn from. It sees the losses of this
+        learner. Not with "meta_gradient".
       normalize: whether the weights are divided by their sum over the global batch, as in `MWNet`.
       loss: as in `MetaLearner`.
 
@@ -65,7 +66,6 @@ class MemoryWeightNet(base.ExampleWeighting):
     """
 
     carries_theta = True
-    fixed_parts = 2
     remembers = True
 
     def __init__(
@@ -109,18 +109,18 @@ class MemoryWeightNet(base.ExampleWeighting):
             )
         if isinstance(emphasis, dict):
             emphasis = keras.saving.deserialize_keras_object(emphasis)
-        if emphasis is not None and (rule == "meta_gradient" or not isinstance(emphasis, mw_net.MWNet)):
-            raise errors.InputError(
-                f"emphasis={type(emphasis).__name__} with rule={rule!r}: expected an MWNet, and another rule than "
-                "'meta_gradient'"
-            )
-        self.emphasis = emphasis
+        if emphasis is not None and rule == "meta_gradient":
+            raise errors.InputError("emphasis with rule='meta_gradient': expected another rule")
+        self.emphasis = emphasis if emphasis is None else _plain(emphasis)
+        if self.emphasis is not None:
+            self.emphasis.training_loss = self.training_loss
         self.rule = rule
         self.num_probes = num_probes
         self.num_classes = num_classes
         self.shrinkage = shrinkage
         self.sharpness = sharpness
         self.pull = pull
+        self.fixed_parts = 2 if rule == "meta_gradient" else 3
         self.has_meta_step = emphasis is not None or rule == "meta_gradient" or "score" in self.inputs
 
     def create_variables(self) -> None:
@@ -213,7 +213,14 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.optimizer.apply([tf.cast(gradient[0], coefficients.dtype) + pull], [self._theta])
         return [tf.convert_to_tensor(self._theta.value), rows, correlations]
 
-    def remember(self, index: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, logit_tangent: tf.Tensor | None) -> None:
+    def remember(
+        self,
+        index: tf.Tensor,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        logit_tangent: tf.Tensor | None,
+        step: tf.Tensor | None = None,
+    ) -> None:
         """Takes the visit of a step's examples.
 
         Args:
@@ -221,6 +228,7 @@ class MemoryWeightNet(base.ExampleWeighting):
           labels: [n] class ids, [n, c] distributions or `losses.dividemix.MixedLabels`.
           logits: float [n, c] at w.
           logit_tangent: zdot [n, c] of the meta step, towards lower validation loss; None without one.
+          step: number of steps done.
         """
         logits = softmax.at_least_float32(logits)
         targets = getattr(labels, "targets", labels)
@@ -228,15 +236,15 @@ class MemoryWeightNet(base.ExampleWeighting):
         given = tf.argmax(targets, axis=-1) if targets.shape.rank == 2 else tf.cast(targets, tf.int64)
         values = {
             "probability": tf.exp(-cross_entropy),
-            "loss": self.weighed_by(logits, labels),
+            "loss": self.weighed_by(logits, labels, step),
             "agreement": tf.cast(tf.argmax(logits, axis=-1) == given, tf.float32),
             "score": tf.zeros_like(cross_entropy),
         }
         if logit_tangent is not None and "score" in self.inputs:
-            values["score"] = _standardised(self._scores(labels, logits, logit_tangent))
+            values["score"] = _standardised(self._scores(labels, logits, logit_tangent, step))
         is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
-        is_known = tf.broadcast_to(is_known, tf.shape(rows))
+        is_known = tf.logical_and(is_known, tf.math.is_finite(cross_entropy)[:, tf.newaxis])
         self.memory.observe_in_groups(index, rows, is_known, self._groups(index, given))
 
     def _groups(self, index, given):
@@ -246,11 +254,11 @@ class MemoryWeightNet(base.ExampleWeighting):
         is_probe = tf.cast(index, given.dtype) >= self.num_examples - self.num_probes
         return given + self.num_classes * tf.cast(is_probe, given.dtype) if self.num_probes else given
 
-    def _scores(self, labels, logits, logit_tangent):
+    def _scores(self, labels, logits, logit_tangent, step):
         """-<d loss_i / d z_i, zdot_i>, [n]: by how much the step on each example changes the validation loss."""
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            losses = self.losses(logits, labels)
+            losses = self.losses(logits, labels, step)
         gradient = tape.gradient(losses, logits)
         return -tf.reduce_sum(gradient * tf.cast(logit_tangent, gradient.dtype), axis=-1)
 
@@ -276,10 +284,20 @@ class MemoryWeightNet(base.ExampleWeighting):
         }
 
 
+def _plain(emphasis: Any) -> mw_net.MWNet:
+    """The same; InputError unless it is an MWNet that neither remembers nor is made for classes."""
+    if not isinstance(emphasis, mw_net.MWNet) or emphasis.remembers or emphasis.num_classes is not None:
+        raise errors.InputError(f"emphasis={type(emphasis).__name__}: expected an MWNet, which sees a loss alone")
+    return emphasis
+
+
 def _standardised(scores):
     """With the mean 0 and the variance 1 over the global batch, [n]; 0 where all are alike."""
     count = tf.cast(tf.size(scores) * replicas.count(), scores.dtype)
     mean = replicas.all_reduce_sum(tf.reduce_sum(scores)) / count
     centred = scores - mean
-    deviation = tf.sqrt(replicas.all_reduce_sum(tf.reduce_sum(tf.square(centred))) / count)
-    return tf.math.divide_no_nan(centred, deviation)
+    variance, square = (
+        part / count for part in replicas.all_reduce_sum([tf.reduce_sum(tf.square(x)) for x in (centred, scores)])
+    )
+    differ = variance > _ALIKE * square
+    return tf.where(differ, tf.math.divide_no_nan(centred, tf.sqrt(variance)), tf.zeros_like(scores))

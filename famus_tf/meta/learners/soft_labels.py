@@ -81,7 +81,14 @@ class SoftLabels(mw_net.MWNet):
         """One optimizer step of Psi; returns theta' with the same predictions."""
         return [*super().update(theta[:-2], gradient[:-2]), *theta[-2:]]
 
-    def remember(self, index: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, logit_tangent: tf.Tensor | None) -> None:
+    def remember(
+        self,
+        index: tf.Tensor,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        logit_tangent: tf.Tensor | None,
+        step: tf.Tensor | None = None,
+    ) -> None:
         """Takes a step's predictions, softmax of logits [n, c], into the running means."""
         predictions = tf.nn.softmax(softmax.at_least_float32(logits))
         self.memory.observe(index, predictions, tf.ones_like(predictions, tf.bool))
