@@ -5,13 +5,15 @@
 prints one line of JSON, in bytes. Of the process: `idle` (all is built, no step made), `peak` (tracing and first steps
 included), `peak_of_steps` (afterwards, graph and functions being there). Of the tensors, by TensorFlow's allocator on
 the device that trains: `tensors_peak` in these last steps, weights and optimizers' variables included, but on a CPU no
-tensors of less than 256 KiB, which TensorFlow does not count.
+tensors of less than 256 KiB, which TensorFlow does not count, and on one without AVX-512 none unless
+TF_ENABLE_ONEDNN_OPTS=1 is in the environment.
 """
 
 import argparse
 import ctypes
 import gc
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -44,7 +46,9 @@ def measure_in_new_process(mode, settings, policy):
       InputError: it failed; the message has the last line of its errors.
     """
     command = [sys.executable, "-m", "benchmarks.memory", f"--mode={mode}", f"--dtype_policy={policy}"]
-    done = subprocess.run([*command, *settings.arguments()], cwd=_ROOT, capture_output=True, text=True)
+    environment = {"TF_ENABLE_ONEDNN_OPTS": "1"} | os.environ
+    command += settings.arguments()
+    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise InputError(f"--memory: the process of mode {mode} ended with status {done.returncode} ({last[0]})")
@@ -64,7 +68,10 @@ def measure(mode, settings, policy):
     peak = _status("VmHWM")
     _start_anew()
     device = "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
-    tf.config.experimental.reset_memory_stats(device)
+    try:
+        tf.config.experimental.reset_memory_stats(device)
+    except ValueError as error:
+        raise InputError(f"{device}: TensorFlow counts no tensors; expected TF_ENABLE_ONEDNN_OPTS=1") from error
     for _ in range(_STEPS * steps.period):
         steps.step()
     peak_of_steps = _status("VmHWM")
