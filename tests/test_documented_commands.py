@@ -75,6 +75,7 @@ QUICK = {
     r".*--modes=one_loop_last_block_quarter": _TIMED,
 }
 SLOW = {
+    r"python -m benchmarks\.step_cost .*--pool=digits .*": (*_TIMED, "--classes=10", "--settle_steps=5"),
     r"python -m benchmarks\.step_cost.*": _TIMED,
     r"python -m benchmarks\.co_divide_step.*": ("--network=small_preact", "--image_size=8", *_TIMED[4:]),
     r"python -m benchmarks\.stages.*": (*_TINY, "--rounds=1"),
