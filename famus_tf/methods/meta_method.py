@@ -328,7 +328,7 @@ class MetaMethod(base.Method):
             records |= {"gates": gates.r, "lowest_layer": lowest, "meta_loss": meta.loss}
             if self.record_meta_gradient:
                 learnt = meta.theta_gradient[: len(meta.theta_gradient) - self.meta_learner.fixed_parts]
-                flat = tf.concat([tf.zeros([0]), *(tf.reshape(part, [-1]) for part in learnt)], axis=0)
+                flat = tf.concat([tf.reshape(part, [-1]) for part in learnt], axis=0) if learnt else tf.zeros([0])
                 records["meta_gradient"] = replicas.all_reduce_sum(flat)
         for name, value in self.meta_learner.beliefs(theta).items():
             self._means[f"trust_{name}"].update_state(value)

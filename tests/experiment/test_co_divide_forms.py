@@ -114,7 +114,7 @@ def test_weights_by_what_is_remembered(tmp_path, networks, method):
     numbers = co_divide_runs.weights(tmp_path / "run")
     visits = [value for name, value in sorted(numbers.items()) if "_visits" in name and ".ATTRIBUTES" in name]
     assert len(visits) == 2 and all(len(table) == N and table.max(axis=1).min() >= 1 for table in visits)
-    sums = [value for name, value in sorted(numbers.items()) if "_sums" in name]
+    sums = [value for name, value in sorted(numbers.items()) if "/_sums" in name]
     assert np.abs(sums[0] - sums[1]).max() > 1e-3
     for one in results["networks"]:
         last = one["history"][-1]
