@@ -308,6 +308,21 @@ def test_with_an_emphasis_weights_are_products_and_its_theta_alone_is_learnt():
         np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "learnt"),
+    [
+        ({"rule": "fixed"}, 0),
+        ({"rule": "meta_gradient"}, 2),
+        (PROBES, 0),
+        (PROBES | {"emphasis": famus_tf.MWNet(hidden=5)}, 16),
+    ],
+)
+def test_the_recorded_gradient_is_that_of_what_is_learnt(options, learnt):
+    method = make_method(**options)
+    method.record_meta_gradient = True
+    assert method.step(data())["meta_gradient"].shape == (learnt,)
+
+
 def test_it_is_pulled_to_its_start_and_stays_above_zero():
     learner = famus_tf.MemoryWeightNet(COUNT, rule="meta_gradient", pull=0.5)
     learner.create_variables()
