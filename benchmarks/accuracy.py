@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 from benchmarks import accuracy_curves, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
-from famus_tf.files import closed_pipe, strict_json
+from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
 
 
@@ -272,7 +272,7 @@ def report(
         numbers.sort(key=lambda row: study.index(row["method"]))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(strict_json.text_of(numbers), encoding="utf-8")
+        table.write_json(out, numbers)
     if plot:
         accuracy_curves.draw(plot, runs, order)
     return table.format_rows(numbers, markdown)

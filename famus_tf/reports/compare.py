@@ -160,9 +160,9 @@ def with_provenance(numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) ->
     return [row | _provenance(group) for row, group in zip(numbers, groups, strict=True)]
 
 
-def write_json(path: pathlib.Path, numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> None:
-    """Writes `with_provenance` of both; OSError where it cannot."""
-    path.write_text(strict_json.text_of(with_provenance(numbers, groups)), encoding="utf-8")
+def write_json(path: pathlib.Path, numbers: Sequence[dict]) -> None:
+    """Writes what `with_provenance` returned; OSError where it cannot."""
+    path.write_text(strict_json.text_of(numbers), encoding="utf-8")
 
 
 def _cells(row: dict) -> list[str]:
@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups = group_runs(map(read_run, dict.fromkeys(arguments.run_dirs)))
         numbers = rows(groups)
         if arguments.json:
-            write_json(arguments.json, numbers, groups)
+            write_json(arguments.json, with_provenance(numbers, groups))
     except InputError as error:
         print(f"compare: error: {plain_text.shortened(str(error))}", file=sys.stderr)
         return 2
