@@ -11,6 +11,7 @@ layers, for the scores s_li = <u_l, g_li> of the training examples:
   auc                      of the scores for right against wrong labels; null where nobody knows
   repeatability            correlation of the scores by two halves of the meta batch; no truth is needed
   repeatability_per_class  the same, each class's mean score taken out
+  repeatability_theta      that of the gradient of theta which follows from the scores; of MW-Net
   product                  <u_l, g_l>, g of the mean loss: what the paper's sampler sees
   share                    of the root mean squares of all layers' scores
 and of the sampler's gradient the norms over the gates of its three parts, by the paper's objective and by ours.
@@ -21,15 +22,16 @@ import dataclasses
 import pathlib
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import paused, selection_picture, studies
+from benchmarks import paused, selection_picture, selection_sampler, studies
 from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
-from famus_tf.meta import objectives, repeatability, selectors
+from famus_tf.meta import learners, objectives, repeatability, selectors
 from famus_tf.reports import compare as table
 
 _CIFAR10 = ("--dataset=cifar10", "--train_limit=10000", "--epochs=20", "--batch_size=50", "--meta_batch_size=50")
@@ -73,12 +75,14 @@ class Measured:
       first, second: float [B, n, L], the scores by either half of the meta batch.
       labels: int [B, n], given labels.
       is_right: bool [B, n]; None where nobody knows.
+      weight_gradients: float [B, n, P], of each example's weight by theta; None without such.
     """
 
-    def __init__(self, first, second, labels, is_right):
+    def __init__(self, first, second, labels, is_right, weight_gradients=None):
         self._halves = first.astype(np.float64), second.astype(np.float64)
         self._labels = labels
         self._is_right = is_right
+        self._weight_gradients = weight_gradients
 
     def figures(self, sets):
         """The figures of the module's docstring but `share`, for the sums of scores over some sets of layers.
@@ -87,7 +91,7 @@ class Measured:
           sets: bool [k, L].
 
         Returns:
-          Dict name -> list of k numbers, `auc` None where nobody knows.
+          Dict name -> list of k numbers; `auc` is None where nobody knows, `repeatability_theta` without theta.
         """
         sums = [one @ np.asarray(sets, np.float64).T for one in self._halves]  # [B, n, k]
         whole = sums[0] + sums[1]
@@ -97,8 +101,17 @@ class Measured:
         for name, per_class in (("repeatability", False), ("repeatability_per_class", True)):
             means = self._moments(sums, per_class)
             found[name] = repeatability.of_layers(*means).numpy().tolist()
+        found["repeatability_theta"] = self._of_theta(sums)
         found["product"] = whole.mean((0, 1)).tolist()
         return found
+
+    def _of_theta(self, sums):
+        """2 <a, b> / (|a|^2 + |b|^2), a and b the halves' gradients of theta, summed over the batches; list of k."""
+        if self._weight_gradients is None:
+            return None
+        first, second = (np.einsum("bnk,bnp->bkp", one, self._weight_gradients) for one in sums)
+        sizes = np.square(first).sum((0, 2)) + np.square(second).sum((0, 2))
+        return (2.0 * (first * second).sum((0, 2)) / np.maximum(sizes, 1e-300)).tolist()
 
     def shares(self):
         """Each layer's share of the root mean squares of all layers' scores, list of L numbers."""
@@ -112,6 +125,12 @@ class Measured:
         moments = self._moments(self._halves, per_class)
         price = selectors.AgreementSelector().price
         return repeatability.choose(*moments, segments, tf.constant(costs), price).numpy() > 0.5
+
+    def sampled(self, layers):
+        """The set that a Gumbel-softmax sampler would learn from the same measurements, bool [L]."""
+        moments = self._moments(self._halves, per_class=False)
+        price = selectors.AgreementSelector().price
+        return selection_sampler.learnt(*moments, [layer.cost for layer in layers], price)
 
     def _moments(self, halves, per_class):
         classes = int(self._labels.max()) + 1 if per_class else 1
@@ -134,16 +153,30 @@ def make_measure(method, dataset, batches):
 
     @tf.function(autograph=False)
     def scores(training, meta):
-        return method.layer_scores(*training[:2], *meta[:2])
+        return *method.layer_scores(*training[:2], *meta[:2]), weight_gradients(training)
 
+    def weight_gradients(training):
+        learner = method.meta_learner
+        if not has_theta:
+            return tf.zeros([])
+        theta = learner.parameters(None)
+        with keras.StatelessScope():  # BatchNorm's means stay
+            logits = method.network(training[0], training=True)
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            weights = learner.example_weights(logits, training[1], theta)
+        parts = tape.jacobian(weights, theta)
+        return tf.concat([tf.reshape(part, [tf.shape(weights)[0], -1]) for part in parts], axis=1)
+
+    has_theta = type(method.meta_learner) is learners.MWNet
     index = np.stack([training[2].numpy() for training, _ in batches])
     labels = dataset.train_labels[index]
     truth = dataset.train_true_labels
     is_right = None if truth is None else labels == truth[index]
 
     def measure():
-        halves = zip(*(scores(*pair) for pair in batches), strict=True)
-        return Measured(*(np.stack([one.numpy() for one in half]) for half in halves), labels, is_right)
+        first, second, gradients = (np.stack(parts) for parts in zip(*(scores(*pair) for pair in batches), strict=True))
+        return Measured(first, second, labels, is_right, gradients if has_theta else None)
 
     return measure
 
@@ -164,6 +197,7 @@ def describe(measured, method):
         "repeats best per class": np.arange(len(layers)) == np.argmax(by_layer["repeatability_per_class"]),
         "agreement": measured.chosen(layers),
         "agreement per class": measured.chosen(layers, per_class=True),
+        "sampler on repeatability": measured.sampled(layers),
     }
     if by_layer["auc"] is not None:
         sets["best by the truth"] = np.arange(len(layers)) == np.nanargmax(by_layer["auc"])
@@ -171,10 +205,12 @@ def describe(measured, method):
     rows = {}
     for number, (name, chosen) in enumerate(sets.items()):
         values = {key: value and value[number] for key, value in figures.items()}
+        values["cost"] = max((layers[one].cost for one in np.flatnonzero(chosen)), default=0.0)
         rows[name] = {"layers": [layers[one].name for one in np.flatnonzero(chosen)], **values}
-    signals = ("repeatability", "repeatability_per_class", "product")
+    signals = ("repeatability", "repeatability_per_class", "repeatability_theta", "product")
     truth = by_layer["auc"]
-    ranks = {name: rank_correlation(by_layer[name], truth) for name in signals} if truth else None
+    seen = [name for name in signals if by_layer[name]]
+    ranks = {name: rank_correlation(by_layer[name], truth) for name in seen} if truth else None
     return {
         "layers": by_layer,
         "segments": {"segment": segments, **measured.figures(in_segment)},

@@ -1,13 +1,19 @@
 """Figures of scores that are made up, against loops and scikit-learn; the command; its picture."""
 
+import itertools
 import json
+import types
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 from sklearn import metrics
 
-from benchmarks import selection, selection_picture
+import famus_tf
+from benchmarks import selection, selection_picture, selection_sampler
+from famus_tf.meta import repeatability
 
 
 def test_auc_is_that_of_scikit_learn_ties_included():
@@ -47,7 +53,69 @@ def test_figures_of_sets_of_layers():
     np.testing.assert_allclose(found["product"][:3], (first + second).mean((0, 1)))
     assert sum(measured.shares()) == pytest.approx(1.0) and np.argmax(measured.shares()) == 2
     unknown = selection.Measured(first, second, labels, None).figures(np.eye(3, dtype=bool))
-    assert unknown["auc"] is None
+    assert unknown["auc"] is None and unknown["repeatability_theta"] is None
+
+
+def test_theta_of_a_layer_repeats_as_its_halves_point_the_same_way():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(2, 4, 30, 2))
+    second[..., 0] = first[..., 0]
+    gradients = rng.normal(size=(4, 30, 5))
+    measured = selection.Measured(first, second, np.zeros((4, 30), int), None, gradients)
+    found = measured.figures(np.array([[1, 0], [0, 1], [1, 1]], bool))["repeatability_theta"]
+    one, other = np.zeros((2, 4, 5))
+    for batch, example in itertools.product(range(4), range(30)):
+        one[batch] += first[batch, example, 1] * gradients[batch, example]
+        other[batch] += second[batch, example, 1] * gradients[batch, example]
+    by_hand = 2.0 * sum(a @ b for a, b in zip(one, other, strict=True)) / (np.sum(one**2) + np.sum(other**2))
+    assert found[0] == pytest.approx(1.0) and found[1] == pytest.approx(by_hand) and found[1] < found[2] < 1.0
+
+
+def test_the_gradient_of_theta_is_that_of_the_meta_step():
+    """The layers' scores times the weights' gradients, against d/dtheta of <the training gradient, u>."""
+    rng = np.random.default_rng(5)
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((6,))
+    network = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(8, activation="tanh")(inputs)))
+    method = famus_tf.FaMUS(network, famus_tf.MWNet(), famus_tf.AllLayers())
+    method.compile(optimizer=keras.optimizers.SGD(0.1))
+    images, meta_images = (tf.constant(rng.normal(size=(n, 6)), tf.float32) for n in (10, 8))
+    labels, meta_labels = (tf.constant(rng.integers(0, 3, n)) for n in (10, 8))
+    dataset = types.SimpleNamespace(train_labels=labels.numpy(), train_true_labels=None)
+    batches = [((images, labels, tf.range(10)), (meta_images, meta_labels))]
+    measured = selection.make_measure(method, dataset, batches)()
+    found = sum(half.sum(-1) for half in measured._halves)[0] @ measured._weight_gradients[0]
+    variables, learner = method.network.trainable_variables, method.meta_learner
+    theta = learner.parameters(None)
+    with tf.GradientTape() as tape:
+        u = tape.gradient(method.validation_loss(meta_labels, method.network(meta_images)), variables)
+    with tf.GradientTape() as outer:
+        outer.watch(theta)
+        with tf.GradientTape() as inner:
+            logits = method.network(images)
+            loss = tf.reduce_sum(learner.example_weights(logits, labels, theta) * learner.losses(logits, labels))
+        product = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(inner.gradient(loss, variables), u, strict=True)])
+    expected = np.concatenate([part.numpy().ravel() for part in outer.gradient(product, theta)])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_sampler_learns_the_set_that_repeats_best_for_its_cost():
+    """Against all sets of six layers."""
+    rng = np.random.default_rng(4)
+    for price in (0.0, 0.3):
+        parts = rng.normal(size=(3, 200, 6))
+        first, second = (parts[0] + scale * part for scale, part in zip((1.0, 1.0), parts[1:], strict=True))
+        between, within = repeatability.moments(tf.constant(first), tf.constant(second), tf.ones([200, 1], tf.float64))
+        costs = np.linspace(1.0, 0.1, 6)
+        chosen = selection_sampler.learnt(between, within, costs, price)
+
+        def worth(r, b, w, costs, price):
+            r = np.asarray(r, float)
+            return r @ b @ r / (r @ w @ r) - price * costs[r > 0].max()
+
+        numbers = between.numpy(), within.numpy(), costs, price
+        values = sorted(worth(r, *numbers) for r in itertools.product((0, 1), repeat=6) if any(r))
+        assert worth(chosen, *numbers) >= values[-4]
 
 
 SMALL = ("--train_limit=64", "--epochs=2", "--batch_size=16", "--meta_batch_size=8", "--meta_per_class=1")
@@ -59,7 +127,7 @@ def test_the_command(tmp_path, capsys):
     found = json.loads((tmp_path / "out.json").read_text())
     assert [pause["step"] for pause in found["pauses"]] == [4, 8] and len(found["layers"]) == 17
     last = found["pauses"][-1]
-    for name in ("auc", "repeatability", "repeatability_per_class", "product", "share"):
+    for name in ("auc", "repeatability", "repeatability_per_class", "repeatability_theta", "product", "share"):
         assert len(last["layers"][name]) == 17 and np.isfinite(last["layers"][name]).all()
     assert last["segments"]["segment"] == sorted({layer["segment"] for layer in found["layers"]})
     assert last["sets"]["all layers"]["product"] == pytest.approx(sum(last["layers"]["product"]), rel=1e-4)
