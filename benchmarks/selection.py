@@ -35,7 +35,7 @@ from famus_tf.meta import learners, objectives, repeatability, selectors
 from famus_tf.reports import compare as table
 
 _CIFAR10 = ("--dataset=cifar10", "--train_limit=10000", "--epochs=20", "--batch_size=50", "--meta_batch_size=50")
-_SETTINGS = {
+SETTINGS = {
     "digits": ("--flagfile=flags/digits.cfg", *studies.COMMON["digits"]),
     "fashion_mnist": ("--flagfile=flags/fashion_mnist.cfg", *studies.COMMON["fashion_mnist"]),
     "cifar10": ("--flagfile=flags/fashion_mnist.cfg", "--method=mw_net", *_CIFAR10),
@@ -235,7 +235,7 @@ def sampler_gradient(config, method, products, records):
     costs = tf.constant([layer.cost for layer in method.gated_layers])
     gates = tf.constant([record["gates"] for record in records if "gates" in record])
     scaled = np.array(products) / max(np.abs(products).max(), 1e-30)
-    of_loss = {"paper": _last_rate(method.optimizer) * np.array(products), "scale_free": selectors.LOSS_SHARE * scaled}
+    of_loss = {"paper": last_rate(method.optimizer) * np.array(products), "scale_free": selectors.LOSS_SHARE * scaled}
     found = {}
     for objective in selectors.OBJECTIVES:
         selector = selectors.GradientSampler(flags.expected_layers, objective=objective)
@@ -256,7 +256,7 @@ def _gradient_norm(function, r):
     return np.linalg.norm(tape.gradient(value, r))
 
 
-def _last_rate(optimizer):
+def last_rate(optimizer):
     """alpha in the last step; where a schedule has come to its end the next one's is 0."""
     rate = optimizer._learning_rate
     return float(rate(optimizer.iterations - 1) if callable(rate) else rate)
@@ -299,7 +299,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.selection", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dataset", choices=tuple(_SETTINGS))
+    parser.add_argument("dataset", choices=tuple(SETTINGS))
     parser.add_argument("--at", default="", help="epochs joined by commas (default: eight, spread over the run)")
     parser.add_argument("--batches", type=int, default=20, help="pairs of batches each time (default %(default)s)")
     where = "(default: benchmarks/results/selection_<data set>_<noise>[_<network>]"
@@ -311,7 +311,7 @@ def main(argv=None):
         texts = arguments.at.split(",") if arguments.at else []
         if not all(text.isdecimal() and int(text) > 0 for text in texts) or arguments.batches < 1:
             raise InputError(f"--at={arguments.at}, --batches={arguments.batches}: expected positive whole numbers")
-        config = command_line.read_config(["famus_tf.main", *_SETTINGS[arguments.dataset], *others])
+        config = command_line.read_config(["famus_tf.main", *SETTINGS[arguments.dataset], *others])
         if config.method.method == "cross_entropy" or config.co_divide.meta_set != "clean":
             raise InputError("expected a --method with a meta step, and --meta_set=clean")
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, dtype_policy="float32"))
