@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import famus_tf
-from benchmarks import command, modes, pools, timing
+from benchmarks import command, mode_steps, modes, pools, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf import losses
@@ -109,7 +109,7 @@ def _raw_batches(settings, n, m):
 
 def _method(settings, learner, selector):
     method = famus_tf.FaMUS(
-        modes.build_network(settings, "float32"),
+        mode_steps.build_network(settings, "float32"),
         meta_learner=learner,
         selector=selector,
         lambda_cost=settings.lambda_cost,
@@ -141,7 +141,7 @@ def _flat(images):
 
 def _plain_step(settings, size):
     """Plain Keras training on mixed images and labels, `size` of them, which are there already."""
-    network = modes.build_network(settings, "float32")
+    network = mode_steps.build_network(settings, "float32")
     optimizer = keras.optimizers.SGD(settings.learning_rate, momentum=0.9)
     optimizer.build(network.trainable_variables)
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ import sys
 
 import tensorflow as tf
 
-from benchmarks import modes
+from benchmarks import mode_steps, modes
 from benchmarks import settings as settings_module
 from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
@@ -58,7 +58,7 @@ def measure_in_new_process(mode, settings, policy):
 def measure(mode, settings, policy):
     """Builds the mode in this process, makes a few steps and returns the dict that `main` prints."""
     mode = modes.find(mode)
-    steps = modes.make_steps(mode, settings, policy, strategies.make_strategy("one_device"))
+    steps = mode_steps.make_steps(mode, settings, policy, strategies.make_strategy("one_device"))
     _give_back()
     idle = _status("VmRSS")
     steps.settle()  # not part of what is measured: before, the sampler goes as deep as the exact step

@@ -9,7 +9,7 @@ block, famus_gates_at_-1 at the classifier.
 
 import sys
 
-from benchmarks import command, modes, report, settings
+from benchmarks import command, mode_steps, modes, report, settings
 from benchmarks.record import Record
 from famus_tf.devices import strategy as strategies
 from famus_tf.files import closed_pipe
@@ -34,7 +34,7 @@ def measure(chosen, mode_names, policy, rounds):
     columns = {}
     for name in mode_names:
         print(name, file=sys.stderr, flush=True)
-        steps = modes.make_steps(modes.find(name), chosen, policy, strategy)
+        steps = mode_steps.make_steps(modes.find(name), chosen, policy, strategy)
         columns[name] = stage_times.measure(
             steps.method, steps.next_pair(), rounds=rounds, strategy=strategy, whole_step=steps.step
         )

@@ -12,7 +12,7 @@ import pathlib
 import statistics
 import sys
 
-from benchmarks import command, cost_model, memory, modes, op_profile, report, targets, timing
+from benchmarks import command, cost_model, memory, mode_steps, modes, op_profile, report, targets, timing
 from benchmarks import settings as settings_module
 from benchmarks.record import Record
 from famus_tf.devices import strategy as strategies
@@ -42,7 +42,7 @@ def measure(settings, mode_names, policies, *, rounds, sample_seconds, profile_d
     for mode in chosen:
         for policy in policies:
             key = mode.name, policy
-            steps = modes.make_steps(mode, settings, policy, strategy)
+            steps = mode_steps.make_steps(mode, settings, policy, strategy)
             all_steps[key] = steps
             results[key] = _prepare(steps, sample_seconds) | {"mode": mode.name, "dtype_policy": policy}
             trace, first = (results[key][name] for name in ("trace_seconds", "first_step_seconds"))

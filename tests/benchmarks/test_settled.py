@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import modes, settled
+from benchmarks import mode_steps, modes, settled
 from benchmarks.settings import Settings
 from famus_tf import errors
 from famus_tf.devices import strategy as strategies
@@ -14,7 +14,7 @@ from famus_tf.devices import strategy as strategies
 
 def make_steps(settings):
     strategy = strategies.make_strategy("one_device")
-    return modes.make_steps(modes.find("famus_settled"), settings, "float32", strategy)
+    return mode_steps.make_steps(modes.find("famus_settled"), settings, "float32", strategy)
 
 
 def test_the_second_time_the_weights_are_read(tmp_path, capsys):
