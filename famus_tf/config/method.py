@@ -20,6 +20,7 @@ class Kind:
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
       selector: `selector` where it is auto.
       schedule: `schedule` where it is auto.
+      validation_momentum: `validation_momentum` where it is auto.
     """
 
     needs_meta_set: bool = False
@@ -28,6 +29,7 @@ class Kind:
     asks_probes: bool = False
     selector: str = "sampler"
     schedule: str = "three_stage"
+    validation_momentum: float = 0.0
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -38,7 +40,9 @@ METHODS = {
     "l2r": Kind(needs_meta_set=True),
     "mlc": Kind(needs_meta_set=True),
     "soft_labels": Kind(needs_meta_set=True),
-    "memory_weight_net": Kind(needs_meta_set=True, asks_probes=True, selector="agreement", schedule="one_loop"),
+    "memory_weight_net": Kind(
+        needs_meta_set=True, asks_probes=True, selector="agreement", schedule="one_loop", validation_momentum=0.9
+    ),
     "running_score": Kind(needs_meta_set=True, selector="agreement", schedule="one_loop"),
     "running_probability": Kind(),
     "co_teaching": Kind(networks=2, forgets=True),
@@ -163,6 +167,13 @@ class MethodConfig(fields.FlagGroup):
         "memory_weight_net and running_score, else three_stage.",
         ("auto", "three_stage", "one_loop"),
     )
+    validation_momentum: float | None = fields.flag(
+        None,
+        "Momentum of the running mean of the validation gradient over the meta steps, which takes its place in the "
+        "meta gradient: 0 is the paper, which has the present meta batch's alone. auto: 0.9 for memory_weight_net, "
+        "else 0.",
+        bounds=fields.BELOW_ONE_OR_AUTO,
+    )
     meta_every: int = fields.flag(
         1,
         "A meta step on every so many steps, weighted steps without one in between (not for l2r and mlc).",
@@ -189,6 +200,8 @@ def automatic(values: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("selector", "schedule"):
         if values[name] == AUTO:
             found[name] = getattr(kind, name)
+    if values["validation_momentum"] is None:
+        found["validation_momentum"] = kind.validation_momentum
     if values["lambda_g"] is None:
         found["lambda_g"] = 0.0 if (values | found)["selector"] in ("all", "agreement") else 0.1
     return found

@@ -367,8 +367,11 @@ class AgreementSelector(_TracedSelector):
 
 # Those whose steps are traced for a depth that is an int.
 STATIC = (AllLayers, FixedBlock, AgreementSelector)
-# Those with which lambda_g is 0 unless it is given: L_g is what the paper's sampler is trained beside.
-WITHOUT_L_G = (AllLayers, AgreementSelector)
 
 
 Selector = AllLayers | RandomLayers | FixedBlock | GradientSampler | AgreementSelector
+
+
+def default_lambda_g(selector: Selector) -> float:
+    """lambda_2 of Eq. 12 where it is not given: the paper's, 0 where L_g has no sampler to be trained beside."""
+    return 0.0 if isinstance(selector, AllLayers | AgreementSelector) else 0.1

@@ -68,6 +68,7 @@ class FaMUS(meta_method.MetaMethod):
       meta_every: k; theta and eta are updated on every k-th step, and used as they are in between.
       meta_from: number of plain steps on equally weighted examples before the first meta step.
       validation_loss: L_c, function of meta labels and logits -> this replica's share of the batch's loss, a scalar.
+      validation_momentum: of the running mean of u over the meta steps, which takes its place (ours); 0 is the paper.
 
     Attributes:
       mark: called as mark(stage, tensors) where a stage ends, while the step is traced; `stage_times` looks through it.
@@ -91,16 +92,16 @@ class FaMUS(meta_method.MetaMethod):
         meta_every: int = 1,
         meta_from: int = 0,
         validation_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = softmax.mean_cross_entropy,
+        validation_momentum: float = 0.0,
         **kwargs: Any,
     ) -> None:
         meta_learner = learners.MWNet() if meta_learner is None else meta_learner
         meta_checks.check_schedule(meta_learner, schedule, meta_every, meta_from)
         selector = selectors.GradientSampler() if selector is None else selector
-        super().__init__(network, meta_learner, selector, weight_decay, meta_every, meta_from, **kwargs)
-        if lambda_g is None:
-            lambda_g = 0.0 if isinstance(selector, selectors.WITHOUT_L_G) else 0.1
+        common = weight_decay, meta_every, meta_from, validation_momentum
+        super().__init__(network, meta_learner, selector, *common, **kwargs)
         self.lambda_r = lambda_r
-        self.lambda_g = lambda_g
+        self.lambda_g = selectors.default_lambda_g(selector) if lambda_g is None else lambda_g
         self.lambda_cost = lambda_cost
         self.schedule = schedule
         self.validation_loss = validation_loss
@@ -256,7 +257,7 @@ class FaMUS(meta_method.MetaMethod):
         self.mark("Meta-Train forward", [meta_forward.logits])
         validation_loss = functools.partial(self.validation_loss, meta_batch.labels)
         meta_loss, dz = meta_gradient.logit_gradient(validation_loss, meta_forward.logits)
-        u = replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop))
+        u = self.validation_mean.of(replicas.all_reduce_sum(meta_forward.backward(dz, gates.stop)), gates.stop)
         self.mark("Meta-Train backward", u)
         v = functools.partial(objectives.directions, self.gated_layers, gates.r, u, g_last, rate, self.lambda_g)
         logit_tangent = forward.tangent(v, gates.stop)

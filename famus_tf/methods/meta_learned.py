@@ -123,6 +123,7 @@ def _build(setting, make_learner):
         schedule=flags.schedule,
         meta_every=flags.meta_every,
         meta_from=setting.meta_from,
+        validation_momentum=flags.validation_momentum,
         validation_loss=setting.validation_loss,
     )
     method.record_meta_gradient = setting.record_meta_gradient

@@ -11,7 +11,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import layers, scores, segments, selectors
+from famus_tf.meta import layers, scores, segments, selectors, validation_mean
 from famus_tf.methods import base, meta_checks
 
 # More of the cost than this in one segment, and next to nothing can be saved.
@@ -31,12 +31,15 @@ class MetaMethod(base.Method):
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
       meta_every: k; every k-th step, from the first that may be, is a meta step.
       meta_from: number of plain steps on equally weighted examples before it.
+      validation_momentum: as in `meta.validation_mean`.
 
     Raises:
       InputError: the network is neither functional nor built, has several inputs or outputs, or nothing to train.
     """
 
-    def __init__(self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, **kwargs):
+    def __init__(
+        self, network, meta_learner, selector, weight_decay, meta_every, meta_from=0, validation_momentum=0.0, **kwargs
+    ):
         super().__init__(weight_decay, **kwargs)
         meta_checks.check_precision(network, meta_learner)
         self.network = network
@@ -53,6 +56,8 @@ class MetaMethod(base.Method):
         self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
+        self.validation_mean = validation_mean.ValidationMean(validation_momentum)
+        self.validation_mean.create_variables(self.segments)
         if self._chain.synchronised and not isinstance(selector, selectors.STATIC):
             warnings.warn(
                 f"network {network.name!r} has synchronised BatchNorm, whose sums over replicas cannot be left out at "

@@ -161,6 +161,7 @@ ONE_AND_TWO = {
     "random": {"selector": lambda: famus_tf.RandomLayers(2, seed=1)},
     "block": {"selector": lambda: famus_tf.FixedBlock(2)},
     "exact": {"selector": lambda: famus_tf.AllLayers()},
+    "validation_mean": {"validation_momentum": 0.75},
     "cross_entropy": {"meta_learner": lambda: famus_tf.CrossEntropy()},
 }
 

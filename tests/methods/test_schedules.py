@@ -39,7 +39,7 @@ LEARNERS = {
 }
 
 
-def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G, objective="paper"):
+def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G, objective="paper", **options):
     keras.utils.set_random_seed(7)
     trainer = famus_tf.FaMUS(
         small_networks.residual("float64"),
@@ -50,6 +50,7 @@ def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G, objectiv
         lambda_cost=LAMBDA_COST,
         weight_decay=DECAY,
         schedule=schedule,
+        **options,
     )
     trainer.compile(
         optimizer=keras.optimizers.SGD(ALPHA, momentum=MOMENTUM, nesterov=nesterov),
@@ -59,7 +60,7 @@ def make_trainer(learner, schedule, gates, nesterov, lambda_g=LAMBDA_G, objectiv
     return trainer
 
 
-def make_oracle(trainer, learner, schedule, gates, nesterov, scale_free=False):
+def make_oracle(trainer, learner, schedule, gates, nesterov, **options):
     return nested_tapes.NestedTapes(
         trainer,
         LEARNERS[learner][1](trainer.meta_learner.trainable_variables),
@@ -73,7 +74,7 @@ def make_oracle(trainer, learner, schedule, gates, nesterov, scale_free=False):
         lambda_g=LAMBDA_G,
         lambda_r=LAMBDA_R,
         lambda_cost=LAMBDA_COST,
-        scale_free=scale_free,
+        **options,
     )
 
 
@@ -123,6 +124,27 @@ def test_scale_free_gates(learner, schedule):
         np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
     for found, expected in zip(trainer.trained_variables, oracle.w, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("learner", "schedule"), [("mw_net", "three_stage"), ("mw_net", "one_loop"), ("l2r", "three_stage")]
+)
+def test_the_validation_gradient_is_steadied(learner, schedule):
+    """Layers that are not reached for a step begin anew; what follows for theta and the gates."""
+    trainer = make_trainer(learner, schedule, SOME, False, validation_momentum=0.75)
+    oracle = make_oracle(trainer, learner, schedule, SOME, False, validation_momentum=0.75)
+    for number, gates in enumerate((SOME, ALL, TOP, SOME, SOME)):
+        trainer.selector.gates = oracle.selection = gates
+        trainer.selector.moved.assign(tf.zeros_like(trainer.selector.moved))
+        data = batch(number, 8), batch(number + 50, 5)
+        trainer.step(data)
+        expected = oracle.step(*data)
+        np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
+    for found, expected in zip(trainer.trained_variables, oracle.w, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+    for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.learner.theta, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
+    assert {len(seen) for seen in oracle.seen_u} == {0, 2, 5}, "some are not reached, some begin anew, some do not"
 
 
 @pytest.mark.parametrize(

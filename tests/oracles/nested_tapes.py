@@ -174,6 +174,7 @@ class NestedTapes:
       lambda_g, lambda_r, lambda_cost, expected_layers: weights of L_g, L_r and L_cost, and K of L_r.
       scale_free: whether the gates learn from the scale-free terms.
       validation_loss: L_c, function of labels and logits -> scalar.
+      validation_momentum: m of the running mean of u, which takes its place.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class NestedTapes:
         expected_layers=2,
         scale_free=False,
         validation_loss=mean_cross_entropy,
+        validation_momentum=0.0,
     ):
         self.network = small_networks.in_float64(method.network)
         place_of = {id(variable): place for place, variable in enumerate(method.trained_variables)}
@@ -206,6 +208,7 @@ class NestedTapes:
         self.schedule, self.validation_loss = schedule, validation_loss
         self.lambda_g, self.lambda_r, self.lambda_cost = lambda_g, lambda_r, lambda_cost
         self.expected_layers, self.scale_free, self.largest_squares = expected_layers, scale_free, []
+        self.validation_momentum, self.seen_u = validation_momentum, [[] for _ in self.w]
 
     def logits(self, w, images):
         """Phi(images; w) in training mode."""
@@ -226,9 +229,10 @@ class NestedTapes:
             with tf.GradientTape() as validation:
                 validation.watch(w_hat)
                 meta_loss = self.validation_loss(meta[1], self.logits(w_hat, meta[0]))
-            u = validation.gradient(meta_loss, w_hat)
+            u = self._steadied(validation.gradient(meta_loss, w_hat), gates)
+            along = self._along(u, w_hat) if self.validation_momentum else meta_loss
             gap = self._pool(self.layers[-1], g) - tf.stop_gradient(self._pool(self.layers[-1], u))
-            objective = meta_loss + self.lambda_g * tf.reduce_sum(gap**2)
+            objective = along + self.lambda_g * tf.reduce_sum(gap**2)
         return types.SimpleNamespace(
             loss=loss, g=g, pooled=pooled, gates=gates, gate_tape=gate_tape, u=u, meta_loss=meta_loss, theta=theta,
             theta_gradient=outer.gradient(objective, theta),
@@ -242,7 +246,7 @@ class NestedTapes:
         if self.schedule == "three_stage":
             found.loss, gradient = self._loss_and_gradient(training, theta)
         along = gradient if self.learner.starts_at_zero else found.g
-        found.gate_gradient = self._gate_gradient(tf.stop_gradient(found.gates), found.g, along, meta)
+        found.gate_gradient = self._gate_gradient(tf.stop_gradient(found.gates), found.g, along, meta, found.u)
         if found.gate_tape:
             eta = self.selection.eta
             self.selection.update(found.gate_tape.gradient(found.gates, eta, output_gradients=found.gate_gradient))
@@ -259,6 +263,25 @@ class NestedTapes:
             tape.watch(self.w)
             loss = self.learner.loss(training[1], self.logits(self.w, training[0]), theta)
         return loss, tape.gradient(loss, self.w)
+
+    def _along(self, u, w_hat):
+        """What has the gradient u."""
+        return tf.add_n([tf.reduce_sum(tf.stop_gradient(a) * b) for a, b in zip(u, w_hat, strict=True)])
+
+    def _steadied(self, u, gates):
+        """Each u by all that were seen since its segment was last not reached, the k-th last weighing m^k."""
+        if not self.validation_momentum:
+            return u
+        segment_of = {p: layer.segment for layer in self.layers for p in layer.positions}
+        reached = [layer.segment for r, layer in zip(gates, self.layers, strict=True) if r > 0.5]
+        reached += [self.layers[-1].segment] * (self.lambda_g > 0)
+        found = []
+        for p, now in enumerate(u):
+            self.seen_u[p] = [*self.seen_u[p], now] if segment_of[p] >= min(reached) else []
+            weights = self.validation_momentum ** np.arange(len(self.seen_u[p]))[::-1]
+            sums = [w * x for w, x in zip(weights, self.seen_u[p], strict=True)]
+            found.append(sum(sums) / sum(weights) if sums else now)
+        return found
 
     def _pool(self, layer, gradients):
         parts = [gradients[p] for p in layer.positions]
@@ -285,7 +308,7 @@ class NestedTapes:
             return self._actual(g)[1]
         return [w - self.virtual_alpha * x for w, x in zip(self.w, g, strict=True)]
 
-    def _gate_gradient(self, gates, g, along, meta):
+    def _gate_gradient(self, gates, g, along, meta, u):
         """Of L_c + lambda_r L_r + lambda_cost L_cost, where r_l scales g_l; of L_c none below the lowest that is on."""
         lowest = min((layer.segment for r, layer in zip(gates, self.layers, strict=True) if r > 0.5), default=len(g))
         with tf.GradientTape() as tape:
@@ -294,7 +317,10 @@ class NestedTapes:
             for r, layer in zip(tf.unstack(gates - tf.stop_gradient(gates)), self.layers, strict=True):
                 for p in layer.positions if layer.segment >= lowest else ():
                     moved[p] += r * along[p]
-            meta_loss = self.validation_loss(meta[1], self.logits(self._look_ahead(moved), meta[0]))
+            ahead = self._look_ahead(moved)
+            meta_loss = self.validation_loss(meta[1], self.logits(ahead, meta[0]))
+            if self.validation_momentum:
+                meta_loss = self._along(u, ahead)
         gradient = tape.gradient(meta_loss, gates).numpy()
         costs = np.array([layer.cost for layer in self.layers])
         if self.scale_free:
