@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import accuracy_curves, studies
+from benchmarks import accuracy_curves, kept_rows, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
@@ -244,7 +244,7 @@ def report(
     markdown: bool,
     out: pathlib.Path | None,
     plot: pathlib.Path | None = None,
-    keep: bool = False,
+    kept: Sequence[dict] = (),
 ) -> str:
     """The table of the finished runs, a row for each label in the study's order.
 
@@ -253,10 +253,10 @@ def report(
       markdown: whether it is a Markdown table.
       out: JSON file for the numbers; None for none.
       plot: PNG file for the accuracies over the epochs; None for none.
-      keep: whether the rows that the file has of other runs stay, with the ratio to their own cross-entropy.
+      kept: further rows, of earlier commands, with the ratio to their own cross-entropy.
 
     Raises:
-      InputError: a run has nothing to draw, or the file has other rows.
+      InputError: a run has nothing to draw.
     """
     groups: dict[str, list[table.Run]] = {}
     for job in jobs:
@@ -266,9 +266,9 @@ def report(
     order = [label for label in labels if label in groups]
     runs = [groups[label] for label in order]
     numbers = table.with_provenance(table.rows(runs, order), runs)
-    if keep and out:
+    if kept:
         study = list(studies.STUDIES[jobs[0].dataset][jobs[0].study])
-        numbers += [row for row in read_rows(out, jobs) if row["method"] not in order]
+        numbers += [row for row in kept if row["method"] not in order]
         numbers.sort(key=lambda row: study.index(row["method"]))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -276,30 +276,6 @@ def report(
     if plot:
         accuracy_curves.draw(plot, runs, order)
     return table.format_rows(numbers, markdown)
-
-
-def read_rows(file: pathlib.Path, jobs: Sequence[Job]) -> list[dict]:
-    """The rows that an earlier command wrote for the study of `jobs`; none where there is no file.
-
-    Raises:
-      InputError: it is not such a file, or has a row that the study lacks.
-    """
-    if not file.exists():
-        return []
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        found = [(row["method"], row["flags"]["dataset"]) for row in rows]
-        table.format_rows(rows, markdown=False)
-        is_ours = all(isinstance(part, str) for pair in found for part in pair)
-    except (ValueError, TypeError, KeyError):
-        is_ours = False
-    if not is_ours:
-        raise InputError(f"--json={file}: expected a file that this command wrote")
-    dataset = command_line.read_config(["famus_tf.main", *jobs[0].flags]).data.dataset
-    for label, of in found:
-        if label not in studies.STUDIES[jobs[0].dataset][jobs[0].study] or of != dataset:
-            raise InputError(f"--json={file}: has a row {label!r} of {of}; expected rows of {jobs[0].study} alone")
-    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -310,13 +286,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         seeds = arguments.seeds.split(",")
         jobs = make_jobs(arguments.dataset, arguments.study, seeds, only, arguments.set, arguments.runs)
         out = arguments.json
-        if arguments.keep:
-            read_rows(out, jobs)  # hours before it is needed
+        kept = _kept_rows(arguments, jobs) if arguments.keep else ()
         finished, failed = train(jobs, arguments.parallel, lambda line: print(line, flush=True))
         if not (out or only or arguments.set):  # a part of a study must not replace the numbers of the whole
             out = pathlib.Path("benchmarks", "results", f"{arguments.dataset}_{arguments.study}.json")
         if finished:
-            print(report(jobs, finished, arguments.markdown, out, arguments.plot, arguments.keep))
+            print(report(jobs, finished, arguments.markdown, out, arguments.plot, kept))
     except InputError as error:
         print(f"accuracy: error: {error}", file=sys.stderr)
         return 2
@@ -366,6 +341,12 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a positive whole number")
     return number
+
+
+def _kept_rows(arguments, jobs):
+    of_study = make_jobs(arguments.dataset, arguments.study, ["0"], (), arguments.set, arguments.runs)
+    wanted = {job.label: command_line.read_config(["famus_tf.main", *job.flags]) for job in of_study}
+    return kept_rows.read(arguments.json, wanted, {job.label for job in jobs}, arguments.study)
 
 
 def _accuracy(directory: pathlib.Path) -> str:

@@ -122,8 +122,10 @@ def main(argv=None):
     try:
         if arguments.network != "dense" and arguments.network not in networks.BUILDERS:
             raise InputError(f"{arguments.network}: expected dense, {', '.join(networks.BUILDERS)}")
-        if min(arguments.steps, arguments.batch_size, arguments.expected_layers) < 1 or arguments.trained < 0:
-            raise InputError("--steps, --batch_size, --expected_layers: expected 1 or more, --trained 0 or more")
+        if min(arguments.batch_size, arguments.expected_layers) < 1 or arguments.trained < 0:
+            raise InputError("--batch_size, --expected_layers: expected 1 or more, --trained 0 or more")
+        if arguments.steps < WINDOW:
+            raise InputError(f"--steps={arguments.steps}: expected {WINDOW} or more, over which gates are counted")
         options = vars(arguments)
         names = ("network", "objective", "steps", "trained", "batch_size", "expected_layers", "seed")
         results = describe(*watch(**{name: options[name] for name in names}))

@@ -167,10 +167,13 @@ def measure(config, epochs, horizons, count, step):
     run = paused.PausedRun(config)
     if run.dataset.train_true_labels is None:
         raise InputError("expected a data set whose right labels are known")
-    if epochs[-1] * run.steps_per_epoch > run.total:
+    if not 0 < (run.dataset.train_labels == run.dataset.train_true_labels).mean() < 1:
         raise InputError(
-            f"--at={epochs[-1]}: expected at most the {run.total // run.steps_per_epoch} epochs of the run"
+            "expected training labels of which some are right and some are wrong, such as --noise_rate=0.4"
         )
+    last = run.total // run.steps_per_epoch
+    if epochs[-1] > last:
+        raise InputError(f"--at={epochs[-1]}: expected at most the {last} epochs of the run")
     pairs = run.batches_behind_the_end(max(horizons) * count)
     pauses = []
     for done, _ in run.train([epoch * run.steps_per_epoch for epoch in epochs]):

@@ -29,6 +29,7 @@ import tensorflow as tf
 from benchmarks import paused, selection_picture, selection_sampler, studies
 from benchmarks.record import Record
 from famus_tf.config import command_line
+from famus_tf.config.method import METHODS
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
 from famus_tf.meta import learners, objectives, repeatability, selectors
@@ -312,8 +313,9 @@ def main(argv=None):
         if not all(text.isdecimal() and int(text) > 0 for text in texts) or arguments.batches < 1:
             raise InputError(f"--at={arguments.at}, --batches={arguments.batches}: expected positive whole numbers")
         config = command_line.read_config(["famus_tf.main", *SETTINGS[arguments.dataset], *others])
-        if config.method.method == "cross_entropy" or config.co_divide.meta_set != "clean":
-            raise InputError("expected a --method with a meta step, and --meta_set=clean")
+        kind = METHODS[config.method.method]
+        if not kind.needs_meta_set or kind.networks > 1 or config.co_divide.meta_set != "clean":
+            raise InputError("expected a --method of one network with a meta step, and --meta_set=clean")
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, dtype_policy="float32"))
         name = f"selection_{arguments.dataset}_{'human' if config.data.noise == 'file' else config.data.noise}"
         name += "" if config.run.network == "small_preact" else f"_{pathlib.Path(config.run.network).stem}"

@@ -17,6 +17,7 @@ class Kind:
       needs_meta_set: whether it learns from a meta set.
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
+      takes_scores: whether it learns from the scores of the examples, which L_g would change.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
       selector: `selector` where it is auto.
       schedule: `schedule` where it is auto.
@@ -26,6 +27,7 @@ class Kind:
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
+    takes_scores: bool = False
     asks_probes: bool = False
     selector: str = "sampler"
     schedule: str = "three_stage"
@@ -41,9 +43,14 @@ METHODS = {
     "mlc": Kind(needs_meta_set=True),
     "soft_labels": Kind(needs_meta_set=True),
     "memory_weight_net": Kind(
-        needs_meta_set=True, asks_probes=True, selector="agreement", schedule="one_loop", validation_momentum=0.9
+        needs_meta_set=True,
+        takes_scores=True,
+        asks_probes=True,
+        selector="agreement",
+        schedule="one_loop",
+        validation_momentum=0.9,
     ),
-    "running_score": Kind(needs_meta_set=True, selector="agreement", schedule="one_loop"),
+    "running_score": Kind(needs_meta_set=True, takes_scores=True, selector="agreement", schedule="one_loop"),
     "running_probability": Kind(),
     "co_teaching": Kind(networks=2, forgets=True),
     "jocor": Kind(networks=2, forgets=True),
@@ -118,8 +125,9 @@ class MethodConfig(fields.FlagGroup):
     lambda_g: float | None = fields.flag(
         None,
         "lambda_2 of Eq. 12: weight of L_g (Eq. 11), the distance of the last layer's training and validation "
-        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, and with agreement, whose layers "
-        "need no such help; else the paper's 0.1.",
+        "gradients; auto: 0 with --selector=all, whose meta gradient is then exact, with agreement, whose layers need "
+        "no such help, and for memory_weight_net and running_score, whose scores it would change; else the paper's "
+        "0.1.",
         bounds=fields.NON_NEGATIVE_OR_AUTO,
     )
     lambda_cost: float = fields.flag(
@@ -203,7 +211,8 @@ def automatic(values: Mapping[str, Any]) -> dict[str, Any]:
     if values["validation_momentum"] is None:
         found["validation_momentum"] = kind.validation_momentum
     if values["lambda_g"] is None:
-        found["lambda_g"] = 0.0 if (values | found)["selector"] in ("all", "agreement") else 0.1
+        without = kind.takes_scores or (values | found)["selector"] in ("all", "agreement")
+        found["lambda_g"] = 0.0 if without else 0.1
     return found
 
 

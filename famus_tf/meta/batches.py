@@ -37,6 +37,8 @@ def unpack(data, with_meta, needs_index=False):
       InputError: the meta side or the index is needed and absent, a side has other parts than these, or the labels are
         of a type that class ids cannot have.
     """
+    if isinstance(data, tuple) and len(data) == 3 and data[1] is None and data[2] is None:
+        data = data[0]  # as Keras's train_on_batch hands on what it is given without labels
     paired = isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], (tuple, list))
     if with_meta and not paired:
         raise errors.InputError(

@@ -18,9 +18,10 @@ def within_classes(others: moments.Moments, probes: moments.Moments, scale: tf.T
     With S the covariance of the others within classes and d the mean difference of the probes from them, over the
     classes by the others' sizes, it is the a >= 0 with the least
 
-        a S a / 2 - d a + shrinkage / (2 P) |a - t 1|^2,   t = max(1 d, 0) / (1 S 1),
+        a S a / 2 - d a + shrinkage / (2 P) |a - t 1|^2,   t^2 = (d S^-1 d) / (1 S 1),
 
-    which goes to equal parts where there are few probes.
+    P the probes that count. It goes to equal parts where there are few probes: t 1 is as long, by S, as S^-1 d, so that
+    a difference that is nothing but chance does not choose an input by its sign.
 
     Args:
       others, probes: `moments.Moments` of the examples of each class, float64, c groups each.
@@ -29,17 +30,20 @@ def within_classes(others: moments.Moments, probes: moments.Moments, scale: tf.T
       shrinkage: as if so many further probes said that all inputs count alike.
 
     Returns:
-      float64 [F]; ones where nothing is known yet, or probes differ in no input to the right side.
+      float64 [F]; ones where nothing is known yet.
     """
     centres = others.means()
     covariance = others.covariance(centres) * scale * scale[:, tf.newaxis]
     weight = others.count * tf.cast(probes.count > 0, others.count.dtype)
     weight = tf.math.divide_no_nan(weight, tf.reduce_sum(weight))
     difference = tf.linalg.matvec(probes.means() - centres, weight, transpose_a=True) * scale
-    equal = tf.math.divide_no_nan(tf.maximum(tf.reduce_sum(difference), 0.0), tf.reduce_sum(covariance))
-    penalty = tf.math.divide_no_nan(tf.cast(shrinkage, scale.dtype), tf.reduce_sum(probes.count))
     # A little more keeps it soluble where an input is the same for all.
-    matrix = covariance + (penalty + 1e-6) * tf.eye(scale.shape[0], dtype=scale.dtype)
+    little = 1e-6 * tf.eye(scale.shape[0], dtype=scale.dtype)
+    whole = tf.linalg.solve(covariance + little, difference[:, tf.newaxis])[:, 0]
+    length = tf.maximum(tf.tensordot(difference, whole, 1), 0.0)
+    equal = tf.sqrt(tf.math.divide_no_nan(length, tf.reduce_sum(covariance)))
+    penalty = tf.math.divide_no_nan(tf.cast(shrinkage, scale.dtype), tf.reduce_sum(probes.count))
+    matrix = covariance + little + penalty * tf.eye(scale.shape[0], dtype=scale.dtype)
     found = _least(matrix, difference + penalty * equal)
     return tf.where(tf.reduce_sum(found) > 0, found, tf.ones_like(found))
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.meta import memory, moments
 
+_LARGEST = 1e4
+
 
 @keras.saving.register_keras_serializable("famus_tf")
 class GroupedMemory(memory.ExampleMemory):
@@ -17,7 +19,8 @@ class GroupedMemory(memory.ExampleMemory):
 
     An example counts in its group, that of its last visit, once all its F numbers have `least_visits` visits. A visit
     takes what the examples of the batch were out of the sums and puts in what they are; the others cost nothing. The
-    sums are float64, so that rounding stays small.
+    sums are float64 and numbers are held within -1e4 and 1e4, so that rounding stays small: what was lost beside the
+    square of a larger one would never come back.
 
     Args:
       num_examples, names, momentum: as in `memory.ExampleMemory`.
@@ -62,8 +65,10 @@ class GroupedMemory(memory.ExampleMemory):
         old = self.group_of(place)
         new = tf.where(tf.gather(inside, first), tf.cast(tf.gather(groups, first), tf.int32), old)
         before = self._sums_of(place, counts, old)
+        is_known = tf.logical_and(is_known, tf.math.is_finite(values))
+        values = tf.clip_by_value(values, -_LARGEST, _LARGEST)
         self._write(place, inside, first, memory.gathered(values), memory.gathered(is_known))
-        self._groups.assign(tf.tensor_scatter_nd_update(self._groups.value, place[:, tf.newaxis], new))
+        memory.put(self._groups, place, new)
         self._group_sums.assign_add(self._sums_of(place, counts, new) - before)
 
     def observe(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor) -> None:

@@ -89,10 +89,9 @@ class ExampleMemory(keras.layers.Layer):
         seen = tf.cast(count > 0, tf.float32)
         sums, visits = self._sums.value, self._visits.value
         before = tf.gather(sums, place)
-        rows = place[:, tf.newaxis]
         new = before + (1.0 - self.momentum) * seen * (mean - before)
-        self._sums.assign(tf.tensor_scatter_nd_update(sums, rows, new))
-        self._visits.assign(tf.tensor_scatter_nd_update(visits, rows, tf.gather(visits, place) + seen))
+        put(self._visits, place, tf.gather(visits, place) + seen)
+        put(self._sums, place, new)
 
     def means(self, place: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The running means, float32 [N, F] (0 before the first visit), and the numbers of visits, float32 [N, F].
@@ -114,6 +113,14 @@ class ExampleMemory(keras.layers.Layer):
             "names": self.names,
             "momentum": self.momentum,
         }
+
+
+def put(table: keras.Variable, place: tf.Tensor, rows: tf.Tensor) -> None:
+    """Writes rows [n, ...] of a table at `place` [n]; all replicas the same. Equal places have equal rows."""
+    if replicas.count() == 1:
+        table.value.scatter_update(tf.IndexedSlices(rows, place))
+    else:  # a variable of several replicas takes whole values only
+        table.assign(tf.tensor_scatter_nd_update(table.value, place[:, tf.newaxis], rows))
 
 
 def gathered(part: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:

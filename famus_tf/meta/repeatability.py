@@ -55,7 +55,8 @@ def choose(between, within, segments, costs, price):
 
     Greedy: for every depth, the layer that adds most to rho among those which are not deeper joins the set until none
     adds anything; then the best depth is taken, the cheapest where several are alike. So the result is never worse than
-    the best layer alone. Of 60 random cases of eight layers it is the best of all sets in 58, else 0.011 below it.
+    the best layer alone. Among random cases of seven and eight layers it was mostly the best of all sets, at worst 0.06
+    below it.
 
     Args:
       between, within: float [L, L], as from `moments`, or means of such.

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.devices import replicas
 from famus_tf.meta import objectives, repeatability, sampler
 from famus_tf.meta.layers import GatedLayer
 
@@ -273,7 +274,8 @@ class AgreementSelector(_TracedSelector):
     Until the first these are the last block and the classifier. Means over measurements and the set are variables.
 
     The paper's gate signal, -alpha <u_l, g_l>, says how much loss a layer removes. How well its scores tell right
-    labels from wrong ones is another question, and repeatability ranks the layers much as the truth does.
+    labels from wrong ones is another question, of which repeatability is what can be seen without truth; docs/memory.md
+    tells how far the two agree.
 
     Args:
       every: training steps from one measurement to the next.
@@ -284,7 +286,6 @@ class AgreementSelector(_TracedSelector):
 
     Attributes:
       gates: variable float32 [L], 1 in the set chosen last.
-      loads: how often Keras has loaded it from a file.
 
     Raises:
       InputError: an argument is out of its range.
@@ -306,7 +307,6 @@ class AgreementSelector(_TracedSelector):
         self.price = price
         self.momentum = momentum
         self.per_class = per_class
-        self.loads = 0
 
     def create_variables(self, layers: Sequence[GatedLayer]) -> None:
         """Makes the running means [L, L] and the gates [L] for a list of `layers.GatedLayer`."""
@@ -324,18 +324,15 @@ class AgreementSelector(_TracedSelector):
         options = {"initializer": "zeros", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         return self.add_weight(name=name, shape=shape, dtype="float32", **options)
 
-    def load_own_variables(self, store: Any) -> None:
-        """As Keras's; counts."""
-        self.loads += 1
-        super().load_own_variables(store)
-
     def call(self, descriptors: Any, step: tf.Tensor) -> tf.Tensor:
         """Gates, float32 [L], 1 in the set chosen last."""
         del descriptors, step
         return tf.convert_to_tensor(self.gates.value)
 
     def observe(self, first: tf.Tensor, second: tf.Tensor, classes: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
-        """Adds a measurement to the means and chooses the set anew; one that is not finite is passed over.
+        """Adds a measurement to the means and chooses the set anew.
+
+        One that is not finite, or in which either half says nothing (a meta batch of 1 has but one), is passed over.
 
         To be called in a replica's context, by all replicas alike, and not inside `tf.cond`.
 
@@ -349,10 +346,11 @@ class AgreementSelector(_TracedSelector):
         """
         groups = classes if self.per_class else tf.ones_like(classes[:, :1])
         found = [tf.cast(one, tf.float32) for one in repeatability.moments(first, second, groups)]
-        is_finite = tf.reduce_all(tf.math.is_finite(found))
+        sizes = replicas.all_reduce_sum([tf.reduce_sum(tf.abs(half)) for half in (first, second)])
+        counts = tf.reduce_all(tf.math.is_finite(found)) & tf.reduce_all(tf.stack(sizes) > 0)
         means = []
         for mean, new in zip((self._between, self._within), found, strict=True):
-            means.append(tf.where(is_finite, self.momentum * mean.value + (1.0 - self.momentum) * new, mean.value))
+            means.append(tf.where(counts, self.momentum * mean.value + (1.0 - self.momentum) * new, mean.value))
             mean.assign(means[-1])
         between, within = means
         chosen = repeatability.choose(between, within, self._segments, costs, self.price)
@@ -370,8 +368,3 @@ STATIC = (AllLayers, FixedBlock, AgreementSelector)
 
 
 Selector = AllLayers | RandomLayers | FixedBlock | GradientSampler | AgreementSelector
-
-
-def default_lambda_g(selector: Selector) -> float:
-    """lambda_2 of Eq. 12 where it is not given: the paper's, 0 where L_g has no sampler to be trained beside."""
-    return 0.0 if isinstance(selector, AllLayers | AgreementSelector) else 0.1

@@ -60,7 +60,7 @@ class FaMUS(meta_method.MetaMethod):
       selector: `GradientSampler(expected_layers=4)`, `AgreementSelector()`, `RandomLayers(4)`, `FixedBlock(-2)`, or
         `AllLayers()` (the exact meta gradient).
       lambda_r: weight of L_r (Eq. 10); lambda_1 of the paper, 0.1 there.
-      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper. None: its 0.1, 0 for `AllLayers`, `AgreementSelector`.
+      lambda_g: weight of L_g (Eq. 11); lambda_2 of the paper. None: its 0.1, or 0 (`meta_checks.lambda_g`).
       lambda_cost: weight of the cost of reaching the selected layers (ours); 0 is the paper.
       weight_decay: L2 coefficient added to the gradient of Actual-Train for every trainable variable.
       schedule: "three_stage" (the paper), or "one_loop": the actual step of w, by the real optimizer, is the look-ahead
@@ -101,7 +101,7 @@ class FaMUS(meta_method.MetaMethod):
         common = weight_decay, meta_every, meta_from, validation_momentum
         super().__init__(network, meta_learner, selector, *common, **kwargs)
         self.lambda_r = lambda_r
-        self.lambda_g = selectors.default_lambda_g(selector) if lambda_g is None else lambda_g
+        self.lambda_g = meta_checks.lambda_g(lambda_g, selector, meta_learner)
         self.lambda_cost = lambda_cost
         self.schedule = schedule
         self.validation_loss = validation_loss

@@ -3,6 +3,7 @@
 import keras
 
 from famus_tf import errors
+from famus_tf.meta import selectors
 
 SCHEDULES = ("three_stage", "one_loop")
 
@@ -64,3 +65,14 @@ def check_schedule(meta_learner, schedule, meta_every, meta_from=0):
                     f"{name}={value} with {type(meta_learner).__name__}, whose theta belongs to one step: expected "
                     f"{expected}"
                 )
+
+
+def lambda_g(given, selector, meta_learner):
+    """lambda_2 of Eq. 12: what is given, and where that is None the paper's, or 0.
+
+    It is 0 where L_g has no sampler to be trained beside, and for learners that take the scores of the examples.
+    """
+    if given is not None:
+        return given
+    without = isinstance(selector, selectors.AllLayers | selectors.AgreementSelector)
+    return 0.0 if without or meta_learner.takes_scores else 0.1

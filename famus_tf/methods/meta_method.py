@@ -1,7 +1,6 @@
 """The Keras side of Algorithm 1 in `famus.py`: theta, eta, their optimizers, when a step is a meta step, records."""
 
 import functools
-import types
 import warnings
 from typing import Any
 
@@ -51,11 +50,11 @@ class MetaMethod(base.Method):
         meta_checks.check_classes(meta_learner, self.num_classes)
         self._with_meta = True
         self._measures = isinstance(selector, selectors.AgreementSelector)
-        self._known = types.SimpleNamespace(step=None, lowest=None, loads=0)  # so that not every step asks the device
         self.record_meta_gradient = False
         self.mark = lambda stage, tensors: None
         meta_learner.create_variables()
         selector.create_variables(self._chain.layers)
+        self.validation_momentum = validation_momentum
         self.validation_mean = validation_mean.ValidationMean(validation_momentum)
         self.validation_mean.create_variables(self.segments)
         if self._chain.synchronised and not isinstance(selector, selectors.STATIC):
@@ -168,17 +167,9 @@ class MetaMethod(base.Method):
         later = step - self.meta_from
         every = self.selector.every
         if later // every != (later - self.meta_every) // every:
-            self._known.step = None  # the set is another one after it
             return _MEASURING
-        if self._known.step != step or self._known.loads != self.selector.loads:
-            self._known.lowest = int(self.selector.lowest_segment(tf.convert_to_tensor(self.selector.gates.value)))
-        self._known.step, self._known.loads = step + self.meta_every, self.selector.loads
-        return self._known.lowest
-
-    def set_weights(self, weights):
-        """As Keras's; the selected set is among the weights."""
-        self._known.step = None
-        super().set_weights(weights)
+        # Asked anew in each step: who loads weights in between may have changed the set.
+        return int(self.selector.lowest_segment(tf.constant(self.selector.gates.numpy())))
 
     @property
     def _has_plain_steps(self):
@@ -234,7 +225,7 @@ class MetaMethod(base.Method):
         variant = self.variant_of() if self.variant is None and tf.executing_eagerly() else self.variant
         if variant != _MEASURING:
             return {}
-        if meta_batch.images.shape[0] == 1:
+        if meta_batch.images.shape[0] == 1 and replicas.count() == 1:
             raise errors.InputError("a meta batch of 1 with AgreementSelector, which compares two halves: expected 2")
         first, second = self.layer_scores(*batch[:2], *meta_batch[:2])
         self.mark("layer scores", [first, second])

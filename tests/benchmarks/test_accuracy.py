@@ -81,6 +81,19 @@ def test_rows_of_an_earlier_command_are_kept(tmp_path, stub, capsys):
     assert "MW-Net exact" in capsys.readouterr().out.splitlines()[-2]
 
 
+def test_rows_of_other_flags_are_not_kept(tmp_path, stub, capsys):
+    """Else runs of one epoch would stand beside runs of forty; what is run again may have been another."""
+    out = tmp_path / "out.json"
+    command = ("--seeds=0", f"--json={out}", "--keep")
+    assert run(tmp_path / "one", *command, "--only=famus", "--set=--epochs=1") == 0
+    text = out.read_text()
+    assert run(tmp_path / "two", *command, "--only=cross_entropy", "--set=--epochs=2") == 2
+    assert "row 'FaMUS': --epochs: it has 1, expected 2" in capsys.readouterr().err and out.read_text() == text
+    assert run(tmp_path / "two", *command, "--only=famus", "--set=--epochs=2") == 0
+    assert run(tmp_path / "two", *command, "--only=cross_entropy", "--set=--epochs=2") == 0
+    assert [row["method"] for row in json.loads(out.read_text())] == ["cross-entropy", "FaMUS"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -22,7 +22,8 @@ def by_numpy(values, classes, is_probe, known, shrinkage):
             weight += size
     difference /= weight
     covariance = centred[others].T @ centred[others] / others.sum()
-    equal = max(difference.sum(), 0) / covariance.sum()
+    little = 1e-6 * np.eye(len(covariance))
+    equal = np.sqrt(difference @ np.linalg.inv(covariance + little) @ difference / covariance.sum())
     penalty = shrinkage / (known & is_probe).sum()
     matrix = covariance + (penalty + 1e-6) * np.eye(len(covariance))
     vector = difference + penalty * equal
@@ -81,6 +82,18 @@ def test_nothing_known_is_equal_parts():
     values, classes, is_probe, known = data(0)
     np.testing.assert_array_equal(found_for(values, classes, is_probe, known & False, 100.0), np.ones(3))
     np.testing.assert_array_equal(found_for(values * 0, classes, is_probe, known, 100.0), np.ones(3))
+
+
+@pytest.mark.parametrize(("probes", "most"), [(1, 0.4), (10, 0.5)])
+def test_few_probes_that_differ_by_chance_choose_no_input(probes, most):
+    """Probes drawn as the others are; whatever the signs of the differences, the inputs stay much alike."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        values = rng.standard_normal((1000, 3)).astype(np.float32)
+        is_probe = np.arange(1000) >= 1000 - probes
+        classes = np.arange(1000) % 2
+        found = found_for(values, classes, is_probe, np.ones(1000, bool), 100.0, num_classes=2)
+        assert found.max() / found.sum() < most
 
 
 @pytest.mark.parametrize("informative", [0, 1])

@@ -62,6 +62,37 @@ def test_after_any_visits_they_are_those_of_the_table(least_visits, momentum):
     assert table.moments().count.numpy().sum() == COUNT
 
 
+@pytest.mark.parametrize("spike", [1e9, 1e30, -1e12, np.inf])
+def test_a_huge_number_is_forgotten_as_others_are(spike):
+    """In float64 the square of one loss of 1e9 would take the others' variance along for good."""
+    table = made(momentum=0.5)
+    visits = list(visits_of(300))
+    visits[20][1][:, 0] = spike
+    observe(table, visits)
+    *expected, _ = by_numpy(table, visits)
+    for found, part in zip(table.moments(), expected, strict=True):
+        np.testing.assert_allclose(found, part, rtol=1e-5, atol=1e-5)
+
+
+def test_a_strategy_of_one_device(tmp_path):
+    """Its variables are written in place too."""
+    expected, table = made(), None
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        table = made()
+    visits = list(visits_of(5))
+    observe(expected, visits)
+
+    @tf.function
+    def step(visit):
+        table.observe_in_groups(*visit)
+
+    for visit in visits:
+        strategy.run(step, args=(tuple(map(tf.constant, visit)),))
+    for found, part in zip(table.variables, expected.variables, strict=True):
+        np.testing.assert_allclose(found.numpy(), part.numpy())
+
+
 def test_means_and_covariances_of_groups():
     generator = np.random.default_rng(1)
     values, groups, counts = (

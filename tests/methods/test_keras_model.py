@@ -133,6 +133,17 @@ def test_weights_of_examples_are_refused(function, name):
         getattr(plain(), function)(IMAGES, LABELS, **{name: value})
 
 
+def test_train_on_batch_takes_a_meta_batch_too():
+    """The step of `fit` on the same two batches."""
+    one, other = exact(), exact()
+    logs = one.train_on_batch(((IMAGES[:8], LABELS[:8]), (IMAGES[8:12], LABELS[8:12])), return_dict=True)
+    sides = batches(IMAGES[:8], LABELS[:8]), batches(IMAGES[8:12], LABELS[8:12], size=4)
+    history = other.fit(tf.data.Dataset.zip(*sides), verbose=0).history
+    assert logs["meta_loss"] > 0 and logs["loss"] == pytest.approx(history["loss"][0])
+    for found, expected in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("third", [np.ones(32, "float32"), np.ones((32, 1), "int64"), LABELS > 0])
 def test_a_third_part_of_a_batch_is_an_index(third):
     with pytest.raises(famus_tf.InputError, match=r"third part of a batch .*expected the examples' index"):

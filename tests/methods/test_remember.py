@@ -57,6 +57,21 @@ def test_loss_and_score_are_those_of_the_step_where_class_weights_hold_later():
     assert found[2] > 2 * found[3]
 
 
+def test_scores_are_standardised_over_unequal_shares(two_replicas):
+    """As of a last batch that does not divide."""
+    scores = tf.constant(np.random.default_rng(0).standard_normal(7), tf.float32)
+
+    @tf.function
+    def step(parts):
+        return two_replicas.run(memory_weights._standardised, args=(parts,))
+
+    shares = two_replicas.experimental_distribute_values_from_function(
+        lambda context: (scores[:4], scores[4:])[context.replica_id_in_sync_group]
+    )
+    found = np.concatenate([part.numpy() for part in two_replicas.experimental_local_results(step(shares))])
+    np.testing.assert_allclose(found, (scores - np.mean(scores)) / np.std(scores), rtol=1e-5)
+
+
 def test_equal_scores_say_nothing():
     for value, count in ((0.1, 7), (0.3, 6)):
         scores = memory_weights._standardised(tf.fill([count], value))

@@ -9,6 +9,7 @@ Besides these three a learner says of itself:
   virtual_learning_rate   alpha of the virtual step, None for that of w
   fixed_parts        how many tensors at the end of what `parameters` returns no meta step changes
   remembers          whether it needs to know which examples a batch has
+  takes_scores       whether it learns from the scores of the examples, which L_g would change
   num_examples, num_classes   N and c that it is made for; None or 0 for any
   beliefs_about      names of the numbers that `beliefs` tells of theta
 """
@@ -43,6 +44,7 @@ class MetaLearner(keras.layers.Layer):
     fixed_parts = 0
     beliefs_about: tuple[str, ...] = ()
     remembers = False
+    takes_scores = False
     num_examples: int | None = None
     num_classes: int | None = None
 

@@ -34,7 +34,8 @@ class MemoryWeightNet(base.ExampleWeighting):
 
     Each running mean is standardised over the data set. An example is trusted by sigmoid(sharpness z_i), where z_i is
     the sum of the inputs, a_f >= 0 times each, divided by its standard deviation over the data set. So a is a direction
-    alone, and how sharply it decides is a setting. An example of fewer visits than `least_visits` has z_i = 0.
+    alone, and how sharply it decides is a setting. An example has z_i = 0 while an input has had fewer visits than
+    `least_visits`, which the score has in meta steps alone.
 
     Where a comes from is the `rule`:
       fixed          all inputs alike
@@ -121,6 +122,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         self.sharpness = sharpness
         self.pull = pull
         self.fixed_parts = 2 if rule == "meta_gradient" else 3
+        self.takes_scores = "score" in self.inputs
         self.has_meta_step = emphasis is not None or rule == "meta_gradient" or "score" in self.inputs
 
     def create_variables(self) -> None:
@@ -293,9 +295,9 @@ def _plain(emphasis: Any) -> mw_net.MWNet:
 
 def _standardised(scores):
     """With the mean 0 and the variance 1 over the global batch, [n]; 0 where all are alike."""
-    count = tf.cast(tf.size(scores) * replicas.count(), scores.dtype)
-    mean = replicas.all_reduce_sum(tf.reduce_sum(scores)) / count
-    centred = scores - mean
+    # Replicas' shares may differ in size.
+    count, total = replicas.all_reduce_sum([tf.cast(tf.size(scores), scores.dtype), tf.reduce_sum(scores)])
+    centred = scores - total / count
     variance, square = (
         part / count for part in replicas.all_reduce_sum([tf.reduce_sum(tf.square(x)) for x in (centred, scores)])
     )

@@ -54,10 +54,10 @@ class SoftLabels(mw_net.MWNet):
 
     def parameters(self, batch: batches.Batch) -> list[tf.Tensor]:
         """Theta of `MWNet`; the running predictions [n, c] of the batch's examples; whether there are any [n]."""
-        means, visits = self.memory.means()
         place, inside = self.memory.places(batch.index)
-        known = tf.cast(inside, tf.float32) * tf.cast(tf.gather(visits[:, 0], place) > 0, tf.float32)
-        return [*super().parameters(batch), tf.gather(means, place), known]
+        means, visits = self.memory.means(place)
+        known = tf.cast(inside, tf.float32) * tf.cast(visits[:, 0] > 0, tf.float32)
+        return [*super().parameters(batch), means, known]
 
     def weigh_examples(
         self, logits: tf.Tensor, labels: tf.Tensor, theta: list[tf.Tensor], step: tf.Tensor | None = None
