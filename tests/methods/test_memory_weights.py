@@ -322,10 +322,10 @@ def test_saved_and_loaded_it_is_the_same(options, tmp_path):
 @pytest.mark.parametrize(("inputs", "expected"), [(("score", "loss"), 0.0), (("loss",), 0.1)])
 def test_scores_are_those_of_the_validation_loss_alone(inputs, expected):
     """With the gradients' distance L_g in the meta step they would be of another loss."""
-    learner = famus_tf.MemoryWeightNet(COUNT, inputs, emphasis=famus_tf.MWNet())
-    made = {"network": small_networks.residual("float32"), "meta_learner": learner}
-    assert famus_tf.FaMUS(**made, selector=famus_tf.FixedBlock(-1)).lambda_g == expected
-    assert famus_tf.FaMUS(**made, selector=famus_tf.FixedBlock(-1), lambda_g=0.3).lambda_g == 0.3
+    for given, found in ((None, expected), (0.3, 0.3)):
+        learner = famus_tf.MemoryWeightNet(COUNT, inputs, emphasis=famus_tf.MWNet())
+        network, selector = small_networks.residual("float32"), famus_tf.FixedBlock(-1)
+        assert famus_tf.FaMUS(network, learner, selector, lambda_g=given).lambda_g == found
 
 
 @pytest.mark.parametrize(
