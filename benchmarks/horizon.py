@@ -8,9 +8,10 @@ steps of SGD with momentum are made on further batches, weighed by the trust tha
 a meta batch behind them is differentiated by a through all H steps, without any approximation. Of each H:
   pull    the mean of -d loss / d a over the windows, in units of its standard error
   auc     of the mixture for right against wrong labels when a has gone that way by `--step` of its length
-beside the AUC of the start, of each input alone, and of Fisher's discriminant of right against wrong labels, for which
-the truth is needed. "freed": the same with every example's loss gradient at the logits scaled to the length 1, which is
-taken for a constant, so that examples with large gradients count no more than others.
+beside the AUC of the start, of each input alone, of the mixture that the probes teach, and of Fisher's discriminant of
+right against wrong labels, for which the truth is needed. "freed": the same with every example's loss gradient at the
+logits scaled to the length 1, which is taken for a constant, so that examples with large gradients count no more than
+others.
 """
 
 import argparse
@@ -131,11 +132,14 @@ def look(method, dataset, pairs, horizons, count, step, rate):
     """
     learner = method.meta_learner
     everybody = tf.range(len(dataset.train_labels))
-    rows = learner.parameters(meta_batches.Batch(None, None, everybody))[-2].numpy().astype(float)
+    taught, rows = (
+        part.numpy().astype(float) for part in learner.parameters(meta_batches.Batch(None, None, everybody))[-3:-1]
+    )
     is_right = dataset.train_labels == dataset.train_true_labels
     aucs, fisher = mixtures(rows, is_right)
     found = {"start": aucs[0], "alone": dict(zip(learner.inputs, aucs[1:-1], strict=True)), "fisher": aucs[-1]}
-    found |= {"fisher_mixture": (fisher / fisher.sum()).tolist(), "horizons": []}
+    found |= {"fisher_mixture": (fisher / fisher.sum()).tolist(), "probes": auc_of(rows, taught, is_right)}
+    found |= {"probes_mixture": (taught / taught.sum()).tolist(), "horizons": []}
     start = np.ones(len(learner.inputs))
     for freed in (False, True):
         pull = make_pull(method, freed)
@@ -234,8 +238,9 @@ def _table(results):
         for name, auc in pause["alone"].items():
             ones = ("1" if other == name else "0" for other in results["inputs"])
             lines.append([f"{epoch}: {name} alone", *ones, f"{auc:.3f}"])
-        shares = (f"{share:.2f}" for share in pause["fisher_mixture"])
-        lines.append([f"{epoch}: by the truth", *shares, f"{pause['fisher']:.3f}"])
+        for name, key in (("as the probes teach", "probes"), ("by the truth", "fisher")):
+            shares = (f"{share:.2f}" for share in pause[f"{key}_mixture"])
+            lines.append([f"{epoch}: {name}", *shares, f"{pause[key]:.3f}"])
         for row in pause["horizons"]:
             name = f"{epoch}: pull over {row['horizon']}{', freed' if row['freed'] else ''} (standard errors)"
             lines.append([name, *(f"{number:+.1f}" for number in row["standard_errors"]), f"{row['auc']:.3f}"])
