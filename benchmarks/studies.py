@@ -70,6 +70,7 @@ def _memory(quarter, *noise):
         "MW-Net, agreement": _AGREEMENT,
         "running p": ["--method=running_probability"],
         "running p + score": [*_SCORE, *_AGREEMENT],
+        "running p + score, validation momentum": [*_SCORE, *_AGREEMENT, "--validation_momentum=0.9"],
         "remembering, last block": [*remembering, *_LAST_BLOCK],
         "remembering, classifier": [*remembering, *_CLASSIFIER],
         "remembering, agreement": [*remembering, *_AGREEMENT],
