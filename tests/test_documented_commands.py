@@ -63,6 +63,7 @@ _SELECTION = (
     *("--epochs=2", "--batch_size=16", "--meta_batch_size=8", "--meta_per_class=2"),
     *("--batches=2", "--json=selection.json", "--plot=selection.png"),
 )
+_HORIZON = *_SELECTION[:4], "--at=2", "--windows=2", "--horizons=1", "--json=horizon.json"
 # {pattern: what shrinks it}; the first that fits.
 QUICK = {
     r"python -m famus_tf\.main --help": (),
@@ -81,9 +82,10 @@ SLOW = {
     r"python -m benchmarks\.stages.*": (*_TINY, "--rounds=1"),
     r"python -m benchmarks\.input_pipeline.*": ("--seconds=0.2", "--json=pipeline.json"),
     r"python -m benchmarks\.meta_gradient_agreement.*": ("--steps=1,2", "--batches=2"),
-    r"python -m benchmarks\.gates (resnet50|dense).*": ("--steps=3", "--batch_size=2", "--trained=1"),
+    r"python -m benchmarks\.gates (resnet50|dense).*": ("--steps=20", "--batch_size=2", "--trained=1"),
     r"python -m benchmarks\.selection digits": ("--train_limit=100", *_SELECTION),
     r"python -m benchmarks\.selection fashion_mnist .*": ("--data_dir=fashion", "--train_limit=0", *_SELECTION),
+    r"python -m benchmarks\.horizon fashion_mnist .*": ("--data_dir=fashion", "--train_limit=0", *_HORIZON),
     r"python -m benchmarks\.accuracy fashion_mnist_pseudo_clean.*": (*_STUDY, "--only=cross_entropy"),
     r"python -m benchmarks\.accuracy digits --study=(?!methods).*": (*_STUDY, "--only=cross_entropy"),
     r"python -m benchmarks\.accuracy .*": (*_STUDY, "--only=cross_entropy"),

@@ -191,14 +191,17 @@ class Learned(_TracedSelector):
         the steps so far (the last hundred count most). To be called once in a step, by all replicas alike.
 
         Args:
-          products: -alpha <u_l, g_l>, float [L].
+          products: -alpha <u_l, g_l>, float [L]; where one is not finite, the gates learn nothing from them.
         """
+        is_finite = tf.reduce_all(tf.math.is_finite(products))
+        products = tf.where(is_finite, products, tf.zeros_like(products))
         if self.objective == "paper":
             return products
         new = tf.stack([tf.reduce_max(tf.square(tf.cast(products, tf.float32))), 1.0])
-        size = _SIZE_MOMENTUM * self._size.value + (1.0 - _SIZE_MOMENTUM) * new
+        before = self._size.value
+        size = tf.where(is_finite, _SIZE_MOMENTUM * before + (1.0 - _SIZE_MOMENTUM) * new, before)
         self._size.assign(size)
-        scale = tf.cast(tf.sqrt(size[0] / size[1]), products.dtype)
+        scale = tf.cast(tf.sqrt(tf.math.divide_no_nan(size[0], size[1])), products.dtype)
         return LOSS_SHARE * tf.math.divide_no_nan(products, scale)
 
 

@@ -148,6 +148,21 @@ def test_the_loss_in_units_of_its_running_size():
     np.testing.assert_array_equal(paper.loss_gradient(tf.constant(products[0])), products[0])
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_products_that_are_no_numbers_teach_nothing(broken):
+    products = np.random.default_rng(3).normal(size=(4, 5))
+    one, other = (selectors.GradientSampler(2) for _ in range(2))
+    for selector in (one, other):
+        selector.create_variables(gated())
+    row = tf.constant([0.1, broken, 0.0, 1.0, 0.3], tf.float64)
+    for number, good in enumerate(products):
+        if number in (0, 2):
+            np.testing.assert_array_equal(one.loss_gradient(row), np.zeros(5))
+        np.testing.assert_array_equal(one.loss_gradient(tf.constant(good)), other.loss_gradient(tf.constant(good)))
+    paper = selectors.GradientSampler(2, objective="paper")
+    np.testing.assert_array_equal(paper.loss_gradient(row), np.zeros(5))
+
+
 def test_an_objective_that_there_is_not():
     with pytest.raises(errors.InputError, match=r"objective='fixed': expected one of scale_free, paper"):
         selectors.GradientSampler(2, objective="fixed")
