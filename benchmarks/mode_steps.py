@@ -140,7 +140,6 @@ class FamusSteps:
                 lambda_cost=settings.lambda_cost,
                 schedule=mode.schedule,
                 meta_every=mode.meta_every,
-                validation_momentum=mode.validation_momentum,
             )
             self.method.compile(
                 _optimizer(settings), metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import famus_tf
 from famus_tf import errors
-from famus_tf.config.method import METHODS, MethodConfig
+from famus_tf.config.method import MethodConfig
 
 
 class PinnedSampler(famus_tf.GradientSampler):
@@ -47,7 +47,6 @@ class Mode:
       meta_share: size of the meta batch as a share of the training batch; None takes the command line's.
       settle: whether the selector is trained before the steps are timed.
       period: number of steps that a timing has a multiple of; of `meta_every` at least.
-      validation_momentum: as in `famus_tf.FaMUS`.
       virtual_backward: whether the step has a virtual backward pass (L2R's has none), for the cost model.
     """
 
@@ -59,7 +58,6 @@ class Mode:
     meta_share: float = 1.0
     settle: bool = False
     period: int = 1
-    validation_momentum: float = 0.0
     virtual_backward: bool = True
 
 
@@ -126,7 +124,6 @@ _MODES = (
         meta_share=0.25,
         settle=True,
         period=_MEASURING_EVERY,
-        validation_momentum=METHODS["memory_weight_net"].validation_momentum,
     ),
     Mode("one_loop_memory_exact_quarter", _memory, schedule="one_loop", meta_share=0.25),
     Mode("one_loop_memory_last_block_quarter", _memory, _LAST_BLOCK, schedule="one_loop", meta_share=0.25),

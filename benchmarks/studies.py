@@ -74,6 +74,7 @@ def _memory(quarter, *noise):
         "remembering, last block": [*remembering, *_LAST_BLOCK],
         "remembering, classifier": [*remembering, *_CLASSIFIER],
         "remembering, agreement": [*remembering, *_AGREEMENT],
+        "remembering, agreement, validation momentum": [*remembering, *_AGREEMENT, "--validation_momentum=0.9"],
         "remembering, all layers": [*remembering, "--selector=all"],
         "cross-entropy, probes too": ["--method=cross_entropy", *_PROBES],
         "MW-Net exact, probes too": ["--selector=all", *_PROBES],

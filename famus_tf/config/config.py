@@ -40,11 +40,8 @@ _NO_EFFECT_ON_RESULT = frozenset(
     }
 )
 
-# Of flags that came later: what runs with another flag of some value did before there were they.
-_BEFORE = {
-    "selection_objective": ("paper", "selector", "sampler"),
-    "validation_momentum": ("0.0", "method", "memory_weight_net"),
-}
+# What runs with --selector=sampler did before there was the flag.
+_BEFORE = {"selection_objective": "paper"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,10 +136,9 @@ class Config:
         values = {}
         for group, field in flag_fields():
             text = saved.pop(field.name, None)
-            if text is None and field.name in _BEFORE:
-                before, name, value = _BEFORE[field.name]
-                kind = METHODS.get(values["method"])
-                text = before if values[name] == value and kind and kind.needs_meta_set else None
+            if text is None and field.name in _BEFORE and values["selector"] == "sampler":
+                needed = METHODS.get(values["method"])
+                text = _BEFORE[field.name] if needed and needed.needs_meta_set else None
             default = automatic.CONSTANTS.get(field.name, (group, field.default))[1]
             values[field.name] = default if text is None else flag_text.from_text(field, text)
         values |= method_flags.automatic(values)

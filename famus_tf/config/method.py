@@ -21,7 +21,6 @@ class Kind:
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
       selector: `selector` where it is auto.
       schedule: `schedule` where it is auto.
-      validation_momentum: `validation_momentum` where it is auto.
     """
 
     needs_meta_set: bool = False
@@ -31,7 +30,6 @@ class Kind:
     asks_probes: bool = False
     selector: str = "sampler"
     schedule: str = "three_stage"
-    validation_momentum: float = 0.0
 
 
 # By the names of `famus_tf.methods.BY_NAME`; a test holds them equal.
@@ -48,7 +46,6 @@ METHODS = {
         asks_probes=True,
         selector="agreement",
         schedule="one_loop",
-        validation_momentum=0.9,
     ),
     "running_score": Kind(needs_meta_set=True, takes_scores=True, selector="agreement", schedule="one_loop"),
     "running_probability": Kind(),
@@ -175,12 +172,11 @@ class MethodConfig(fields.FlagGroup):
         "memory_weight_net and running_score, else three_stage.",
         ("auto", "three_stage", "one_loop"),
     )
-    validation_momentum: float | None = fields.flag(
-        None,
+    validation_momentum: float = fields.flag(
+        0.0,
         "Momentum of the running mean of the validation gradient over the meta steps, which takes its place in the "
-        "meta gradient: 0 is the paper, which has the present meta batch's alone. auto: 0.9 for memory_weight_net, "
-        "else 0.",
-        bounds=fields.BELOW_ONE_OR_AUTO,
+        "meta gradient and costs a copy of the weights (ours); 0 is the paper, which has the last meta batch's alone.",
+        bounds=fields.BELOW_ONE,
     )
     meta_every: int = fields.flag(
         1,
@@ -208,8 +204,6 @@ def automatic(values: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("selector", "schedule"):
         if values[name] == AUTO:
             found[name] = getattr(kind, name)
-    if values["validation_momentum"] is None:
-        found["validation_momentum"] = kind.validation_momentum
     if values["lambda_g"] is None:
         without = kind.takes_scores or (values | found)["selector"] in ("all", "agreement")
         found["lambda_g"] = 0.0 if without else 0.1

@@ -163,7 +163,7 @@ def test_lambda_g_is_a_number_or_auto():
     assert read("--epochs=1", "--lambda_g=auto").method.lambda_g == 0.1
     assert read("--epochs=1", "--lambda_g=auto", "--selector=all").method.lambda_g == 0.0
     memory = read("--epochs=1", "--method=memory_weight_net", "--selector=block")
-    assert (memory.method.lambda_g, memory.method.validation_momentum) == (0.0, 0.9)
+    assert memory.method.lambda_g == 0.0
     assert read("--epochs=1", "--lambda_g=0.25", "--selector=all").method.lambda_g == 0.25
     with pytest.raises(InputError, match="--lambda_g=none: expected auto, or a number, 0 or more"):
         read("--epochs=1", "--lambda_g=none")

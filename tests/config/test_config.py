@@ -164,21 +164,6 @@ def test_runs_of_the_learned_sampler_before_it_had_objectives(values, objective,
 
 
 @pytest.mark.parametrize(
-    ("method", "momentum", "sentence"),
-    [
-        ("memory_weight_net", None, "--validation_momentum: the run directory has 0.0, this command has 0.9"),
-        ("memory_weight_net", 0.0, None),
-        ("mw_net", None, None),
-    ],
-)
-def test_runs_before_there_was_a_validation_momentum(method, momentum, sentence):
-    made = make(method=method, validation_momentum=momentum)
-    saved = [line for line in made.flag_lines() if "validation_momentum" not in line]
-    assert len(saved) == len(made.flag_lines()) - 1
-    assert made.first_difference(saved) == sentence
-
-
-@pytest.mark.parametrize(
     ("saved", "now", "sentence"),
     [
         ({"epochs": 40}, {"epochs": 60}, None),

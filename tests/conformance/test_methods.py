@@ -31,7 +31,7 @@ NEUTRAL = {
     "co_teaching": {"forget_rate": 0.0},
     "jocor": {"forget_rate": 0.0, "joint_weight": 0.0},
 }
-_WITH_AGREEMENT = ("mw_net agreement", "l2r agreement", "mlc agreement")
+_WITH_AGREEMENT = ("mw_net agreement", "l2r agreement", "mlc agreement", "memory_weight_net agreement steadied")
 _FLAGS = {
     "dataset": "digits",
     "train_limit": 80,
@@ -66,8 +66,10 @@ def name(request):
 
 
 def _settings(name, **changes):
-    method, _, selector = name.partition(" ")
-    chosen = {"selector": selector, "agreement_every": 2} if selector else {}
+    method, *selector = name.split()
+    chosen = {"selector": selector[0], "agreement_every": 2} if selector else {}
+    if "steadied" in selector:
+        chosen["validation_momentum"] = 0.75
     return config.from_values(_FLAGS | {"method": method} | chosen | changes)
 
 
