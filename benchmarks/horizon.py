@@ -175,16 +175,14 @@ def measure(config, epochs, horizons, count, step):
         raise InputError(
             "expected training labels of which some are right and some are wrong, such as --noise_rate=0.4"
         )
-    last = run.total // run.steps_per_epoch
-    if epochs[-1] > last:
-        raise InputError(f"--at={epochs[-1]}: expected at most the {last} epochs of the run")
+    training = run.train_epochs(epochs)
     pairs = run.batches_behind_the_end(max(horizons) * count)
     pauses = []
-    for done, _ in run.train([epoch * run.steps_per_epoch for epoch in epochs]):
+    for epoch, _, _ in training:
         rate = selection.last_rate(run.method.optimizer)
         found = look(run.method, run.dataset, pairs, horizons, count, step, rate)
-        pauses.append({"epoch": done // run.steps_per_epoch, "rate": rate, **found})
-        print(f"epoch {pauses[-1]['epoch']} of {epochs[-1]}", file=sys.stderr, flush=True)
+        pauses.append({"epoch": epoch, "rate": rate, **found})
+        print(f"epoch {epoch} of {epochs[-1]}", file=sys.stderr, flush=True)
     return {"inputs": list(run.method.meta_learner.inputs), "pauses": pauses}
 
 

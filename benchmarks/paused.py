@@ -27,6 +27,25 @@ class PausedRun:
         self.total = config.optimization.train_steps or config.optimization.epochs * self.steps_per_epoch
         self.method = build_run.make_method(config, build_run.make_supervision(config, self.dataset))
 
+    @property
+    def epochs(self):
+        """Whole epochs of the run."""
+        return self.total // self.steps_per_epoch
+
+    def train_epochs(self, epochs):
+        """Trains, and yields (epoch, step, records of the steps since the last pause) after each of `epochs`.
+
+        Args:
+          epochs: increasing list of int, those of `--at`.
+
+        Raises:
+          InputError: the run has fewer epochs.
+        """
+        if epochs[-1] > self.epochs:
+            raise InputError(f"--at={epochs[-1]}: expected at most the {self.epochs} epochs of the run")
+        steps = self.train([epoch * self.steps_per_epoch for epoch in epochs])
+        return ((step // self.steps_per_epoch, step, records) for step, records in steps)
+
     def batches_behind_the_end(self, count):
         """So many pairs of a training and a meta batch that the run does not train on, a list."""
         return list(self._pairs(self.total, self.total + count))

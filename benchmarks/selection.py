@@ -276,18 +276,17 @@ def measure(config, epochs, count):
       `step`, what `describe` returns, and `sampler_gradient`.
     """
     run = paused.PausedRun(config)
-    last = run.total // run.steps_per_epoch
+    last = run.epochs
     epochs = epochs or sorted({*np.linspace(1, last, min(last, _PAUSES)).round().astype(int).tolist()})
-    if epochs[-1] > last:
-        raise InputError(f"--at={epochs[-1]}: expected at most the {last} epochs of the run")
+    training = run.train_epochs(epochs)
     method = run.method
     look = make_measure(method, run.dataset, run.batches_behind_the_end(count))
     pauses = []
-    for step, records in run.train([epoch * run.steps_per_epoch for epoch in epochs]):
+    for epoch, step, records in training:
         found = describe(look(), method)
         parts = sampler_gradient(config, method, found["layers"]["product"], records)
-        pauses.append({"epoch": step // run.steps_per_epoch, "step": step, **found, "sampler_gradient": parts})
-        print(f"epoch {pauses[-1]['epoch']} of {epochs[-1]}", file=sys.stderr, flush=True)
+        pauses.append({"epoch": epoch, "step": step, **found, "sampler_gradient": parts})
+        print(f"epoch {epoch} of {epochs[-1]}", file=sys.stderr, flush=True)
     names = ("name", "segment", "cost", "block")
     return {
         "layers": [{name: getattr(layer, name) for name in names} for layer in method.gated_layers],

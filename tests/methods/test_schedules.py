@@ -108,6 +108,17 @@ def test_steps_equal_nested_tapes(learner, schedule, gates, nesterov):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
 
 
+def _follow(trainer, oracle, gates_of_steps):
+    """A step of both with each of some gates; what the gates learn in it is the same."""
+    for number, gates in enumerate(gates_of_steps):
+        trainer.selector.gates = oracle.selection = gates
+        trainer.selector.moved.assign(tf.zeros_like(trainer.selector.moved))
+        data = batch(number, 8), batch(number + 50, 5)
+        trainer.step(data)
+        expected = oracle.step(*data)
+        np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("learner", "schedule"), [("mw_net", "three_stage"), ("mw_net", "one_loop"), ("l2r", "three_stage")]
 )
@@ -115,13 +126,7 @@ def test_scale_free_gates(learner, schedule):
     """Their gradient in three steps, in which the gates are others each time; what trains w and theta is the same."""
     trainer = make_trainer(learner, schedule, SOME, False, objective="scale_free")
     oracle = make_oracle(trainer, learner, schedule, SOME, False, scale_free=True)
-    for number, gates in enumerate((SOME, TOP, ALL)):
-        trainer.selector.gates = oracle.selection = gates
-        trainer.selector.moved.assign(tf.zeros_like(trainer.selector.moved))
-        data = batch(number, 8), batch(number + 50, 5)
-        trainer.step(data)
-        expected = oracle.step(*data)
-        np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
+    _follow(trainer, oracle, (SOME, TOP, ALL))
     for found, expected in zip(trainer.trained_variables, oracle.w, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
 
@@ -133,13 +138,7 @@ def test_the_validation_gradient_is_steadied(learner, schedule):
     """Layers that are not reached for a step begin anew; what follows for theta and the gates."""
     trainer = make_trainer(learner, schedule, SOME, False, validation_momentum=0.75)
     oracle = make_oracle(trainer, learner, schedule, SOME, False, validation_momentum=0.75)
-    for number, gates in enumerate((SOME, ALL, TOP, SOME, SOME)):
-        trainer.selector.gates = oracle.selection = gates
-        trainer.selector.moved.assign(tf.zeros_like(trainer.selector.moved))
-        data = batch(number, 8), batch(number + 50, 5)
-        trainer.step(data)
-        expected = oracle.step(*data)
-        np.testing.assert_allclose(-trainer.selector.moved.numpy(), expected.gate_gradient, rtol=1e-5, atol=1e-7)
+    _follow(trainer, oracle, (SOME, ALL, TOP, SOME, SOME))
     for found, expected in zip(trainer.trained_variables, oracle.w, strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-11)
     for found, expected in zip(trainer.meta_learner.trainable_variables, oracle.learner.theta, strict=True):
