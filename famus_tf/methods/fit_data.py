@@ -214,6 +214,26 @@ class StopAtNaN(keras.callbacks.Callback):
             )
 
 
+class StopAtStrangers(keras.callbacks.Callback):
+    """Ends `fit` after an epoch in which a learner that remembers has met none of its examples.
+
+    Raises:
+      InputError: no batch had an index that the learner has a row for.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the numbers of visits."""
+        learner = getattr(self.model, "meta_learner", None)
+        if learner is None or not learner.remembers:
+            return
+        _, visits = learner.memory.means()
+        if not bool(tf.reduce_any(visits > 0)):
+            raise errors.InputError(
+                f"epoch {epoch + 1}: no batch had an example of index 0 to {learner.num_examples - 1}, which is all "
+                f"that {type(learner).__name__} remembers; expected batches (images, labels, index)"
+            )
+
+
 def _is_finite(values):
     return bool(tf.reduce_all(tf.math.is_finite(values)))
 

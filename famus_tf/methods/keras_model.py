@@ -134,11 +134,13 @@ class KerasModel(keras.Model):
         if validation is not None:
             kwargs["validation_data"] = fit_data.validation(validation, self.num_classes)
         callbacks = kwargs.pop("callbacks", None) or []
+        checks = (fit_data.StopAtNaN(), fit_data.StopAtStrangers())
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(fit_data.StopAtNaN())
+            for check in checks:
+                callbacks.append(check)
         else:
             several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-            callbacks = [*several, fit_data.StopAtNaN()]
+            callbacks = [*several, *checks]
         with fit_data.explained():
             return super().fit(**given, epochs=epochs, callbacks=callbacks, **kwargs)
 

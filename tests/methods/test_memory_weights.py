@@ -145,6 +145,17 @@ def test_batches_without_an_index_are_refused(make):
         make_method(make()).step(((images, labels), meta))
 
 
+@pytest.mark.parametrize("make", [lambda: famus_tf.MemoryWeightNet(COUNT), lambda: famus_tf.SoftLabels(COUNT, 3)])
+@pytest.mark.parametrize("first", [-N, COUNT])
+def test_an_epoch_of_examples_that_are_not_remembered_is_refused(make, first):
+    (images, labels, index), meta = data(index=range(first, first + N))
+    batches_of = tf.data.Dataset.from_tensors(((images, labels, index), meta))
+    with pytest.raises(errors.InputError, match=r"epoch 1: no batch had an example of index 0 to 19, which is all"):
+        make_method(make()).fit(batches_of, shuffle=False, verbose=0)
+    kept = tf.data.Dataset.from_tensors(((images, labels, [*index[:-1], 0]), meta))
+    make_method(make()).fit(kept, shuffle=False, verbose=0)  # one that is known is enough
+
+
 def test_a_step_remembers_its_examples():
     """Probability, loss and agreement of the forward pass at w; the score by gradients of single examples."""
     method = make_method(inputs=("score", "probability", "loss", "agreement"), rule="fixed")
