@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import softmax
-from famus_tf.meta import layers, scores, segments, selectors, validation_mean
+from famus_tf.losses import given_label, softmax
+from famus_tf.meta import example_scores, layers, scores, segments, selectors, validation_mean
 from famus_tf.methods import base, meta_checks
 
 # More of the cost than this in one segment, and next to nothing can be saved.
@@ -328,10 +328,18 @@ class MetaMethod(base.Method):
                 records["meta_gradient"] = replicas.all_reduce_sum(flat)
         for name, value in self.meta_learner.beliefs(theta).items():
             self._means[f"trust_{name}"].update_state(value)
-        tangent = None if meta is None else meta.logit_tangent
-        self.meta_learner.remember(batch.index, batch.labels, logits, tangent, step)
+        found = None if meta is None else self._scores(batch.labels, logits, meta.logit_tangent, step)
+        self.meta_learner.remember(batch.index, batch.labels, logits, found, step)
+        records |= given_label.rows(batch.labels, logits) | ({} if found is None else {"score": found})
         self.compute_metrics(None, batch.labels, logits)
         return records
+
+    def _scores(self, labels, logits, logit_tangent, step):
+        """The standardised meta score of each example of a step, float32 [n]."""
+        logits = softmax.at_least_float32(logits)
+        losses = functools.partial(self.meta_learner.losses, labels=labels, step=step)
+        found = example_scores.scores(losses, logits, logit_tangent)
+        return tf.cast(example_scores.standardised(found), tf.float32)
 
 
 class _Chain:

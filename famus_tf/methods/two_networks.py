@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf.devices import replicas
-from famus_tf.losses import softmax
+from famus_tf.losses import given_label, softmax
 from famus_tf.meta import batches
 from famus_tf.methods import averaged, base
 from famus_tf.training.step import StepRecords
@@ -84,8 +84,10 @@ class TwoNetworks(base.Method):
         self._apply(self._gradients(tape, loss))
         self._means["loss"].update_state(loss * replicas.count())
         self._means["kept_share"].update_state(1.0 - rate)
-        self.compute_metrics(None, labels, averaged.mean_logits([first, second]))
-        return {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
+        logits = averaged.mean_logits([first, second])
+        self.compute_metrics(None, labels, logits)
+        records = {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
+        return records | given_label.rows(labels, logits)
 
     def _rate(self) -> tf.Tensor:
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)

@@ -13,7 +13,7 @@ from famus_tf import errors
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.files import whole_files
-from famus_tf.training import checkpoint_files, divergence, epoch_statistics, interruption
+from famus_tf.training import checkpoint_files, divergence, epoch_statistics, example_history, interruption
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Progress(tf.train.experimental.PythonState):
       epoch_statistics: `epoch_statistics.EpochStatistics` of the epoch under way.
       stage_times: list of one dict for each time that the stages of a step were timed, `step` and `seconds` by stage.
       example_weight: float32 [N], each example's weight when it was last seen; NaN before.
+      examples: `example_history.ExampleHistory`, what was seen of each of them.
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       noted: names of what the run has been told of once; see `divergence.note_collapse`.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
@@ -50,6 +51,7 @@ class Progress(tf.train.experimental.PythonState):
         self.epoch_statistics = epoch_statistics.EpochStatistics(num_layers)
         self.stage_times = []
         self.example_weight = np.full([num_examples], np.nan, np.float32)
+        self.examples = example_history.ExampleHistory(num_examples)
         self.gate_sums = np.zeros([num_layers])
         self.gate_steps = 0
         self.lowest_sum = 0.0
@@ -63,6 +65,7 @@ class Progress(tf.train.experimental.PythonState):
         index = records["index"]
         known = index >= 0
         self.example_weight[index[known]] = records["example_weight"][known]
+        self.examples.record(records)
         if "gates" in records:
             self.gate_sums += records["gates"]
             self.lowest_sum += float(records["lowest_layer"])
@@ -109,6 +112,7 @@ class Progress(tf.train.experimental.PythonState):
             "plain_durations": self.plain_durations,
         }
         arrays = {"example_weight": self.example_weight, "gate_sums": self.gate_sums}
+        arrays |= self.examples.arrays()
         np.savez(buffer, **arrays, **self.epoch_statistics.arrays(), plain=json.dumps(plain))
         return buffer.getvalue()
 
@@ -118,6 +122,7 @@ class Progress(tf.train.experimental.PythonState):
             self.example_weight = arrays["example_weight"]
             self.gate_sums = arrays["gate_sums"]
             self.epoch_statistics.restore(arrays)
+            self.examples.restore(arrays)
             for name, value in json.loads(str(arrays["plain"])).items():
                 setattr(self, name, value)
 

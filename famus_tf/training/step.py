@@ -9,7 +9,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 
 # Records with an entry for each example, and those of which each replica has its share of the batch's value.
-ROWS = ("index", "example_weight")
+ROWS = ("index", "example_weight", "probability", "margin", "score")
 SHARES = ("loss", "meta_loss")
 
 
@@ -19,6 +19,8 @@ class StepRecords(TypedDict, total=False):
     Attributes:
       index: int64 [n], positions of the examples in the training set, -1 where nobody knows.
       example_weight: float32 [n], each example's weight in the loss; 1 is its weight in a plain mean.
+      probability, margin: of `losses.given_label`, where the step has a given label for each example.
+      score: float32 [n], the standardised meta score of each example, of a meta step (`meta.example_scores`).
       loss: what the step minimises, this replica's share of the batch's value.
       meta_loss: L_c of a meta step, this replica's share.
       gates: float32 [L] of 0 and 1, r of a meta step.
@@ -29,6 +31,9 @@ class StepRecords(TypedDict, total=False):
 
     index: tf.Tensor
     example_weight: tf.Tensor
+    probability: tf.Tensor
+    margin: tf.Tensor
+    score: tf.Tensor
     loss: tf.Tensor
     meta_loss: tf.Tensor
     gates: tf.Tensor

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 import famus_tf
-from famus_tf.meta import batches
-from famus_tf.meta.learners import memory_weights
+from famus_tf.meta import batches, example_scores
 
 COUNT = 20
 PROBES = {"rule": "probes", "num_probes": 5, "num_classes": 3}
@@ -63,7 +62,7 @@ def test_scores_are_standardised_over_unequal_shares(two_replicas):
 
     @tf.function
     def step(parts):
-        return two_replicas.run(memory_weights._standardised, args=(parts,))
+        return two_replicas.run(example_scores.standardised, args=(parts,))
 
     shares = two_replicas.experimental_distribute_values_from_function(
         lambda context: (scores[:4], scores[4:])[context.replica_id_in_sync_group]
@@ -74,5 +73,5 @@ def test_scores_are_standardised_over_unequal_shares(two_replicas):
 
 def test_equal_scores_say_nothing():
     for value, count in ((0.1, 7), (0.3, 6)):
-        scores = memory_weights._standardised(tf.fill([count], value))
+        scores = example_scores.standardised(tf.fill([count], value))
         np.testing.assert_array_equal(scores, np.zeros(count))

@@ -97,7 +97,7 @@ class MetaLearner(keras.layers.Layer):
         index: tf.Tensor,
         labels: tf.Tensor,
         logits: tf.Tensor,
-        logit_tangent: tf.Tensor | None,
+        scores: tf.Tensor | None,
         step: tf.Tensor | None = None,
     ) -> None:
         """Called at the end of a step, for learners that remember the examples.
@@ -106,7 +106,7 @@ class MetaLearner(keras.layers.Layer):
           index: int64 [n], positions of the examples, -1 where nobody knows.
           labels: as in the step.
           logits: float [n, c] at w.
-          logit_tangent: zdot [n, c] of the meta step; None without one.
+          scores: float [n] of the meta step, standardised (`example_scores`); None without one.
           step: number of steps done.
         """
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
-from famus_tf.meta import batches, discriminant, grouped_memory
+from famus_tf.meta import batches, discriminant, example_scores, grouped_memory
 from famus_tf.meta.learners import base, mw_net
 
 INPUTS = ("score", "probability", "loss", "agreement")
@@ -18,7 +18,6 @@ INPUTS = ("score", "probability", "loss", "agreement")
 _FALLING = ("loss",)
 RULES = ("fixed", "meta_gradient", "probes")
 _OTHERS = 10.0  # examples with the mean of all that each class has besides its own
-_ALIKE = 1e-10  # an input whose variance is a smaller share of its mean square is the same for all
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -174,7 +173,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         """What gives the inputs the variance 1, high where a label is likely right, [F]; 0 of one that is constant."""
         variance = tf.linalg.diag_part(covariance)
         squares = tf.reduce_sum(tf.linalg.diag_part(of_classes.products), axis=0)
-        is_constant = variance * tf.reduce_sum(of_classes.count) <= _ALIKE * squares
+        is_constant = variance * tf.reduce_sum(of_classes.count) <= example_scores.ALIKE * squares
         sign = tf.constant([-1.0 if name in _FALLING else 1.0 for name in self.inputs], variance.dtype)
         deviation = tf.sqrt(tf.where(is_constant, tf.ones_like(variance), variance))
         return tf.where(is_constant, tf.zeros_like(sign), sign / deviation)
@@ -220,7 +219,7 @@ class MemoryWeightNet(base.ExampleWeighting):
         index: tf.Tensor,
         labels: tf.Tensor,
         logits: tf.Tensor,
-        logit_tangent: tf.Tensor | None,
+        scores: tf.Tensor | None,
         step: tf.Tensor | None = None,
     ) -> None:
         """Takes the visit of a step's examples.
@@ -229,7 +228,7 @@ class MemoryWeightNet(base.ExampleWeighting):
           index: int64 [n], positions of the examples.
           labels: [n] class ids, [n, c] distributions or `losses.dividemix.MixedLabels`.
           logits: float [n, c] at w.
-          logit_tangent: zdot [n, c] of the meta step, towards lower validation loss; None without one.
+          scores: float [n] of the meta step, standardised (`example_scores`); None without one.
           step: number of steps done.
         """
         logits = softmax.at_least_float32(logits)
@@ -240,11 +239,9 @@ class MemoryWeightNet(base.ExampleWeighting):
             "probability": tf.exp(-cross_entropy),
             "loss": self.weighed_by(logits, labels, step),
             "agreement": tf.cast(tf.argmax(logits, axis=-1) == given, tf.float32),
-            "score": tf.zeros_like(cross_entropy),
+            "score": tf.zeros_like(cross_entropy) if scores is None else scores,
         }
-        if logit_tangent is not None and "score" in self.inputs:
-            values["score"] = _standardised(self._scores(labels, logits, logit_tangent, step))
-        is_known = tf.constant([name != "score" or logit_tangent is not None for name in self.inputs])
+        is_known = tf.constant([name != "score" or scores is not None for name in self.inputs])
         rows = tf.stack([tf.cast(values[name], tf.float32) for name in self.inputs], axis=1)
         is_known = tf.logical_and(is_known, tf.math.is_finite(cross_entropy)[:, tf.newaxis])
         self.memory.observe_in_groups(index, rows, is_known, self._groups(index, given))
@@ -255,14 +252,6 @@ class MemoryWeightNet(base.ExampleWeighting):
             return tf.zeros_like(given)
         is_probe = tf.cast(index, given.dtype) >= self.num_examples - self.num_probes
         return given + self.num_classes * tf.cast(is_probe, given.dtype) if self.num_probes else given
-
-    def _scores(self, labels, logits, logit_tangent, step):
-        """-<d loss_i / d z_i, zdot_i>, [n]: by how much the step on each example changes the validation loss."""
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            losses = self.losses(logits, labels, step)
-        gradient = tape.gradient(losses, logits)
-        return -tf.reduce_sum(gradient * tf.cast(logit_tangent, gradient.dtype), axis=-1)
 
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """What theta believes: the share of each input in the sum of a, by name."""
@@ -291,15 +280,3 @@ def _plain(emphasis: Any) -> mw_net.MWNet:
     if not isinstance(emphasis, mw_net.MWNet) or emphasis.remembers or emphasis.num_classes is not None:
         raise errors.InputError(f"emphasis={type(emphasis).__name__}: expected an MWNet, which sees a loss alone")
     return emphasis
-
-
-def _standardised(scores):
-    """With the mean 0 and the variance 1 over the global batch, [n]; 0 where all are alike."""
-    # Replicas' shares may differ in size.
-    count, total = replicas.all_reduce_sum([tf.cast(tf.size(scores), scores.dtype), tf.reduce_sum(scores)])
-    centred = scores - total / count
-    variance, square = (
-        part / count for part in replicas.all_reduce_sum([tf.reduce_sum(tf.square(x)) for x in (centred, scores)])
-    )
-    differ = variance > _ALIKE * square
-    return tf.where(differ, tf.math.divide_no_nan(centred, tf.sqrt(variance)), tf.zeros_like(scores))

@@ -86,7 +86,7 @@ class SoftLabels(mw_net.MWNet):
         index: tf.Tensor,
         labels: tf.Tensor,
         logits: tf.Tensor,
-        logit_tangent: tf.Tensor | None,
+        scores: tf.Tensor | None,
         step: tf.Tensor | None = None,
     ) -> None:
         """Takes a step's predictions, softmax of logits [n, c], into the running means."""
