@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf.config import config
-from famus_tf.evaluation import accuracy, saved_model
+from famus_tf.evaluation import per_example, saved_model
 from famus_tf.experiment import build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import co_divide
@@ -56,19 +56,19 @@ def without_pictures(monkeypatch):
 @contextlib.contextmanager
 def scans(found):
     """Appends the losses of each network in each scan in this context, as they are, to a list."""
-    make_scanner = accuracy.make_scanner
+    make_scanner = per_example.make_scanner
 
     def watched(*arguments):
         scanner = make_scanner(*arguments)
 
         def scan(batches):
-            losses, right = scanner(batches)
-            found.append(losses[:N])
-            return losses, right
+            said = scanner(batches)
+            found.append(said.loss[:N])
+            return said
 
         return scan
 
-    with mock.patch.object(accuracy, "make_scanner", watched):
+    with mock.patch.object(per_example, "make_scanner", watched):
         yield
 
 

@@ -1,13 +1,9 @@
 """Accuracy on a labelled set, the same for a network in training and for an exported SavedModel."""
 
-import itertools
-
 import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.devices import cluster as clusters
-from famus_tf.devices import sharing
 from famus_tf.losses import softmax
 
 # Training images of a class: more than MANY is many-shot, fewer than FEW is few-shot (Liu et al., "Large-Scale
@@ -43,48 +39,8 @@ def make_evaluator(strategy, predict):
     return evaluate
 
 
-def make_scanner(strategy, predict):
-    """Compiles a pass over a labelled set that tells each example's loss.
-
-    Args:
-      strategy: as in `make_evaluator`.
-      predict: function uint8 images [n, h, w, ch] -> logits [n, c], without side effects.
-
-    Returns:
-      A function of batches as in `make_evaluator` -> cross-entropies float32 [N] in the batches' order, NaN for what
-      does not count, and bool [N], where the logits are right; the same on all workers.
-    """
-
-    @tf.function(autograph=False)
-    def scan(images, labels, weight):
-        def rows(images, labels, weight):
-            logits = tf.cast(predict(images), tf.float32)
-            losses = tf.where(weight > 0, softmax.cross_entropy(labels, logits), np.nan)
-            right = tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
-            records = {"losses": losses, "right": tf.cast(right, tf.float32)}
-            return sharing.complete_records(strategy, records, rows=("losses", "right"), shares=())
-
-        return strategy.run(rows, args=(images, labels, weight))
-
-    def run(batches):
-        kept = 1 if clusters.num_workers(strategy) > 1 else None  # each has all of them
-        scanned = [scan(*batch) for batch in batches]
-
-        def joined(name):
-            parts = itertools.chain.from_iterable(_local(strategy, one[name])[:kept] for one in scanned)
-            return np.concatenate([part.numpy() for part in parts])
-
-        return joined("losses"), joined("right") > 0
-
-    return run
-
-
 def _as_float64(tensor):
     return tensor.numpy().astype(np.float64)
-
-
-def _local(strategy, value):
-    return strategy.experimental_local_results(value)
 
 
 def _describe(totals):

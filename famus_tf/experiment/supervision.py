@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from famus_tf import losses
-from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.evaluation import per_example
 from famus_tf.experiment import build_data, build_optimizers
 from famus_tf.losses import dividemix, softmax
 from famus_tf.methods import averaged, co_divide
@@ -290,18 +290,23 @@ def make_scan(strategy, methods, feed, labels):
       labels: the given labels, int [N].
 
     Returns:
-      Function of a method's number and the positions of examples (None: all) -> losses float32 [N], NaN where not
-      scanned, and the accuracy on the given labels.
+      Function of a method's number and the positions of examples (None: all) -> `methods.co_divide.Scan`.
     """
-    scanners = [evaluation.make_scanner(strategy, functools.partial(_logits, method.networks)) for method in methods]
+    scanners = [per_example.make_scanner(strategy, functools.partial(_logits, method.networks)) for method in methods]
     stop = stopping.Stop(strategy)
 
     def scan(number, sample):
         positions = np.arange(len(labels)) if sample is None else sample
-        found, right = scanners[number](stop.during(feed.scan(sample)))
-        scanned = np.full(len(labels), np.nan, np.float32)
-        scanned[positions] = found[: len(positions)]
-        return scanned, float(right[~np.isnan(found)].mean())
+        said = scanners[number](stop.during(feed.scan(sample)))
+
+        def placed(values):
+            scanned = np.full(len(labels), np.nan, np.float32)
+            scanned[positions] = values[: len(positions)]
+            return scanned
+
+        scanned = ~np.isnan(said.loss[: len(positions)])
+        right = said.predicted[: len(positions)] == labels[positions]
+        return co_divide.Scan(placed(said.loss), placed(said.margin), float(right[scanned].mean()))
 
     return scan
 

@@ -45,6 +45,19 @@ class Sizes(NamedTuple):
     meta_batch_size: int
 
 
+class Scan(NamedTuple):
+    """What a network says of the given labels before an epoch.
+
+    Attributes:
+      losses, margins: float32 [N], NaN where not scanned; see `losses.given_label`.
+      accuracy: on the given labels of what was scanned, a fraction.
+    """
+
+    losses: np.ndarray
+    margins: np.ndarray
+    accuracy: float
+
+
 class CoDivideState(tf.train.experimental.PythonState):
     """The state of Algorithm 2: each network's split with the losses behind it, and the history of the run.
 
@@ -106,8 +119,7 @@ class CoDivide:
     Args:
       runners: list of one or two `training.runner.Runner`.
       feeds: list of one `feed.Feed` for each, with seeds of their own.
-      scan: function of a runner's number and the positions of examples (None: all) -> losses float32 [N], NaN where
-        not scanned, and the accuracy on the given labels.
+      scan: function of a runner's number and the positions of examples (None: all) -> `Scan`.
       state: `CoDivideState`, perhaps restored.
       flags: those of Algorithm 2, `config.co_divide`.
       sizes: `Sizes`.
@@ -140,7 +152,7 @@ class CoDivide:
             return
         sample = self._feeds[0].sample(epoch)
         scans = [self._scan(number, sample) for number in range(len(self._runners))]
-        scaled = _scaled(np.stack([losses for losses, _ in scans]))[:, np.newaxis]
+        scaled = _scaled(np.stack([scan.losses for scan in scans]))[:, np.newaxis]
         kept = np.concatenate([state.losses, scaled], axis=1)[:, -flags.loss_epochs :]
         mixtures = []
         splits = []
@@ -153,8 +165,12 @@ class CoDivide:
         state.losses = kept
         state.mixtures = mixtures
         state.splits = splits
-        state.accuracy = [accuracy for _, accuracy in scans]
+        state.accuracy = [scan.accuracy for scan in scans]
         state.epoch = epoch
+        self._note(scans)
+
+    def _note(self, scans):
+        """Takes what the networks have said of the given labels, a list of `Scan`."""
 
     def phases(self, epoch):
         """Each network's phase of that epoch."""
@@ -243,6 +259,12 @@ class UnlabelledPlan(CoDivide):
         for runner in self._runners:
             runner.method.optimizer.learning_rate = self._learning_rate(epoch)
         return super().phases(epoch)
+
+    def _note(self, scans):
+        """The given labels are in no step behind the warm-up, so that these are the visits that examples have."""
+        for runner, scan in zip(self._runners, scans, strict=True):
+            probability = np.exp(-scan.losses.astype(np.float64))
+            runner.progress.examples.visit(np.arange(len(probability)), probability, scan.margins)
 
     def _least_split(self):
         return max(self._sizes.meta_batch_size, self._sizes.batch_size), self._sizes.batch_size

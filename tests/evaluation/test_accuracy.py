@@ -58,21 +58,6 @@ def test_several_logits_are_counted_each(replicas, two_replicas):
         assert one["class_accuracy"] == expected["class_accuracy"]
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_each_examples_loss(replicas, two_replicas):
-    """In the order of the examples, however many replicas share them."""
-    strategy = two_replicas if replicas == 2 else tf.distribute.get_strategy()
-    logits, labels, weight = _examples()
-    weight[[3, 12]] = 0  # as of images that cannot be read
-    scanner = evaluation.make_scanner(strategy, lambda images: images)
-    losses, right = scanner(sharing.distribute_batches(strategy, _batches((logits, labels, weight))))
-    counts = weight > 0
-    assert losses.dtype == np.float32 and right.dtype == bool
-    np.testing.assert_allclose(losses[counts], _losses(logits, labels)[counts], rtol=1e-5)
-    np.testing.assert_array_equal(np.isnan(losses), ~counts)
-    np.testing.assert_array_equal(right[counts], (logits.argmax(1) == labels)[counts])
-
-
 def test_groups_of_classes():
     accuracies, counts = [0.9, 0.8, None, 0.6, 0.5, 0.1], np.array([500, 101, 100, 100, 20, 19])
     found = evaluation.by_class_size(accuracies, counts)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.config.co_divide import CoDivideConfig
 from famus_tf.methods import clean_split, co_divide, mixmatch
+from famus_tf.training import example_history
 from famus_tf.training import plan as plans
 
 N = 60
@@ -50,7 +51,7 @@ class Feed:
 def make_runner(is_meta_step=lambda step: True):
     return types.SimpleNamespace(
         method=types.SimpleNamespace(optimizer=types.SimpleNamespace(learning_rate=None), is_meta_step=is_meta_step),
-        progress=types.SimpleNamespace(step=0, epoch_step=0),
+        progress=types.SimpleNamespace(step=0, epoch_step=0, examples=example_history.ExampleHistory(N)),
     )
 
 
@@ -67,7 +68,11 @@ class Scan:
             losses[np.setdiff1d(np.arange(N), sample)] = np.nan
         self.asked.append((number, sample))
         self.found.append(losses)
-        return losses, 0.25 + number / 2
+        return co_divide.Scan(losses, -losses, 0.25 + number / 2)
+
+
+def as_scan(losses, accuracy):
+    return co_divide.Scan(losses, -losses, accuracy)
 
 
 def make_plan(count=2, divisions=None, scan=None, samples=None, is_meta_step=lambda step: True, **changes):
@@ -256,7 +261,7 @@ def test_the_mixture_is_fitted_to_the_mean_of_the_last_epochs_scaled_losses(last
 def test_losses_that_are_all_alike_or_infinite_or_not_scanned():
     losses = np.stack([np.full(N, 1.5), np.linspace(0, 1, N)]).astype(np.float32)
     losses[1, [0, 7]] = np.inf, np.nan
-    plan, parts = make_plan(scan=lambda number, sample: (losses[number], 0.5))
+    plan, parts = make_plan(scan=lambda number, sample: as_scan(losses[number], 0.5))
     plan.begin_epoch(2)
     same, spread = parts.divisions.losses[:, 0]
     np.testing.assert_array_equal(same, np.zeros(N))
@@ -267,7 +272,7 @@ def test_losses_that_are_all_alike_or_infinite_or_not_scanned():
     assert spread[0] == 1.0 and np.isnan(spread[7])
     np.testing.assert_array_equal(np.flatnonzero(~second.scanned), [7])
     assert not second.clean[0] and second.clean[1]
-    plan, _ = make_plan(scan=lambda number, sample: (np.full(N, np.nan, np.float32), 0.5))
+    plan, _ = make_plan(scan=lambda number, sample: as_scan(np.full(N, np.nan, np.float32), 0.5))
     with warnings.catch_warnings(), pytest.raises(errors.InputError, match=r"^0 scanned examples"):
         warnings.simplefilter("error")
         plan.begin_epoch(2)
@@ -278,7 +283,7 @@ def test_losses_that_are_all_alike_or_infinite_or_not_scanned():
 def test_a_set_that_fills_no_batch_makes_the_split_one_of_halves(semi, right):
     """Of eight labelled and eight unlabelled images; the simple form needs four to trust, and nothing else."""
     losses = np.where(np.arange(N) < right, 0.1, 3) + np.linspace(0, 0.2, N)
-    plan, parts = make_plan(semi_supervised=semi, scan=lambda number, sample: (losses.astype(np.float32), 0.5))
+    plan, parts = make_plan(semi_supervised=semi, scan=lambda number, sample: as_scan(losses.astype(np.float32), 0.5))
     plan.begin_epoch(2)
     for split in parts.divisions.splits:
         assert split.clean.sum() == (N // 2 if semi else right) and bool(split.fallback) is semi
@@ -335,7 +340,7 @@ def _divided():
     """Two networks, one of which has constant losses: no mixture, and a fallback that says so."""
     losses = [np.linspace(0, 1, N).astype(np.float32) ** 4, np.full(N, 2, np.float32)]
     losses[0][5] = np.nan
-    plan, parts = make_plan(loss_epochs=2, scan=lambda number, sample: (losses[number], 0.125))
+    plan, parts = make_plan(loss_epochs=2, scan=lambda number, sample: as_scan(losses[number], 0.125))
     for epoch in (2, 3):
         plan.begin_epoch(epoch)
     parts.divisions.history += [{"epoch": 1, "test_accuracy": 0.5, "split": [{"auc": None, "fallback": "é"}]}]
@@ -368,3 +373,19 @@ def test_a_plan_makes_turns_as_the_loop_takes_them():
     assert plan.epochs == 6
     for epoch in (0, 2):
         assert all(isinstance(phase, plans.Phase) for phase in plan.phases(epoch))
+
+
+@pytest.mark.parametrize("semi", [True, False])
+def test_what_is_said_of_labels_that_no_step_has_counts_as_a_visit(semi):
+    """With unlabelled images, that is; else the steps have the given labels."""
+    plan, parts = make_plan(semi_supervised=semi, samples={3: np.arange(5, N)})
+    for epoch in (2, 3):
+        plan.begin_epoch(epoch)
+    for number, runner in enumerate(parts.runners):
+        examples = runner.progress.examples
+        np.testing.assert_array_equal(examples.visits, np.where(np.arange(N) < 5, 1, 2) * semi)
+        if semi:
+            probability = np.exp(-np.float64(parts.scan.found[2 + number]))
+            np.testing.assert_allclose(examples.last_probability[5:], probability[5:], rtol=1e-5)
+    plan.begin_epoch(3)  # as behind a resume
+    assert parts.runners[0].progress.examples.visits.max() == 2 * semi
