@@ -20,7 +20,7 @@ def fingerprint_of(dataset):
     Files are named below the folder that all of them lie in, so that data may be moved, and a scaled copy is the same.
     """
     parts = {"training": Examples(dataset.train_images, dataset.train_labels), **dataset.held_out}
-    paths = {name: _paths(dataset, name, part.images) for name, part in parts.items()}
+    paths = {name: paths_of(dataset, name, part.images) for name, part in parts.items()}
     sets = {}
     for name, part in parts.items():
         in_memory = not isinstance(part.images, image_files.ImageFiles)
@@ -119,7 +119,7 @@ def differences_to_tell(workdir, fingerprint, evaluated):
     return lines
 
 
-def _paths(dataset, name, images):
+def paths_of(dataset, name, images):
     """Bytes [n], the files of a set; None of arrays that come from none."""
     if isinstance(images, image_files.ImageFiles):
         return images.paths

@@ -1,7 +1,10 @@
 """`--mode=export`: the network of a run directory's newest checkpoint as a SavedModel."""
 
+import contextlib
 import pathlib
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from famus_tf import errors
@@ -16,29 +19,60 @@ from famus_tf.training import best_epoch
 def export(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
+    with restored(config, "export") as found:
+        dataset, epochs = found.run.dataset, found.run.history.epochs
+        saved_model.export(found.network, workdir / "export", dataset.image_shape, dataset.class_names, found.summary)
+        best = best_epoch.best_epoch(epochs)
+        step = found.run.history.step if best is None else best["step"]
+        print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{found.sentence}", end="")
+
+
+class Restored(NamedTuple):
+    """A run at its newest checkpoint.
+
+    Attributes:
+      run: `build_run.Run` with the weights that are exported.
+      network: the one that is exported.
+      sentence: a line that says which one, where there are two; else empty.
+      summary: dict that JSON can hold, what it was trained on.
+    """
+
+    run: build_run.Run
+    network: keras.Model
+    sentence: str
+    summary: dict[str, Any]
+
+
+@contextlib.contextmanager
+def restored(config, purpose):
+    """A run at its newest checkpoint, with the weights that are exported.
+
+    Args:
+      config: `config.Config`.
+      purpose: what the checkpoint is wanted for, a verb.
+
+    Yields:
+      `Restored`; the run directory is held meanwhile.
+
+    Raises:
+      InputError: there is no run, or of other flags or data, or no checkpoint.
+    """
+    workdir = pathlib.Path(config.run.workdir)
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
     run_directory.check_same_flags(workdir, config, must_exist=True)
     with run_directory.held(workdir):
-        _export(config, workdir)
-
-
-def _export(config, workdir):
-    dataset = build_data.make_dataset(config.data, config.run.seed)
-    data = data_of_run.fingerprint_of(dataset)
-    # The normalisation of the images is that of the training set.
-    data_of_run.check(workdir, data, sets=("training",))
-    dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
-    # The checkpoint of any number of workers and devices is read by one.
-    fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
-    run = build_run.assemble(fitted, dataset, strategies.make_strategy("one_device"), workdir)
-    if not run.checkpoints.restore():
-        raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to export; --mode=train makes one")
-    run.best_weights.restore(run.history.epochs)
-    network, sentence = network_to_export(config.co_divide.export_network, run)
-    saved_model.export(network, workdir / "export", dataset.image_shape, dataset.class_names, data.summary)
-    best = best_epoch.best_epoch(run.history.epochs)
-    step = run.history.step if best is None else best["step"]
-    print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{sentence}", end="")
+        dataset = build_data.make_dataset(config.data, config.run.seed)
+        data = data_of_run.fingerprint_of(dataset)
+        # The normalisation of the images is that of the training set.
+        data_of_run.check(workdir, data, sets=("training",))
+        dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
+        # The checkpoint of any number of workers and devices is read by one.
+        fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
+        run = build_run.assemble(fitted, dataset, strategies.make_strategy("one_device"), workdir)
+        if not run.checkpoints.restore():
+            raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to {purpose}; --mode=train makes one")
+        run.best_weights.restore(run.history.epochs)
+        yield Restored(run, *network_to_export(config.co_divide.export_network, run), data.summary)
 
 
 def network_to_export(which, run):

@@ -8,9 +8,17 @@ from famus_tf.experiment.evaluate import evaluate
 from famus_tf.experiment.export import export
 from famus_tf.experiment.inspect import inspect
 from famus_tf.experiment.prepare import prepare
+from famus_tf.experiment.report import report
 from famus_tf.experiment.train import train
 
-MODES = {"train": train, "evaluate": evaluate, "export": export, "inspect": inspect, "prepare": prepare}
+MODES = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "inspect": inspect,
+    "prepare": prepare,
+    "report": report,
+}
 
 
 def run(config):

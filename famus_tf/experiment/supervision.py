@@ -156,6 +156,10 @@ class GivenLabels:
     def draw(self, run, workdir):
         """Draws what is to be seen besides."""
 
+    def clean_probability(self):
+        """How likely each label is right by the last splits, float32 [N]; None without any."""
+        return None
+
 
 class OwnPseudoCleanSet(GivenLabels):
     """The meta set is what the network's own losses say is labelled right."""
@@ -183,6 +187,12 @@ class OwnPseudoCleanSet(GivenLabels):
     def draw(self, run, workdir):
         """The last splits."""
         splits.draw(workdir, self.kept, self.dataset.is_clean, run.history.epochs)
+
+    def clean_probability(self):
+        """The mean over the networks; NaN for an example that was not scanned."""
+        if self.kept.epoch < 0:
+            return None
+        return np.mean([split.clean_probability for split in self.kept.splits], axis=0)
 
     def _split_summaries(self, run, workdir, sets):
         folder = pathlib.Path(workdir, "tensorboard")

@@ -13,6 +13,7 @@ from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, notes, progress_lines
 from famus_tf.experiment import export as exports
+from famus_tf.experiment import report as reports
 from famus_tf.files import whole_files
 from famus_tf.reports import gates, pictures, same_images
 from famus_tf.reports import results as run_results
@@ -78,10 +79,13 @@ def _train(config, strategy, workdir):
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
         saved_model.export(network, place, dataset.image_shape, dataset.class_names, data.summary)
+    found = reports.make(run, network) if config.run.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)
         print(sentence, end="")
+        if found is not None:
+            print(reports.write(workdir, run, found), flush=True)
 
 
 def _position(run):

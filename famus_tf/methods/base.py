@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
@@ -123,6 +124,13 @@ class Method(keras_model.KerasModel):
         To be asked right before the step; None for `step` is the next one.
         """
         del step
+        return None
+
+    def trust(self) -> np.ndarray | None:
+        """How far the label of each training example is trusted by what was remembered of it, float32 [N] in [0, 1].
+
+        None for methods that remember none.
+        """
         return None
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -334,6 +334,10 @@ class MetaMethod(base.Method):
         self.compute_metrics(None, batch.labels, logits)
         return records
 
+    def trust(self):
+        """As `Method.trust`."""
+        return self.meta_learner.trust()
+
     def _scores(self, labels, logits, logit_tangent, step):
         """The standardised meta score of each example of a step, float32 [n]."""
         logits = softmax.at_least_float32(logits)

@@ -104,6 +104,29 @@ class ExampleHistory:
                 setattr(self, name, arrays[f"example_{name}"])
 
 
+class JointHistory:
+    """What several methods have seen of the same examples: the means over them, of those that have seen an example.
+
+    Args:
+      parts: list of `ExampleHistory`.
+
+    Attributes:
+      area_under_margin, probability, score, weight: float32 [N], as in `ExampleHistory`.
+    """
+
+    def __init__(self, parts):
+        for name in ("area_under_margin", "probability", "score", "weight"):
+            setattr(self, name, mean_of_known([getattr(part, name) for part in parts]))
+
+
+def mean_of_known(lists):
+    """The mean over a list of float [N] without NaN, float32 [N]; NaN where all are."""
+    known = ~np.isnan(lists)
+    total = np.where(known, lists, 0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
 def _mean(sums, visits):
     """sum / (1 - m^k), NaN for k = 0."""
     share = -np.expm1(visits * np.log(_MOMENTUM))

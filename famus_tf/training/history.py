@@ -2,9 +2,7 @@
 
 import copy
 
-import numpy as np
-
-from famus_tf.training import best_epoch
+from famus_tf.training import best_epoch, example_history
 
 
 class MethodHistory:
@@ -125,10 +123,8 @@ class JointProgress:
         self._parts = parts
         self.history = history
         self.stage_times = []
-        seen = [~np.isnan(part.example_weight) for part in parts]
-        total = sum(np.where(known, part.example_weight, 0) for known, part in zip(seen, parts, strict=True))
-        count = sum(known.astype(np.float32) for known in seen)
-        self.example_weight = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        self.example_weight = example_history.mean_of_known([part.example_weight for part in parts])
+        self.examples = example_history.JointHistory([part.examples for part in parts])
 
     @property
     def step(self):

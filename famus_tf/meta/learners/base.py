@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf.devices import replicas
@@ -109,6 +110,10 @@ class MetaLearner(keras.layers.Layer):
           scores: float [n] of the meta step, standardised (`example_scores`); None without one.
           step: number of steps done.
         """
+
+    def trust(self) -> np.ndarray | None:
+        """How far each of the N examples is trusted by what was remembered of it, float32 [N]; None for no memory."""
+        return None
 
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """A few numbers that say what theta believes, one for each name of `beliefs_about`; shown for each epoch."""

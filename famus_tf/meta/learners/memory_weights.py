@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
@@ -153,6 +154,11 @@ class MemoryWeightNet(base.ExampleWeighting):
           Theta of `emphasis`, if any; a [F]; the standardised means of the batch's examples [n, F], high where a label
           is likely right; and the correlations of the inputs over the data set [F, F].
         """
+        emphasis = [] if self.emphasis is None else self.emphasis.parameters(batch)
+        return [*emphasis, *self._remembered(batch.index)]
+
+    def _remembered(self, index):
+        """The last three of `parameters`; index: int64 [n]."""
         classes = self.num_classes or 1
         moments = self.memory.moments()
         of_classes = moments.merged(classes)
@@ -160,14 +166,12 @@ class MemoryWeightNet(base.ExampleWeighting):
         covariance = of_classes.covariance(centres)
         scale = self._scale(of_classes, covariance)
         correlations = covariance * scale * scale[:, tf.newaxis]
-        place, inside = self.memory.places(batch.index)
+        place, inside = self.memory.places(index)
         means, visits = self.memory.means(place)
         rows = (tf.cast(means, tf.float64) - tf.gather(centres, self.memory.group_of(place) % classes)) * scale
         known = tf.logical_and(inside, self.memory.is_known(visits))
         rows *= tf.cast(known, rows.dtype)[:, tf.newaxis]
-        found = (tf.cast(part, tf.float32) for part in (self._coefficients(moments, scale), rows, correlations))
-        emphasis = [] if self.emphasis is None else self.emphasis.parameters(batch)
-        return [*emphasis, *found]
+        return [tf.cast(part, tf.float32) for part in (self._coefficients(moments, scale), rows, correlations)]
 
     def _scale(self, of_classes, covariance):
         """What gives the inputs the variance 1, high where a label is likely right, [F]; 0 of one that is constant."""
@@ -252,6 +256,11 @@ class MemoryWeightNet(base.ExampleWeighting):
             return tf.zeros_like(given)
         is_probe = tf.cast(index, given.dtype) >= self.num_examples - self.num_probes
         return given + self.num_classes * tf.cast(is_probe, given.dtype) if self.num_probes else given
+
+    def trust(self) -> np.ndarray:
+        """How far each example of the data set is trusted, in (0, 1), float32 [N]."""
+        index = tf.range(self.num_examples, dtype=tf.int64)
+        return self.weigh(self._remembered(index)).numpy()
 
     def beliefs(self, theta: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """What theta believes: the share of each input in the sum of a, by name."""

@@ -1,0 +1,66 @@
+"""How far the label of each example is to be distrusted, from what training has seen of it.
+
+A network that has learnt a wrong label by heart gives it a probability of 1. So nothing here is asked of the trained
+network: what counts is what was seen while it was learning.
+"""
+
+import numpy as np
+from sklearn import metrics
+
+_SHARPNESS = 2.5  # of the sigmoid, as that of `memory_weight_net`
+
+
+def of_history(examples, labels, num_classes):
+    """From running means of p(given label) and, where there are meta steps, of the meta score, both alike.
+
+    Each is standardised within the examples of a class, so that hard classes are not distrusted as a whole.
+
+    Args:
+      examples: `training.example_history.ExampleHistory`, or what has its `probability` and `score`.
+      labels: the given labels, int [N].
+      num_classes: c.
+
+    Returns:
+      float64 [N] in [0, 1], high where a label is likely wrong; 0.5 for an example without a visit.
+    """
+    parts = [np.asarray(values, np.float64) for values in (examples.probability, examples.score)]
+    parts = [_within_classes(values, labels, num_classes) for values in parts if not np.isnan(values).all()]
+    z = np.sum(parts, axis=0) if parts else np.zeros(len(labels))
+    deviation = z.std()
+    return 1 / (1 + np.exp(_SHARPNESS * z / (deviation if deviation > 0 else 1)))
+
+
+def _within_classes(values, labels, num_classes):
+    """With mean 0 in every class and variance 1 over all; 0 for NaN."""
+    known = ~np.isnan(values)
+    counts = np.bincount(labels[known], minlength=num_classes)
+    means = np.bincount(labels[known], weights=values[known], minlength=num_classes) / np.maximum(counts, 1)
+    centred = np.where(known, values - means[labels], 0.0)
+    deviation = centred[known].std()
+    return centred / deviation if deviation > 0 else np.zeros(len(values))
+
+
+def ranks(suspicion):
+    """The place of each example in the list of the most distrusted, 1 to N, int64 [N]; of equal ones in their order."""
+    order = np.argsort(-suspicion, kind="stable")
+    places = np.empty(len(suspicion), np.int64)
+    places[order] = np.arange(1, len(suspicion) + 1)
+    return places
+
+
+def quality(suspicion, is_wrong, at=(100, 200, 1000)):
+    """How well the list finds wrong labels.
+
+    Args:
+      suspicion: float [N].
+      is_wrong: bool [N].
+      at: lengths of the list; those above N are left out.
+
+    Returns:
+      Dict: `auc` of suspicion for wrong against right labels, None where there is one kind; and `precision`, a dict
+      from the length of the list to the share of wrong labels among the most distrusted.
+    """
+    order = np.argsort(-suspicion, kind="stable")
+    precision = {str(k): float(is_wrong[order[:k]].mean()) for k in at if k <= len(suspicion)}
+    both = is_wrong.any() and not is_wrong.all()
+    return {"auc": float(metrics.roc_auc_score(is_wrong, suspicion)) if both else None, "precision": precision}

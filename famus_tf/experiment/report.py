@@ -1,0 +1,98 @@
+"""`--mode=report`: the list of labels not to be trusted, of a run directory's newest checkpoint."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from famus_tf import errors
+from famus_tf.data.images import image_files
+from famus_tf.evaluation import per_example, suspicion
+from famus_tf.experiment import data_of_run
+from famus_tf.experiment import export as exports
+from famus_tf.reports import label_page, label_report
+from famus_tf.training import stopping
+
+
+def report(config):
+    """Writes `labels.csv` and `labels.html` into the run directory, and says in a few lines what they hold."""
+    workdir = pathlib.Path(config.run.workdir)
+    with exports.restored(config, "report") as restored:
+        print(write(workdir, restored.run, make(restored.run, restored.network)), flush=True)
+
+
+def make(run, network):
+    """What is known of each training label.
+
+    Args:
+      run: `build_run.Run`, trained or restored.
+      network: the one to ask, images -> logits.
+
+    Returns:
+      `reports.label_report.LabelReport`, the same on all workers, all of which must call it.
+    """
+    dataset = run.dataset
+    labels, classes = dataset.train_labels, dataset.num_classes
+    scanner = per_example.make_scanner(run.strategy, lambda images: network(images, training=False))
+    batches = run.members[0].feed.scan(None)
+    said = per_example.Said(*(part[: len(labels)] for part in scanner(stopping.Stop(run.strategy).during(batches))))
+    clean = run.supervised.clean_probability()
+    examples = run.history.together.examples
+    paths = data_of_run.paths_of(dataset, "training", dataset.train_images)
+    return label_report.LabelReport(
+        class_names=dataset.class_names,
+        index=dataset.train_index,
+        paths=None if paths is None else [os.fsdecode(path) for path in paths],
+        is_trusted=np.arange(len(labels)) >= len(labels) - dataset.num_probes,
+        given=labels,
+        predicted=said.predicted,
+        given_probability=said.probability,
+        predicted_probability=said.predicted_probability,
+        loss=said.loss,
+        margin=said.margin,
+        weight=examples.weight,
+        clean_probability=clean,
+        area_under_margin=examples.area_under_margin,
+        running_probability=examples.probability,
+        running_score=examples.score,
+        true=dataset.train_true_labels,
+        suspicion=_suspicion(run, examples, clean, labels, classes),
+    )
+
+
+def _suspicion(run, examples, clean, labels, classes):
+    """By what the run has learnt of the labels, and where it has learnt nothing of them, by what it has seen."""
+    if clean is not None:
+        return np.where(np.isnan(clean), 0.5, 1 - clean)
+    trust = [found for found in (method.trust() for method in run.methods) if found is not None]
+    if trust:
+        return 1 - np.mean(trust, axis=0, dtype=np.float64)
+    return suspicion.of_history(examples, labels, classes)
+
+
+def write(workdir, run, found):
+    """Writes both files.
+
+    Args:
+      workdir: `pathlib.Path` of the run directory.
+      run: `build_run.Run`.
+      found: `LabelReport`.
+
+    Returns:
+      Lines that say what was written and what it shows.
+    """
+    label_report.write_csv(workdir / "labels.csv", found)
+    title = f"Labels of {run.dataset.name} ({workdir.name})"
+    label_page.write(workdir / "labels.html", found, lambda positions: _images(run.dataset, positions), title)
+    return label_report.describe(found, workdir)
+
+
+def _images(dataset, positions):
+    """List of uint8 [h, w, channels]; None where a file cannot be read."""
+    found = []
+    for position in positions:
+        try:
+            found.append(image_files.as_array(dataset.train_images, np.array([position]))[0])
+        except errors.InputError:
+            found.append(None)
+    return found
