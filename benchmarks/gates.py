@@ -140,10 +140,9 @@ def main(argv=None):
         for one in results["windows"]
     ]
     print(table.format_table([head, *rows], markdown=True))
-    print(
-        f"different sets in the last 200 steps: {results['different_sets']}; nothing on after step 50: "
-        f"{results['empty_after_50']} times"
-    )
+    print(f"different sets in the last {min(arguments.steps, 200)} steps: {results['different_sets']}")
+    if arguments.steps > 50:
+        print(f"nothing on after step 50: {results['empty_after_50']} times")
     return 0
 
 

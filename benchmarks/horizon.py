@@ -23,7 +23,7 @@ import tensorflow as tf
 from scipy import optimize
 
 from benchmarks import paused, selection
-from benchmarks.record import Record
+from benchmarks.record import Record, own_folder
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
@@ -196,7 +196,7 @@ def main(argv=None):
     parser.add_argument("--horizons", default="1,2,5,10", help="H joined by commas (default %(default)s)")
     parser.add_argument("--windows", type=int, default=20, help="windows of each H (default %(default)s)")
     parser.add_argument("--step", type=float, default=0.5, help="of a along the pull (default %(default)s)")
-    where = "(default: benchmarks/results/horizon_<data set>_<noise>.json)"
+    where = "(default: runs/studies/horizon_<data set>_<noise>.json)"
     parser.add_argument("--json", type=pathlib.Path, help=f"file to write {where}")
     arguments, others = parser.parse_known_args(argv)
     record = Record(argparse.Namespace(**vars(arguments), flags=others))
@@ -212,7 +212,7 @@ def main(argv=None):
             raise InputError("expected --method=memory_weight_net and --meta_set=clean")
         results = measure(config, epochs, horizons, arguments.windows, arguments.step)
         name = f"horizon_{arguments.dataset}_{'human' if config.data.noise == 'file' else config.data.noise}"
-        record.write(arguments.json or pathlib.Path("benchmarks", "results", f"{name}.json"), **results)
+        record.write(arguments.json or own_folder() / f"{name}.json", **results)
     except (InputError, OSError) as error:
         print(f"horizon: error: {command_line.with_flags(str(error))}", file=sys.stderr)
         return 2

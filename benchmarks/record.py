@@ -27,3 +27,10 @@ class Record:
         """Writes the record with `content`, anything that JSON can hold, to the file `path`."""
         self._content["load_average"]["end"] = provenance.load_average()
         whole_files.write_json(path, self._content | content)
+
+
+def own_folder():
+    """Where a study goes that nobody has named a file for, runs/studies; those that are published are named."""
+    folder = pathlib.Path("runs", "studies")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import paused, selection_picture, selection_sampler, studies
-from benchmarks.record import Record
+from benchmarks.record import Record, own_folder
 from famus_tf.config import command_line
 from famus_tf.config.method import METHODS
 from famus_tf.errors import InputError
@@ -302,7 +302,7 @@ def main(argv=None):
     parser.add_argument("dataset", choices=tuple(SETTINGS))
     parser.add_argument("--at", default="", help="epochs joined by commas (default: eight, spread over the run)")
     parser.add_argument("--batches", type=int, default=20, help="pairs of batches each time (default %(default)s)")
-    where = "(default: benchmarks/results/selection_<data set>_<noise>[_<network>]"
+    where = "(default: runs/studies/selection_<data set>_<noise>[_<network>]"
     parser.add_argument("--json", type=pathlib.Path, help=f"file to write {where}.json)")
     parser.add_argument("--plot", type=pathlib.Path, help=f"PNG file to write {where}.png)")
     arguments, others = parser.parse_known_args(argv)
@@ -319,7 +319,7 @@ def main(argv=None):
         name = f"selection_{arguments.dataset}_{'human' if config.data.noise == 'file' else config.data.noise}"
         name += "" if config.run.network == "small_preact" else f"_{pathlib.Path(config.run.network).stem}"
         results = measure(config, sorted(map(int, texts)), arguments.batches)
-        folder = pathlib.Path("benchmarks", "results")
+        folder = own_folder()
         record.write(arguments.json or folder / f"{name}.json", **results)
         selection_picture.draw(arguments.plot or folder / f"{name}.png", results, name.replace("_", " "))
     except (InputError, OSError) as error:

@@ -19,10 +19,11 @@ PAGES = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs"
 OTHER_PROGRAMS = {"--logdir", "--help", "--name", "--check"}
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", range(4))
 def test_the_snippets_run(number, tmp_path):
-    snippets = re.findall(r"```python\n(.*?)```", README + (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
-    assert len(snippets) == 3
+    pages = [README, *((ROOT / "docs" / name).read_text() for name in ("api.md", "memory.md"))]
+    snippets = re.findall(r"```python\n(.*?)```", "".join(pages), re.DOTALL)
+    assert len(snippets) == 4
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("trusted", 6), ("test", 4)):
         for name in "abc":

@@ -68,7 +68,10 @@ def _noise(config) -> None:
     if flags.noise_file and not flags.noise_file.endswith(NOISE_FILES):
         raise InputError(f"--noise_file={flags.noise_file}: expected a file ending in {' or '.join(NOISE_FILES)}")
     if flags.noise_key and not flags.noise_file.endswith(".pt"):
-        raise InputError(f"--noise_key={flags.noise_key} with --noise_file={flags.noise_file}: expected a .pt file")
+        raise InputError(
+            f"--noise_key={flags.noise_key} with --noise_file={flags.noise_file}: expected a .pt file, or --noise_key= "
+            "for a list, which has no keys"
+        )
     if flags.noise_protocol == "mw_net":
         _published_noise(flags)
 

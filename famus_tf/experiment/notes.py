@@ -38,8 +38,18 @@ class _Printed(logging.Handler):
         print(plain_text.shortened(command_line.with_flags(self.format(record)), _MOST), flush=True)
 
 
+class _NotOfRetracing(logging.Filter):
+    """Drops TensorFlow's advice against tracing a function anew: a step has one graph for each depth, by design."""
+
+    def filter(self, record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+
 def show():
     """Prints all notes from now on; a second call changes nothing."""
+    of_tensorflow = logging.getLogger("tensorflow")
+    if not any(isinstance(kept, _NotOfRetracing) for kept in of_tensorflow.filters):
+        of_tensorflow.addFilter(_NotOfRetracing())
     if not any(isinstance(handler, _Printed) for handler in _LOGGER.handlers):
         _LOGGER.addHandler(_Printed())
     _LOGGER.setLevel(logging.INFO)

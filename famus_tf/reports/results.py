@@ -144,5 +144,9 @@ def describe(summary, workdir):
             f"  mean weight of right labels {weight['clean']:.2f}, of wrong labels {weight['noisy']:.2f}, AUC "
             f"{weight['auc']:.3f}"
         )
+    shares = {key: value for key, value in summary["history"][-1].items() if key.startswith("trust_")}
+    if len(shares) > 1:
+        parts = (f"{key.removeprefix('trust_')} {value:.0%}" for key, value in shares.items())
+        lines.append(f"  trust is made of {', '.join(parts)}")
     lines.append(f"  results, curves.png, SavedModel and TensorBoard logs in {workdir}")
     return "\n".join(lines)

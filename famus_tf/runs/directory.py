@@ -103,14 +103,20 @@ def begin(workdir, config, data, *, resumed):
     if not resumed or not fingerprint.is_known(workdir):
         fingerprint.write(workdir, data)
     path = workdir / "flags.cfg"
-    if not path.exists() or config.is_longer(path.read_text(encoding="utf-8").splitlines()):
+    if not resumed or not path.exists() or config.is_longer(path.read_text(encoding="utf-8").splitlines()):
         with whole_files.written(path, consequence) as place:
             place.write_text("\n".join([*config.flag_lines(), ""]), encoding="utf-8")
     whole_files.write_json(workdir / "versions.json", provenance.versions())
 
 
 def check_new_or_same(workdir, config):
-    """Raises, as an InputError, where training cannot begin or go on there: it holds another run, or half of one."""
+    """Raises, as an InputError, where training cannot begin or go on there: it holds another run, or half of one.
+
+    A run that has ended before its first checkpoint has trained nothing, and holds the folder for no flags.
+    """
+    trained = any(path.exists() for path in (workdir / "results.json", workdir / "export"))
+    if (workdir / "flags.cfg").exists() and not trained and not any(workdir.glob("checkpoints/*")):
+        return
     if not check_same_flags(workdir, config, must_exist=False) and any(
         (workdir / name).exists() for name in ("checkpoints", "results.json")
     ):

@@ -2,6 +2,8 @@
 
 import logging
 
+import tensorflow as tf
+
 from famus_tf.experiment import notes
 
 
@@ -21,3 +23,20 @@ def test_kept_quiet_only_warnings_are_printed(capsys):
     notes.say(["said after"])
     logger.info("noted after")
     assert capsys.readouterr().out.splitlines() == ["seen here alone", "said after", "noted after"]
+
+
+def test_tensorflow_says_nothing_of_graphs_that_are_traced_by_design():
+    notes.show()
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = tf.get_logger()
+    logger.addHandler(handler)
+    try:
+        function = tf.function(lambda number: number)
+        for number in range(12):
+            function(number)
+        logger.warning("another matter")
+    finally:
+        logger.removeHandler(handler)
+    assert said == ["another matter"]

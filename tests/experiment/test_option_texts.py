@@ -92,7 +92,8 @@ def test_a_broken_image(images, capsys):
 
 
 def test_other_flags(images, capsys):
-    (images / "run").mkdir()
+    (images / "run" / "checkpoints").mkdir(parents=True)
+    (images / "run" / "checkpoints" / "ckpt-7.index").touch()
     (images / "run" / "flags.cfg").write_text("--dataset=digits\n--seed=3\n")
     assert main.main(["main.py", *_PLAIN, "--dataset=digits", "--seed=3", "--workdir=run"]) == 2
     said = capsys.readouterr().err

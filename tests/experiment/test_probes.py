@@ -39,7 +39,11 @@ def run(workdir, network, **changes):
 def test_export_knows_of_them(tmp_path, network, method, capsys):
     share = {} if method == "memory_weight_net" else {"probe_share": 0.5}
     run(tmp_path / "run", network, method=method, **share)
-    assert "(20 of them trusted)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(20 of them trusted)" in said
+    shares = re.findall(r"(score|probability|loss) (\d+)%", said.partition("  trust is made of ")[2])
+    assert [name for name, _ in shares] == ["score", "probability", "loss"][: 3 * (method == "memory_weight_net")]
+    assert not shares or abs(sum(int(share) for _, share in shares) - 100) <= 2
     assert "--probe_share=" in (tmp_path / "run" / "flags.cfg").read_text()
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     logits = []

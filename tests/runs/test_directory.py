@@ -76,6 +76,8 @@ def test_flags_are_written_once(tmp_path):
     run_directory.check_new_or_same(tmp_path, settings())
     run_directory.begin(tmp_path, settings(), data, resumed=False)
     kept = (tmp_path / "flags.cfg").read_text()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "ckpt-1.index").touch()
     run_directory.check_new_or_same(tmp_path, settings(mode="train"))
     run_directory.begin(tmp_path, settings(summary_every=7), data, resumed=True)
     assert (tmp_path / "flags.cfg").read_text() == kept
@@ -85,6 +87,21 @@ def test_flags_are_written_once(tmp_path):
     assert "--epochs=3" in (tmp_path / "flags.cfg").read_text()
     with pytest.raises(errors.InputError, match=r"--epochs: the run directory has 3, this command has 2"):
         run_directory.check_new_or_same(tmp_path, settings())
+
+
+def test_a_run_that_has_trained_nothing_holds_its_folder_for_no_flags(tmp_path):
+    """As one that diverged, or was interrupted, before its first checkpoint."""
+    data = fingerprint.Fingerprint(("cat",), (2, 2, 1), {"test": fingerprint.ExampleSet((0,))})
+    run_directory.begin(tmp_path, settings(), data, resumed=False)
+    (tmp_path / "checkpoints").mkdir()
+    run_directory.check_new_or_same(tmp_path, settings(seed=1))
+    run_directory.begin(tmp_path, settings(seed=1), data, resumed=False)
+    assert "--seed=1" in (tmp_path / "flags.cfg").read_text()
+    for name in ("export", "results.json"):
+        (tmp_path / name).touch()
+        with pytest.raises(errors.InputError, match=r"--seed: the run directory has 1, this command has 0"):
+            run_directory.check_new_or_same(tmp_path, settings())
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\0\0\0\0", b"# only a comment\n"])
