@@ -18,11 +18,12 @@ from famus_tf.config.data import DataConfig, meant_dataset
 from famus_tf.config.loss import LossConfig
 from famus_tf.config.method import METHODS, MethodConfig
 from famus_tf.config.optimization import OptimizationConfig
+from famus_tf.config.report import ReportConfig
 from famus_tf.config.run import RunConfig
 from famus_tf.errors import InputError
 
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
-_NOT_WRITTEN = frozenset({"mode", "workdir"})
+_NOT_WRITTEN = frozenset({"mode", "workdir", "marks", "clean_share", "clean_action"})
 # Differences that leave weights and results as they are, so that a run may go on with another value.
 _NO_EFFECT_ON_RESULT = frozenset(
     {
@@ -37,6 +38,7 @@ _NO_EFFECT_ON_RESULT = frozenset(
         "log_meta_gradient",
         "log_stage_times",
         "export_network",
+        *(field.name for field in dataclasses.fields(ReportConfig)),
     }
 )
 
@@ -55,6 +57,7 @@ class Config:
     optimization: OptimizationConfig
     co_divide: CoDivideConfig
     baselines: BaselinesConfig
+    report: ReportConfig
 
     def __post_init__(self) -> None:
         # Written as what they stand for, so that a run directory says what it was.

@@ -21,9 +21,9 @@ class RunConfig(fields.FlagGroup):
         "train",
         "What to do: train (and evaluate along the way), evaluate the run directory's SavedModel on the test set, "
         "export the newest checkpoint's network as a SavedModel, inspect the data (counts, noise, a picture of "
-        "examples with their labels), prepare a scaled copy of large images, or report which labels are not to be "
-        "trusted, by the newest checkpoint.",
-        ("train", "evaluate", "export", "inspect", "prepare", "report"),
+        "examples with their labels), prepare a scaled copy of large images, report which labels are not to be "
+        "trusted, by the newest checkpoint, or clean: write lists without them, which --dataset=list takes.",
+        ("train", "evaluate", "export", "inspect", "prepare", "report", "clean"),
     )
     workdir: str = fields.flag(
         "",
@@ -79,11 +79,6 @@ class RunConfig(fields.FlagGroup):
         False,
         "Fetch the meta gradient in every meta step and log its variance and norm over each epoch (Fig. 4): in "
         "TensorBoard and in results.json. Not for l2r.",
-    )
-    label_report: bool = fields.flag(
-        True,
-        "Write labels.csv and labels.html when training ends: all training labels, the least trusted first. It takes "
-        "one pass over the training images; --mode=report writes them later.",
     )
     log_stage_times: bool = fields.flag(
         False,

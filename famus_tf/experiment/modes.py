@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from famus_tf.devices import strategy as strategies
 from famus_tf.experiment import notes
+from famus_tf.experiment.clean import clean
 from famus_tf.experiment.evaluate import evaluate
 from famus_tf.experiment.export import export
 from famus_tf.experiment.inspect import inspect
@@ -18,6 +19,7 @@ MODES = {
     "inspect": inspect,
     "prepare": prepare,
     "report": report,
+    "clean": clean,
 }
 
 

@@ -79,7 +79,7 @@ def _train(config, strategy, workdir):
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
         saved_model.export(network, place, dataset.image_shape, dataset.class_names, data.summary)
-    found = reports.make(run, network) if config.run.label_report else None
+    found = reports.make(run, network) if config.report.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)

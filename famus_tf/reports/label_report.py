@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from famus_tf import errors
 from famus_tf.evaluation import suspicion as suspicions
 from famus_tf.files import whole_files
 
@@ -93,6 +94,44 @@ def write_csv(path, report):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_lines(report))
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of `labels.csv`, as far as cleaning needs it; labels are names."""
+
+    number: int
+    index: int
+    is_trusted: bool
+    given: str
+    predicted: str
+
+
+def read_csv(path):
+    """Reads what `write_csv` has written, least trusted first.
+
+    Args:
+      path: `pathlib.Path`.
+
+    Returns:
+      List of `Line`.
+
+    Raises:
+      InputError: it is not there, or a line is none that a report has.
+    """
+    expected = "labels.csv as training or option `mode`=report writes it"
+    lines = []
+    with errors.reading(path, expected), open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError("other columns")
+        for row in reader:
+            number = reader.line_num
+            if row["split"] not in ("training", "trusted") or not row["index"].isdecimal():
+                raise ValueError(f"line {number}")
+            trusted = row["split"] == "trusted"
+            lines.append(Line(number, int(row["index"]), trusted, row["given_label"], row["predicted_label"]))
+    return lines
 
 
 def describe(report, workdir):

@@ -1,0 +1,32 @@
+"""The flags of the label report, and of what is done with it."""
+
+import dataclasses
+
+from famus_tf.config import fields
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig(fields.FlagGroup):
+    """Which labels are not to be trusted, and what becomes of them."""
+
+    label_report: bool = fields.flag(
+        True,
+        "Write labels.csv and labels.html when training ends: all training labels, the least trusted first. It takes "
+        "one pass over the training images; --mode=report writes them later.",
+    )
+    marks: str = fields.flag(
+        "",
+        "Of --mode=clean: marks.csv, as the page labels.html downloads it: what is marked is kept, relabelled or "
+        "dropped, whatever --clean_share says.",
+        is_path=True,
+    )
+    clean_share: float = fields.flag(
+        0.0,
+        "Of --mode=clean: the share of the training labels, the least trusted first, that --clean_action is done to.",
+        bounds=fields.FRACTION,
+    )
+    clean_action: str = fields.flag(
+        "drop",
+        "Of --mode=clean: drop; or relabel, as the network predicts, and drop those whose label it predicts as it is.",
+        ("drop", "relabel"),
+    )
