@@ -8,14 +8,22 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.files import whole_files
+from famus_tf.files import plain_text, whole_files
 
 _CLASS_NAMES = "class_names.json"
 _DATA = "data.json"
+_TOP = 5
 
 
-def export(network, path, image_shape, class_names, data=None):
-    """Exports `network` with the signature `serving_default`: images -> logits, probabilities and class id.
+def export(network, path, image_shape, class_names, data=None, *, decode=None, metadata=None):
+    """Exports `network` as a SavedModel that needs nothing but TensorFlow.
+
+    Its signatures, each with a first dimension of any size:
+      serving_default  `images` uint8 [n, height, width, channels]
+      float_images     `images` float32 of the same shape, 0 to 255
+      encoded_images   `encoded` string [n], the contents of JPEG or PNG files; where there is `decode`
+    Each gives `logits` and `probabilities` float32 [n, c], `class_id` int64 [n], `class_name` string [n], and of the
+    most likely classes, 5 or all there are, `top_class_ids`, `top_class_names` and `top_probabilities` [n, 5].
 
     The folder appears whole or not at all: an interrupted export, or one for which there is no room, leaves the last
     one in place.
@@ -23,23 +31,33 @@ def export(network, path, image_shape, class_names, data=None):
     Args:
       network: functional `keras.Model`, images -> logits, with the normalisation inside.
       path: folder to write; an older export there is replaced.
-      image_shape: (height, width, channels) of the uint8 images that it will take, in any batch size.
-      class_names: names of the classes, written to `class_names.json` in that folder.
+      image_shape: (height, width, channels) of the images that it will take.
+      class_names: names of the classes, written to `class_names.json` and, one to a line, to `labels.txt` there.
       data: dict that JSON can hold, what the network was trained on, written to `data.json` there; None: not known.
+      decode: function of a file's content, a string scalar -> uint8 [height, width, channels], of TensorFlow's
+        operations alone; None: no third signature.
+      metadata: dict that JSON can hold, written to `metadata.json` there with the input and the classes; None: none.
 
     Raises:
       InputError: it cannot be written.
     """
     path = pathlib.Path(path)
+    class_names = list(class_names)
     fresh = path.with_name(path.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     consequence = "the checkpoints have the network; once that is mended the same command writes it"
     with whole_files.explained(path, consequence):
         try:
-            _write(network, fresh, image_shape)
-            (fresh / _CLASS_NAMES).write_text(json.dumps(list(class_names), ensure_ascii=False) + "\n", "utf-8")
+            signatures = _write(network, fresh, image_shape, class_names, decode)
+            (fresh / _CLASS_NAMES).write_text(json.dumps(class_names, ensure_ascii=False) + "\n", "utf-8")
+            (fresh / "labels.txt").write_text("".join(f"{plain_text.escaped(name)}\n" for name in class_names), "utf-8")
             if data is not None:
                 whole_files.write_json(fresh / _DATA, data)
+            if metadata is not None:
+                height, width, channels = image_shape
+                size = {"height": height, "width": width, "channels": channels, "values": "0 to 255"}
+                about = {"input": size, "signatures": signatures, "classes": class_names}
+                whole_files.write_json(fresh / "metadata.json", about | metadata)
             if path.exists():
                 # Renamed, not removed bit by bit: of the old one and the new one there is always one that is whole.
                 path.rename(fresh.with_suffix(".old"))
@@ -68,18 +86,46 @@ def class_names_of(path):
     return names
 
 
-def _write(network, fresh, image_shape):
+def _write(network, fresh, image_shape, class_names, decode):
+    """Writes the SavedModel; returns the signatures' names."""
     archive = keras.export.ExportArchive()
     archive.track(network)
+    names = tf.constant(class_names)
+    count = min(_TOP, len(class_names))
 
     def serve(images):
-        logits = network(images, training=False)
+        # The sides are not part of the signatures, which nobody would hold a caller to.
+        shape = tf.shape(images)
+        fits = tf.reduce_all(tf.equal(shape[1:], image_shape))
+        message = ["found images of shape", shape, f"expected (n, {', '.join(map(str, image_shape))})"]
+        with tf.control_dependencies([tf.debugging.Assert(fits, message, summarize=9)]):
+            images = tf.ensure_shape(tf.identity(images), (None, *image_shape))
+        logits = tf.cast(network(images, training=False), tf.float32)
+        probabilities = tf.nn.softmax(logits)
+        top, ids = tf.math.top_k(probabilities, count)
+        best = tf.argmax(logits, axis=-1)
         return {
             "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_id": tf.argmax(logits, axis=-1),
+            "probabilities": probabilities,
+            "class_id": best,
+            "class_name": tf.gather(names, best),
+            "top_class_ids": ids,
+            "top_class_names": tf.gather(names, ids),
+            "top_probabilities": top,
         }
 
-    signature = [tf.TensorSpec((None, *image_shape), tf.uint8, name="images")]
-    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    def serve_encoded(encoded):
+        images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
+        return serve(images)
+
+    any_size = (None,) * 4
+    endpoints = {
+        "serving_default": (serve, tf.TensorSpec(any_size, tf.uint8, name="images")),
+        "float_images": (serve, tf.TensorSpec(any_size, tf.float32, name="images")),
+    }
+    if decode is not None:
+        endpoints["encoded_images"] = (serve_encoded, tf.TensorSpec((None,), tf.string, name="encoded"))
+    for name, (function, signature) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=[signature])
     archive.write_out(str(fresh), verbose=False)
+    return list(endpoints)

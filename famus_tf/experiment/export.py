@@ -1,6 +1,7 @@
 """`--mode=export`: the network of a run directory's newest checkpoint as a SavedModel."""
 
 import contextlib
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data import probes
+from famus_tf.data.images import image_files, in_graph
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run
 from famus_tf.runs import directory as run_directory
+from famus_tf.runs import provenance
 from famus_tf.training import best_epoch
 
 
@@ -20,11 +23,54 @@ def export(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
     with restored(config, "export") as found:
-        dataset, epochs = found.run.dataset, found.run.history.epochs
-        saved_model.export(found.network, workdir / "export", dataset.image_shape, dataset.class_names, found.summary)
+        epochs = found.run.history.epochs
+        write(workdir / "export", found.network, config, found.run, found.summary)
         best = best_epoch.best_epoch(epochs)
         step = found.run.history.step if best is None else best["step"]
         print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{found.sentence}", end="")
+
+
+def write(path, network, config, run, summary):
+    """Writes the SavedModel of a run's network.
+
+    Args:
+      path: folder to write.
+      network: the one that is exported.
+      config: `config.Config`.
+      run: `build_run.Run`.
+      summary: dict that JSON can hold, what it was trained on.
+    """
+    dataset = run.dataset
+    transform = _transform_of(dataset)
+    epochs = run.history.epochs
+    best = best_epoch.best_epoch(epochs) or (epochs[-1] if epochs else {})
+    metadata = {
+        "dataset": dataset.name,
+        "preprocessing": {"shorter_side": transform.resize, "mode": transform.mode, "bits": transform.bits},
+        "epoch": best.get("epoch"),
+        "step": best.get("step", run.history.step),
+        "accuracy": {name: value for name, value in best.items() if name.endswith("_accuracy") and np.isscalar(value)},
+        "flags": list(config.flag_lines()),
+        "versions": provenance.versions(),
+    }
+    saved_model.export(
+        network,
+        path,
+        dataset.image_shape,
+        dataset.class_names,
+        summary,
+        decode=functools.partial(in_graph.load, transform=transform),
+        metadata=metadata,
+    )
+
+
+def _transform_of(dataset):
+    """From a file to what the network sees, as evaluation has it; where images come from no files, scaled and cut."""
+    for images in (dataset.test_images, dataset.train_images):
+        if isinstance(images, image_files.ImageFiles):
+            return images.transform
+    height, width, channels = dataset.image_shape
+    return image_files.Transform(min(height, width), height, width=width, channels=channels)
 
 
 class Restored(NamedTuple):

@@ -10,7 +10,6 @@ from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
-from famus_tf.evaluation import saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, notes, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.experiment import report as reports
@@ -78,7 +77,7 @@ def _train(config, strategy, workdir):
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
-        saved_model.export(network, place, dataset.image_shape, dataset.class_names, data.summary)
+        exports.write(place, network, config, run, data.summary)
     found = reports.make(run, network) if config.report.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:

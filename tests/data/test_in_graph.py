@@ -66,12 +66,19 @@ def test_upright(tmp_path, kind):
         assert int(in_graph.orientation(tf.constant(data))) == (value if 1 <= value <= 8 else 1)
 
 
-def test_sixteen_bits(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 2**16, (20, 24), np.uint16)
+@pytest.mark.parametrize(("bits", "channels"), [(16, 3), (12, 3), (12, 1)])
+def test_sixteen_bits(tmp_path, bits, channels):
+    pixels = np.random.default_rng(0).integers(0, 2**bits, (20, 24), np.uint16)
     buffer = io.BytesIO()
     PIL.Image.fromarray(pixels).save(buffer, "PNG")
-    found, expected = both(buffer.getvalue(), image_files.Transform(16, 16), tmp_path)
+    transform = image_files.Transform(16, 16, channels=channels, bits=bits)
+    found, expected = both(buffer.getvalue(), transform, tmp_path)
     np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 100
+    if bits < 16:
+        PIL.Image.fromarray(pixels * 15).save(buffer := io.BytesIO(), "PNG")
+        with pytest.raises(tf.errors.InvalidArgumentError, match="found values up to"):
+            in_graph.load(tf.constant(buffer.getvalue()), transform)
 
 
 @pytest.mark.parametrize("cut", [3, 30, 200, -40])

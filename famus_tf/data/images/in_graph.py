@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from famus_tf.data.images import image_files, image_kinds, scaling
+from famus_tf.data.images import decoders, image_files, image_kinds, scaling
 
 _DCT = "INTEGER_ACCURATE"  # as `image_files` decodes
 _ORIENTATION_TAG = 0x0112
@@ -78,7 +78,7 @@ def _decoded(data, transform):
         [f"found no JPEG or PNG, expected the content of such a file, not of {image_kinds.EXPECTED[10:]}"],
     )
     with tf.control_dependencies([known]):
-        return tf.cond(is_jpeg, lambda: _jpeg(data, transform.channels), lambda: _png(data, transform.channels))
+        return tf.cond(is_jpeg, lambda: _jpeg(data, transform.channels), lambda: _png(data, transform))
 
 
 def _jpeg(data, channels):
@@ -88,11 +88,24 @@ def _jpeg(data, channels):
         return tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT)
 
 
-def _png(data, channels):
+def _png(data, transform):
     sides = tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False, fixed_length=8)
     with tf.control_dependencies([_few(sides[0], sides[1])]):
-        image = tf.io.decode_png(data, channels=3)
-    return _luma(image) if channels == 1 else image
+        if transform.bits < decoders.ALL_BITS:
+            has_16 = tf.equal(tf.strings.substr(data, 24, 1), b"\x10")
+            image = tf.cond(has_16, lambda: _of_bits(data, transform.bits), lambda: tf.io.decode_png(data, channels=3))
+        else:
+            image = tf.io.decode_png(data, channels=3)
+    return _luma(image) if transform.channels == 1 else image
+
+
+def _of_bits(data, bits):
+    """The 8 highest of so many bits that are used of 16."""
+    pixels = tf.cast(tf.io.decode_png(data, channels=3, dtype=tf.uint16), tf.int32)
+    most = tf.reduce_max(pixels)
+    fits = tf.debugging.Assert(most < 2**bits, ["found values up to", most, f"in an image, expected below {2**bits}"])
+    with tf.control_dependencies([fits]):
+        return tf.cast(pixels // 2 ** (bits - 8), tf.uint8)
 
 
 def _few(height, width):
