@@ -120,7 +120,7 @@ def look(method, dataset, pairs, horizons, count, step, rate):
 
     Args:
       method: as in `make_pull`.
-      dataset: `data.dataset.Dataset` with known true labels.
+      dataset: `data.dataset.Dataset` with known true labels; those of probes are not looked at.
       pairs: list of pairs of batches, as many as the longest of `horizons` needs for `count` windows.
       horizons: list of H.
       count: windows of each.
@@ -135,7 +135,8 @@ def look(method, dataset, pairs, horizons, count, step, rate):
     taught, rows = (
         part.numpy().astype(float) for part in learner.parameters(meta_batches.Batch(None, None, everybody))[-3:-1]
     )
-    is_right = dataset.train_labels == dataset.train_true_labels
+    given, true = dataset.noisy_labels
+    rows, is_right = rows[: len(given)], given == true
     aucs, fisher = mixtures(rows, is_right)
     found = {"start": aucs[0], "alone": dict(zip(learner.inputs, aucs[1:-1], strict=True)), "fisher": aucs[-1]}
     found |= {"fisher_mixture": (fisher / fisher.sum()).tolist(), "probes": auc_of(rows, taught, is_right)}

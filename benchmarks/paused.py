@@ -1,5 +1,6 @@
 """A run that pauses after some of its steps, so that something can be measured there and then."""
 
+from famus_tf.data import probes
 from famus_tf.devices import strategy as strategies
 from famus_tf.errors import InputError
 from famus_tf.experiment import build_data, build_run
@@ -22,7 +23,8 @@ class PausedRun:
     def __init__(self, config):
         self._config = config
         self._strategy = strategies.make_strategy("one_device")
-        self.dataset = build_data.make_dataset(config.data, config.run.seed)
+        dataset = build_data.make_dataset(config.data, config.run.seed)
+        self.dataset = probes.with_probes(dataset, config.probe_share, config.run.seed)
         self.steps_per_epoch = build_data.steps_per_epoch(config.optimization, self.dataset)
         self.total = config.optimization.train_steps or config.optimization.epochs * self.steps_per_epoch
         self.method = build_run.make_method(config, build_run.make_supervision(config, self.dataset))

@@ -75,6 +75,7 @@ def test_the_command(tmp_path, capsys):
     assert found["inputs"] == ["score", "probability", "loss"]
     (pause,) = found["pauses"]
     assert sum(pause["probes_mixture"]) == pytest.approx(1.0) and 0 < pause["probes"] < 1
+    assert np.ptp(pause["probes_mixture"]) > 1e-3  # there are probes, which say something
     assert pause["epoch"] == 3 and pause["rate"] > 0 and set(pause["alone"]) == set(found["inputs"])
     assert [row["freed"] for row in pause["horizons"]] == [False, True]
     for row in pause["horizons"]:
