@@ -29,7 +29,12 @@ _WITHOUT_TRAINING = ("inspect", "prepare")
 
 
 def check(config) -> None:
-    """Raises InputError at the first rule that a `config.Config` breaks."""
+    """Raises InputError at the first rule that a `config.Config` breaks.
+
+    --mode=predict needs to know the export alone, and so no flag of a training.
+    """
+    if config.run.mode == "predict":
+        return
     for rule in _RULES:
         rule(config)
 

@@ -30,3 +30,12 @@ class ReportConfig(fields.FlagGroup):
         "Of --mode=clean: drop; or relabel, as the network predicts, and drop those whose label it predicts as it is.",
         ("drop", "relabel"),
     )
+    images: str = fields.flag(
+        "",
+        "Of --mode=predict: a folder, whose images are found in the folders below it too, or a list of paths, one in "
+        "each line.",
+        is_path=True,
+    )
+    output: str = fields.flag(
+        "", "Of --mode=predict: the file to write; empty: predictions.csv in the present folder.", is_path=True
+    )

@@ -22,8 +22,9 @@ class RunConfig(fields.FlagGroup):
         "What to do: train (and evaluate along the way), evaluate the run directory's SavedModel on the test set, "
         "export the newest checkpoint's network as a SavedModel, inspect the data (counts, noise, a picture of "
         "examples with their labels), prepare a scaled copy of large images, report which labels are not to be "
-        "trusted, by the newest checkpoint, or clean: write lists without them, which --dataset=list takes.",
-        ("train", "evaluate", "export", "inspect", "prepare", "report", "clean"),
+        "trusted, by the newest checkpoint, clean: write lists without them, which --dataset=list takes, or "
+        "predict: say what the exported network sees in the images of a folder.",
+        ("train", "evaluate", "export", "inspect", "prepare", "report", "clean", "predict"),
     )
     workdir: str = fields.flag(
         "",

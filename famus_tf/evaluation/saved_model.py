@@ -86,6 +86,60 @@ def class_names_of(path):
     return names
 
 
+def load_classifier(path):
+    """An exported network as a function, and the names of its classes.
+
+    Args:
+      path: `pathlib.Path` of the folder that `export` wrote.
+
+    Returns:
+      Function uint8 images [n, height, width, channels] -> probabilities float32 [n, c]; list of c names.
+
+    Raises:
+      InputError: there is no SavedModel, or none of ours.
+    """
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise errors.InputError(
+            f"{path}: no SavedModel; option `mode`=train or option `mode`=export makes one"
+        ) from error
+    signature = getattr(loaded, "signatures", {}).get("serving_default")
+    names = class_names_of(path)
+    if signature is None or "probabilities" not in signature.structured_outputs or names is None:
+        raise errors.InputError(f"{path}: expected a SavedModel that option `mode`=train or option `mode`=export made")
+
+    def classify(images):
+        return signature(images=tf.constant(images))["probabilities"].numpy()
+
+    classify.model = loaded  # the signature holds the variables only weakly
+    return classify, names
+
+
+def preprocessing_of(path):
+    """What is done to a file before an exported network sees it.
+
+    Args:
+      path: `pathlib.Path` of the folder that `export` wrote.
+
+    Returns:
+      Dict: `height`, `width` and `channels` of what it sees, `shorter_side`, `mode` and `bits` as in
+      `data.images.image_files.Transform`.
+
+    Raises:
+      InputError: the export does not say, as those of earlier versions.
+    """
+    place = path / "metadata.json"
+    if not place.exists():
+        raise errors.InputError(
+            f"{place}: not there; expected an export of this version: option `mode`=export writes it"
+        )
+    with errors.reading(place, "the metadata of an export"):
+        about = json.loads(place.read_text(encoding="utf-8"))
+        sizes = {name: int(about["input"][name]) for name in ("height", "width", "channels")}
+        return sizes | {name: about["preprocessing"][name] for name in ("shorter_side", "mode", "bits")}
+
+
 def _write(network, fresh, image_shape, class_names, decode):
     """Writes the SavedModel; returns the signatures' names."""
     archive = keras.export.ExportArchive()

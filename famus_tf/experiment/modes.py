@@ -8,6 +8,7 @@ from famus_tf.experiment.clean import clean
 from famus_tf.experiment.evaluate import evaluate
 from famus_tf.experiment.export import export
 from famus_tf.experiment.inspect import inspect
+from famus_tf.experiment.predict import predict
 from famus_tf.experiment.prepare import prepare
 from famus_tf.experiment.report import report
 from famus_tf.experiment.train import train
@@ -20,6 +21,7 @@ MODES = {
     "prepare": prepare,
     "report": report,
     "clean": clean,
+    "predict": predict,
 }
 
 
