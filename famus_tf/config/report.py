@@ -30,6 +30,12 @@ class ReportConfig(fields.FlagGroup):
         "Of --mode=clean: drop; or relabel, as the network predicts, and drop those whose label it predicts as it is.",
         ("drop", "relabel"),
     )
+    model: str = fields.flag(
+        "",
+        "Of --mode=evaluate: the folder of a SavedModel that this program has exported, a .keras file with a network, "
+        "images to logits, or checkpoint, the run directory's newest one; empty: its export.",
+        is_path=True,
+    )
     images: str = fields.flag(
         "",
         "Of --mode=predict: a folder, whose images are found in the folders below it too, or a list of paths, one in "

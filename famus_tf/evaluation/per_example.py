@@ -20,6 +20,7 @@ class Said(NamedTuple):
       margin: the label's logit less the largest other one, float32.
       predicted: class id, int64.
       predicted_probability: of that class, float32.
+      rank: how many classes have a larger logit than the label, int64.
     """
 
     loss: np.ndarray
@@ -27,6 +28,7 @@ class Said(NamedTuple):
     margin: np.ndarray
     predicted: np.ndarray
     predicted_probability: np.ndarray
+    rank: np.ndarray
 
 
 def make_scanner(strategy, predict):
@@ -69,4 +71,7 @@ def _rows(logits, labels, weight):
     found = {"loss": softmax.cross_entropy(labels, logits), **given_label.rows(labels, logits)}
     found["predicted_probability"] = tf.reduce_max(tf.nn.softmax(logits), axis=-1)
     rows = {name: tf.where(counts, values, np.nan) for name, values in found.items()}
-    return rows | {"predicted": tf.where(counts, predicted, -1)}
+    of_label = tf.gather(logits, labels, batch_dims=1)
+    rank = tf.reduce_sum(tf.cast(logits > of_label[:, tf.newaxis], tf.int64), axis=-1)
+    whole = {"predicted": predicted, "rank": rank}
+    return rows | {name: tf.where(counts, values, -1) for name, values in whole.items()}

@@ -1,41 +1,106 @@
-"""`--mode=evaluate`: the accuracy of a run directory's SavedModel."""
+"""`--mode=evaluate`: how good an exported network, a Keras file or a run's newest checkpoint is on a data set."""
 
 import pathlib
+import re
 
+import keras
 import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.evaluation import accuracy as evaluation
+from famus_tf.evaluation import measures, per_example
 from famus_tf.experiment import automatic, build_data, checks, data_of_run
+from famus_tf.experiment import export as exports
+from famus_tf.files import whole_files
+from famus_tf.reports import evaluation_pictures, pictures
 from famus_tf.runs import directory as run_directory
+
+_CHECKPOINT = "checkpoint"
+_FOLDER = "evaluation"
 
 
 def evaluate(config):
-    """Evaluates the run directory's SavedModel on the test set and prints the accuracy."""
+    """Evaluates a network on all sets of the data but the meta set; prints and writes its figures, and two pictures."""
     workdir = pathlib.Path(config.run.workdir)
+    wanted = config.report.model
+    if wanted == _CHECKPOINT:
+        with exports.restored(config, "evaluate") as found:
+            network = found.network
+            _evaluate(
+                config,
+                found.run.dataset,
+                workdir,
+                f"{workdir / 'checkpoints'}",
+                lambda images: network(images, training=False),
+            )
+        return
+    model = pathlib.Path(wanted) if wanted else workdir / "export"
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
-    run_directory.check_same_flags(workdir, config, must_exist=False)
-    predict = evaluation.load_exported(workdir / "export")
+    if not wanted:
+        run_directory.check_same_flags(workdir, config, must_exist=False)
+    predict = _load(model)
     dataset = build_data.make_dataset(config.data, config.run.seed)
-    dataset = data_of_run.with_class_ids_of(workdir / "export", dataset)
+    if model.suffix != ".keras":
+        dataset = data_of_run.with_class_ids_of(model, dataset)
+    _evaluate(config, dataset, workdir, str(model), predict, known_to=None if wanted else workdir)
+
+
+def _load(model):
+    """Function uint8 images -> logits."""
+    if model.suffix != ".keras":
+        return evaluation.load_exported(model)
+    with errors.reading(model, "a Keras file with a network, images to logits"):
+        network = keras.saving.load_model(str(model), compile=False)
+    return _in_inference(network)
+
+
+def _in_inference(network):
+    return lambda images: network(images, training=False)
+
+
+def _evaluate(config, dataset, workdir, name, predict, known_to=None):
     strategy = tf.distribute.get_strategy()
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
     fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
     batches = build_data.make_feed(
         fitted.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
     )
-    data = data_of_run.fingerprint_of(dataset)
-    for line in data_of_run.differences_to_tell(workdir, data, batches.evaluated):
-        print(line, flush=True)
-    evaluator = evaluation.make_evaluator(strategy, predict)
+    if known_to is not None:
+        for line in data_of_run.differences_to_tell(known_to, data_of_run.fingerprint_of(dataset), batches.evaluated):
+            print(line, flush=True)
+    scanner = per_example.make_scanner(strategy, predict)
     try:
-        found = {name: evaluator(batches.evaluation(name)) for name in batches.evaluated}
+        found = {part: scanner(batches.evaluation(part)) for part in batches.evaluated}
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        raise errors.InputError(
-            f"{workdir / 'export'}: does not take images of {dataset.name}, {dataset.image_shape}"
-        ) from error
-    for name, logs in found.items():
-        print(
-            f"{workdir / 'export'} on {dataset.name}: {name} accuracy {logs['accuracy']:.4f}, "
-            f"top-5 {logs['top5']:.4f}, cross-entropy {logs['loss']:.4f}, {logs['examples']:,} images"
+        raise errors.InputError(f"{name}: does not take images of {dataset.name}, {dataset.image_shape}") from error
+    folder = workdir / _FOLDER
+    for part, said in found.items():
+        labels = dataset.held_out[part].labels
+        figures = measures.of(
+            per_example.Said(*(values[: len(labels)] for values in said)), labels, dataset.class_names
         )
+        print(
+            f"{name} on {dataset.name}: {part} accuracy {figures['accuracy']:.4f}, top-5 {figures['top5']:.4f}, "
+            f"cross-entropy {figures['cross_entropy']:.4f}, {figures['examples']:,} images"
+        )
+        print(
+            f"  balanced accuracy {figures['balanced_accuracy']:.4f}, macro F1 {figures['macro_f1']:.4f}, expected "
+            f"calibration error {figures['expected_calibration_error']:.4f}"
+        )
+        _write(folder, f"{dataset.name}_{part}", {"model": name, "dataset": dataset.name, "set": part} | figures)
+
+
+def _write(folder, name, figures):
+    name = re.sub(r"[^\w.-]", "_", name)
+    with whole_files.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    whole_files.write_json(folder / f"{name}.json", figures)
+    title = f"{figures['dataset']}, {figures['set']}: accuracy {figures['accuracy']:.1%}"
+    for kind, draw in (
+        ("confusion", evaluation_pictures.draw_confusion),
+        ("calibration", evaluation_pictures.draw_calibration),
+    ):
+        path = folder / f"{name}_{kind}.png"
+        with pictures.optional(path):
+            draw(path, figures, title)
+    print(f"  {folder / name}.json, and pictures beside it")

@@ -34,3 +34,5 @@ def test_what_is_said_of_each_example(replicas, two_replicas):
         np.testing.assert_allclose(found[counts], values[counts], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(np.isnan(found), ~counts)
     np.testing.assert_array_equal(said.predicted, np.where(counts, z.argmax(axis=1), -1))
+    rank = (z > z[rows, labels][:, np.newaxis]).sum(axis=1)
+    np.testing.assert_array_equal(said.rank, np.where(counts, rank, -1))
