@@ -1,13 +1,17 @@
 """Compares run directories in a table: one row for all the runs that differ in nothing but the seed.
 
-    python -m famus_tf.compare runs/a runs/b [...] [--markdown] [--json=OUT]
+    python -m famus_tf.compare runs/a runs/b [...] [--markdown] [--csv=OUT] [--latex=OUT] [--json=OUT] [--plot=OUT.png]
 
 Reads results.json and flags.cfg of each. Accuracies are in percent, mean ± sample standard deviation over the seeds
-(no ± for one seed). Needs the standard library only.
+(no ± for one seed). --t_test adds a column with the p of Welch's one-tailed t test that the last accuracy is higher
+than that of the first row; it needs two seeds of both. The picture has the test accuracy over the training's time,
+without evaluations, the mean and the range over the seeds.
 """
 
 import argparse
+import csv
 import dataclasses
+import io
 import itertools
 import json
 import pathlib
@@ -16,7 +20,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from famus_tf.errors import InputError
-from famus_tf.files import plain_text, strict_json
+from famus_tf.files import plain_text, strict_json, whole_files
 
 _METHODS = {
     "cross_entropy": "cross-entropy",
@@ -50,6 +54,8 @@ _COLUMNS = (
 _WEIGHT_COLUMN = "AUC of the weights"
 # Where there is a split by a mixture of losses.
 _SPLIT_COLUMN = "AUC of the clean probability"
+# Where it is asked for.
+_TEST_COLUMN = "p, above the first row"
 _NOT_AVAILABLE = "n/a"
 
 
@@ -141,18 +147,72 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
     return result
 
 
+def p_values(numbers: Sequence[dict]) -> list[float | None]:
+    """Of each row but the first: p of Welch's one-tailed t test, that its last accuracy is higher than the first's.
+
+    None where one of both has fewer than two seeds, or no two seeds of either differ.
+    """
+    from scipy import stats  # half a second, which the plain table does not need
+
+    first = numbers[0]["last_test_accuracy"]["values"]
+    found: list[float | None] = [None]
+    for row in numbers[1:]:
+        values = row["last_test_accuracy"]["values"]
+        enough = min(len(first), len(values)) > 1 and (len(set(first)) > 1 or len(set(values)) > 1)
+        found.append(
+            float(stats.ttest_ind(values, first, equal_var=False, alternative="greater").pvalue) if enough else None
+        )
+    return found
+
+
 def format_rows(numbers: Sequence[dict], markdown: bool) -> str:
     """The table of what `rows` returned, as text on a terminal or in Markdown."""
-    lines = [_COLUMNS, *map(_cells, numbers)]
+    return format_table(_texts(numbers), markdown)
+
+
+def as_csv(numbers: Sequence[dict]) -> str:
+    """The same table as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(_texts(numbers))
+    return buffer.getvalue()
+
+
+def as_latex(numbers: Sequence[dict]) -> str:
+    """The same table as a LaTeX tabular, which needs the package booktabs."""
+    head, *lines = ([_in_latex(text) for text in line] for line in _texts(numbers))
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            *(" & ".join(line) + r" \\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _in_latex(text: str) -> str:
+    marks = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    marks |= {mark: "\\" + mark for mark in "&%$#_{}"}
+    return "".join(marks.get(letter, letter) for letter in text)
+
+
+def _texts(numbers: Sequence[dict]) -> list[Sequence[str]]:
+    """The head and a line for each row."""
+    lines: list[Sequence[str]] = [_COLUMNS, *map(_cells, numbers)]
     further = {
         _WEIGHT_COLUMN: [row["example_weight"]["auc"] for row in numbers],
         _SPLIT_COLUMN: [row["clean_probability_auc"] for row in numbers],
+        _TEST_COLUMN: [row.get("p_above_first") for row in numbers],
     }
     for head, values in further.items():
         if any(value is not None for value in values):
             cells = [head, *(_fixed(value, 3) for value in values)]
             lines = [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
-    return format_table(lines, markdown)
+    return lines
 
 
 def with_provenance(numbers: Sequence[dict], groups: Sequence[Sequence[Run]]) -> list[dict]:
@@ -198,17 +258,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run_dirs", metavar="RUN_DIR", type=pathlib.Path, nargs="+")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--json", metavar="OUT", type=pathlib.Path, help="write the numbers to this file too")
+    parser.add_argument("--csv", metavar="OUT", type=pathlib.Path, help="write the table to this file too")
+    parser.add_argument("--latex", metavar="OUT", type=pathlib.Path, help="write it as a LaTeX tabular too")
+    parser.add_argument("--plot", metavar="OUT", type=pathlib.Path, help="draw accuracy over time into this PNG file")
+    parser.add_argument("--t_test", action="store_true", help="compare each row's last accuracy with the first's")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.plot and arguments.plot.suffix != ".png":
+            raise InputError(f"--plot={arguments.plot}: expected a name ending in .png")
         groups = group_runs(map(read_run, dict.fromkeys(arguments.run_dirs)))
         numbers = rows(groups)
-        if arguments.json:
-            write_json(arguments.json, with_provenance(numbers, groups))
+        if arguments.t_test:
+            numbers = [row | {"p_above_first": p} for row, p in zip(numbers, p_values(numbers), strict=True)]
+        for path, text in (
+            (arguments.json, lambda: strict_json.text_of(with_provenance(numbers, groups))),
+            (arguments.csv, lambda: as_csv(numbers)),
+            (arguments.latex, lambda: as_latex(numbers)),
+        ):
+            if path:
+                with whole_files.written(path) as place:
+                    place.write_text(text(), encoding="utf-8")
+        if arguments.plot:
+            from famus_tf.reports import compare_pictures  # matplotlib, which the table does not need
+
+            compare_pictures.draw(arguments.plot, groups, [row["method"] for row in numbers])
     except InputError as error:
         print(f"compare: error: {plain_text.shortened(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"compare: error: {arguments.json}: cannot write it ({error.strerror or error})", file=sys.stderr)
         return 2
     print(format_rows(numbers, arguments.markdown))
     return 0

@@ -11,18 +11,19 @@ _MOST = 40
 _LAST_RESORT = "Last Resort"
 
 
-def drawn(names: Sequence[str]) -> tuple[list[str], dict]:
+def drawn(names: Sequence[str], most: int = _MOST) -> tuple[list[str], dict]:
     """Texts to draw, and how.
 
     A letter that no font of this machine has is written out, as \\u4e2d; a long name is cut.
 
     Args:
       names: as the data have them.
+      most: letters of a name.
 
     Returns:
       The texts, and keyword arguments of matplotlib's functions that draw a text.
     """
-    shortened = [name if len(name) <= _MOST else name[: _MOST - 1] + "\u2026" for name in names]
+    shortened = [name if len(name) <= most else name[: most - 1] + "\u2026" for name in names]
     families = list(matplotlib.rcParams["font.family"])
     texts = []
     for name in shortened:

@@ -1,6 +1,11 @@
+import csv
 import json
+import math
 import pathlib
+import re
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from famus_tf.reports import compare as table
@@ -100,3 +105,73 @@ def test_results_that_are_none_are_named(write_run, capsys, text):
     printed = capsys.readouterr().err
     assert printed.startswith(f"compare: error: {directory / 'results.json'}: ")
     assert printed.count("\n") == 1
+
+
+def _three_rows(write_run):
+    runs = []
+    for method, accuracies in (("cross_entropy", (0.5, 0.52, 0.51)), ("mw_net", (0.56, 0.53, 0.58)), ("l2r", (0.6,))):
+        for seed, accuracy in enumerate(accuracies):
+            runs.append(write_run(f"{method}{seed}", f"--method={method}", seed, peak=accuracy, last=accuracy))
+    return runs
+
+
+def test_welchs_one_tailed_test(write_run, tmp_path, capsys):
+    runs = _three_rows(write_run)
+    assert table.main([*map(str, runs), "--t_test", f"--csv={tmp_path / 'out.csv'}"]) == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        cells = [row["p, above the first row"] for row in csv.DictReader(file)]
+    # By hand: t = (mean - mean') / sqrt(s^2 / 3 + s'^2 / 3), Welch's degrees of freedom, the upper tail of Student's t
+    # by the trapezoidal rule.
+    first, second = np.array([0.5, 0.52, 0.51]), np.array([0.56, 0.53, 0.58])
+    parts = [values.var(ddof=1) / 3 for values in (first, second)]
+    t = (second.mean() - first.mean()) / math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)
+    x = np.linspace(t, t + 2000, 4_000_001)
+    scale = math.gamma((freedom + 1) / 2) / math.sqrt(freedom * math.pi) / math.gamma(freedom / 2)
+    expected = np.trapezoid(scale * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x)
+    assert cells[0] == cells[2] == "n/a" and float(cells[1]) == pytest.approx(expected, abs=6e-4)
+    assert "p, above the first row" not in _table(runs, capsys)
+
+
+def _table(runs, capsys):
+    capsys.readouterr()
+    assert table.main(list(map(str, runs))) == 0
+    return capsys.readouterr().out
+
+
+def test_csv_and_latex_have_the_table_of_the_terminal(write_run, tmp_path, capsys):
+    runs = _three_rows(write_run)
+    lines = _table(runs, capsys).splitlines()
+    assert table.main([*map(str, runs), f"--csv={tmp_path / 'out.csv'}", f"--latex={tmp_path / 'out.tex'}"]) == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        written = list(csv.reader(file))
+    assert [re.split(r" {2,}", line.rstrip()) for line in (lines[0], *lines[2:])] == written
+    text = (tmp_path / "out.tex").read_text()
+    assert text.count(r"\\") == len(written) and r"51.0 $\pm$ 1.0" in text and "±" not in text
+
+
+def test_latex_escapes_what_is_its_own():
+    assert table._in_latex(r"a_b & 5% {x} #1 \y ~^$") == (
+        r"a\_b \& 5\% \{x\} \#1 \textbackslash{}y \textasciitilde{}\textasciicircum{}\$"
+    )
+
+
+def test_the_picture_has_a_curve_for_each_row(write_run, tmp_path, capsys):
+    history = [{"step": 10 * k, "test_accuracy": 0.1 * k} for k in range(1, 5)]
+    options = {"history": history, "train_seconds_per_step": 0.5}
+    runs = [write_run(method, f"--method={method}", **options) for method in ("cross_entropy", "mw_net")]
+    assert table.main([*map(str, runs), f"--plot={tmp_path / 'out.png'}"]) == 0
+    assert np.ptp(np.asarray(PIL.Image.open(tmp_path / "out.png").convert("L"))) > 100
+    bare = write_run("bare", "--method=l2r", history=[])
+    assert table.main([str(bare), f"--plot={tmp_path / 'none.png'}"]) == 2
+    assert "no run has the accuracies" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_one_line(write_run, tmp_path, capsys):
+    run = write_run("run", CROSS_ENTROPY, history=[{"step": 1, "test_accuracy": 0.5}])
+    for name in ("csv", "latex", "json", "plot"):
+        assert table.main([run, f"--{name}={tmp_path / 'no' / 'out.png'}"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("compare: error: ") and said.count("\n") == 1
+    assert table.main([run, "--plot=out.jpg"]) == 2
+    assert capsys.readouterr().err == "compare: error: --plot=out.jpg: expected a name ending in .png\n"
