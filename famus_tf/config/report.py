@@ -4,6 +4,8 @@ import dataclasses
 
 from famus_tf.config import fields
 
+_FOLDS = fields.Bounds("0, or a whole number above 1", lambda value: value == 0 or value > 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig(fields.FlagGroup):
@@ -13,6 +15,12 @@ class ReportConfig(fields.FlagGroup):
         True,
         "Write labels.csv and labels.html when training ends: all training labels, the least trusted first. It takes "
         "one pass over the training images; --mode=report writes them later.",
+    )
+    report_folds: int = fields.flag(
+        0,
+        "Of the label report: so many plain networks are trained besides, each without one part of the images, and "
+        "asked about that part; the list goes by what they say. 0: by what the run itself has learnt of the labels.",
+        bounds=_FOLDS,
     )
     marks: str = fields.flag(
         "",

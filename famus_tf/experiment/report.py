@@ -8,7 +8,7 @@ import numpy as np
 from famus_tf import errors
 from famus_tf.data.images import image_files
 from famus_tf.evaluation import per_example, suspicion
-from famus_tf.experiment import data_of_run
+from famus_tf.experiment import data_of_run, folds
 from famus_tf.experiment import export as exports
 from famus_tf.reports import label_page, label_report
 from famus_tf.training import stopping
@@ -18,15 +18,17 @@ def report(config):
     """Writes `labels.csv` and `labels.html` into the run directory, and says in a few lines what they hold."""
     workdir = pathlib.Path(config.run.workdir)
     with exports.restored(config, "report") as restored:
-        print(write(workdir, restored.run, make(restored.run, restored.network)), flush=True)
+        print(write(workdir, restored.run, make(config, restored.run, restored.network, workdir)), flush=True)
 
 
-def make(run, network):
+def make(config, run, network, workdir):
     """What is known of each training label.
 
     Args:
+      config: `config.Config`.
       run: `build_run.Run`, trained or restored.
       network: the one to ask, images -> logits.
+      workdir: `pathlib.Path` of the run directory.
 
     Returns:
       `reports.label_report.LabelReport`, the same on all workers, all of which must call it.
@@ -36,6 +38,8 @@ def make(run, network):
     scanner = per_example.make_scanner(run.strategy, lambda images: network(images, training=False))
     batches = run.members[0].feed.scan(None)
     said = per_example.Said(*(part[: len(labels)] for part in scanner(stopping.Stop(run.strategy).during(batches))))
+    count = config.report.report_folds
+    outside = folds.scan(config, dataset, run.strategy, workdir, count) if count else None
     clean = run.supervised.clean_probability()
     examples = run.history.together.examples
     paths = data_of_run.paths_of(dataset, "training", dataset.train_images)
@@ -56,7 +60,8 @@ def make(run, network):
         running_probability=examples.probability,
         running_score=examples.score,
         true=dataset.train_true_labels,
-        suspicion=_suspicion(run, examples, clean, labels, classes),
+        out_of_fold=None if outside is None else outside.probability,
+        suspicion=_suspicion(run, examples, clean, labels, classes) if outside is None else 1 - outside.probability,
     )
 
 

@@ -78,7 +78,7 @@ def _train(config, strategy, workdir):
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
         exports.write(place, network, config, run, data.summary)
-    found = reports.make(run, network) if config.report.label_report else None
+    found = reports.make(fitted, run, network, workdir) if config.report.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)

@@ -15,7 +15,7 @@ from famus_tf.files import whole_files
 COLUMNS = (
     *("rank", "suspicion", "index", "path", "split", "given_label", "predicted_label"),
     *("given_probability", "predicted_probability", "loss", "margin", "weight", "clean_probability"),
-    *("area_under_margin", "running_probability", "running_score", "true_label"),
+    *("area_under_margin", "running_probability", "running_score", "out_of_fold_probability", "true_label"),
 )
 
 
@@ -34,6 +34,8 @@ class LabelReport:
         clean_probability: that of Algorithm 2, float32; None without it.
         area_under_margin, running_probability, running_score: over the visits, float32; see
             `training.example_history`.
+        out_of_fold: the given label's probability by a network that was not trained on the example, float32; None where
+            there are none.
         true: class ids, int, negative where all that is known is that the label is wrong; None where nobody knows.
         suspicion: float64 in [0, 1].
     """
@@ -53,6 +55,7 @@ class LabelReport:
     area_under_margin: np.ndarray
     running_probability: np.ndarray
     running_score: np.ndarray
+    out_of_fold: np.ndarray | None
     true: np.ndarray | None
     suspicion: np.ndarray
 
@@ -158,10 +161,11 @@ def _lines(report):
     order = report.order
     none = np.full(len(report), np.nan)
     clean = none if report.clean_probability is None else report.clean_probability
+    outside = none if report.out_of_fold is None else report.out_of_fold
     true = np.full(len(report), -1) if report.true is None else np.maximum(report.true, -1)
     numbers = [
         *(report.given_probability, report.predicted_probability, report.loss, report.margin, report.weight, clean),
-        *(report.area_under_margin, report.running_probability, report.running_score),
+        *(report.area_under_margin, report.running_probability, report.running_score, outside),
     ]
     for rank, i in enumerate(order, start=1):
         path = "" if report.paths is None else report.paths[i]

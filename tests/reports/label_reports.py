@@ -24,6 +24,7 @@ def make(count=30, classes=("cat", "dog", 'a "bird", or so'), seed=0, **changes)
         **{name: numbers() for name in ("given_probability", "predicted_probability", "loss", "margin", "weight")},
         "clean_probability": None,
         **{name: numbers() for name in ("area_under_margin", "running_probability", "running_score")},
+        "out_of_fold": None,
         "true": true,
         "suspicion": np.where(given != true, 0.7, 0.2) + 0.2 * rng.random(count),
     }

@@ -1,0 +1,92 @@
+"""Labels judged by networks that were not trained on them."""
+
+import csv
+import pathlib
+
+import numpy as np
+import pytest
+
+from famus_tf import errors
+from famus_tf.config import config
+from famus_tf.experiment import folds, modes
+from tests import small_networks
+
+
+def test_parts_are_alike_in_size_and_in_classes():
+    labels = np.random.default_rng(0).choice([0, 0, 0, 1, 3], 203)
+    parts = folds.split(labels, 5, 4, seed=1)
+    sizes = np.bincount(parts)
+    assert sizes.max() - sizes.min() <= 1 and len(sizes) == 4
+    for label in (0, 1, 3):
+        of_class = np.bincount(parts[labels == label], minlength=4)
+        assert of_class.max() - of_class.min() <= 1
+    np.testing.assert_array_equal(parts, folds.split(labels, 5, 4, seed=1))
+    assert not np.array_equal(parts, folds.split(labels, 5, 4, seed=2))
+
+
+def test_a_class_of_one_image_is_named():
+    with pytest.raises(errors.InputError, match=r"`report_folds`=3: class 1 has one training image"):
+        folds.split(np.array([0, 0, 1]), 2, 3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folds")
+    flags = {
+        "dataset": "digits",
+        "network": small_networks.save_convolutions(folder / "small.keras", count=2),
+        "method": "memory_weight_net",
+        "noise": "symmetric",
+        "noise_rate": 0.3,
+        "train_limit": 200,
+        "epochs": 8,
+        "batch_size": 20,
+        "base_learning_rate": 0.1,
+        "workdir": str(folder / "run"),
+        "report_folds": 3,
+    }
+    modes.run(config.from_values(flags))
+    return flags
+
+
+def rows_of(flags):
+    with open(pathlib.Path(flags["workdir"], "labels.csv"), newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_example_is_judged_by_a_network_that_has_not_seen_it(trained):
+    rows = [row for row in rows_of(trained) if row["split"] == "training"]
+    for row in rows:
+        assert float(row["suspicion"]) == pytest.approx(1 - float(row["out_of_fold_probability"]), abs=1e-5)
+    wrong = np.array([row["given_label"] != row["true_label"] for row in rows])
+    assert wrong[:20].mean() > wrong.mean() + 0.2  # so early a network has learnt nothing by heart
+
+
+def test_what_was_said_is_kept(trained, capsys):
+    before = rows_of(trained)
+    modes.run(config.from_values(trained | {"mode": "report"}))
+    said = capsys.readouterr().out
+    assert "part 1 of 3" not in said and "labels.csv" in said
+    assert rows_of(trained) == before
+
+
+def test_another_number_of_parts_is_asked_anew_and_goes_on_where_it_stopped(trained, capsys, monkeypatch):
+    flags = trained | {"mode": "report", "report_folds": 2}
+    before = rows_of(trained)
+    of_fold = folds._of_fold
+
+    def failing(*arguments):
+        if arguments[-1] == "part 2 of 2":
+            raise errors.InputError("the disk is full")
+        return of_fold(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folds, "_of_fold", failing)
+        with pytest.raises(errors.InputError, match="the disk is full"):
+            modes.run(config.from_values(flags))
+    assert rows_of(trained) == before
+    assert "part 1 of 2" in capsys.readouterr().out
+    modes.run(config.from_values(flags))
+    said = capsys.readouterr().out
+    assert "part 1 of 2" not in said and "part 2 of 2" in said
+    assert rows_of(trained) != before
