@@ -21,10 +21,12 @@ class ProgressLines(keras.callbacks.Callback):
     Args:
       epochs: of the run.
       network: what is trained, in a few words; the first step is announced with it.
+      splits: function () -> list of the present splits' `clean_split.quality`, empty without any.
     """
 
-    def __init__(self, epochs, network):
+    def __init__(self, epochs, network, splits=tuple):
         super().__init__()
+        self._splits = splits
         self._epochs = epochs
         self._network = network
         self._steps = 1
@@ -75,12 +77,21 @@ class ProgressLines(keras.callbacks.Callback):
         logs = logs or {}
         name = next((name for name in ("validation", "test") if f"{name}_accuracy" in logs), None)
         final = [f"{name} {logs[f'{name}_accuracy']:.1%}"] if name else []
+        final += self._of_split()
         self._line(", ".join(self._parts(self._steps, logs, final)))
 
     def on_train_end(self, logs=None):
         """Leaves no half line behind."""
         if self._moving:
             self._line("")
+
+    def _of_split(self):
+        """What the splits of the epoch came to."""
+        return [
+            f"pseudo-clean {split['clean']:,} of {split['clean'] + split['noisy']:,}"
+            + (f" (AUC {split['auc']:.2f})" if split.get("auc") is not None else "")
+            for split in self._splits()
+        ]
 
     def _parts(self, done, logs, last):
         whole = done >= self._steps

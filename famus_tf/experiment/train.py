@@ -71,7 +71,11 @@ def _train(config, strategy, workdir):
     if unfinished:
         callbacks = build_run.make_callbacks(config.run, run, workdir) if chief else []
         if chief:
-            callbacks.append(progress_lines.ProgressLines(run.supervised.epochs, build_run.describe_network(run)))
+            callbacks.append(
+                progress_lines.ProgressLines(
+                    run.supervised.epochs, build_run.describe_network(run), lambda: _splits_of(run)
+                )
+            )
         build_run.training_loop(config.run, run).run(callbacks)
         build_run.time_stages(config.run, run, workdir)
     run.best_weights.restore(run.history.epochs)
@@ -85,6 +89,11 @@ def _train(config, strategy, workdir):
         print(sentence, end="")
         if found is not None:
             print(reports.write(workdir, run, found), flush=True)
+
+
+def _splits_of(run):
+    """The quality of the splits that the last epoch was trained with."""
+    return run.history.epochs[-1].get("split", ()) if run.history.epochs else ()
 
 
 def _position(run):
@@ -111,7 +120,7 @@ def _draw(run, summary, workdir):
     """The pictures, last: where one cannot be drawn, nothing else is missing."""
     path = workdir / "curves.png"
     with pictures.optional(path):
-        pictures.draw(path, summary, run.history.together, run.dataset)
+        pictures.draw(path, summary, run.history.together, run.dataset, run.supervised.clean_probability())
     path = workdir / "class_accuracy.png"
     with pictures.optional(path):
         pictures.draw_classes(path, summary, run.dataset)
