@@ -61,7 +61,9 @@ def text():
     rules = [_HEAD]
     for rule, modules in sorted(libraries.items()):
         files = sorted(_path(sources[module]) for module in modules)
-        rules.append(_rule("py_library", rule, files, deps[rule], testonly=rule.startswith("tests")))
+        beside = sorted(_path(page) for module in modules for page in sources[module].parent.glob("pages/*.html"))
+        others = {"data": list(dict.fromkeys(beside)), "testonly": rule.startswith("tests")}
+        rules.append(_rule("py_library", rule, files, deps[rule], **others))
     rules.append(
         _rule("py_binary", "main", ["famus_tf/main.py"], deps[rule_of["famus_tf.main"]], main="famus_tf/main.py")
     )
