@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from famus_tf import errors
 from famus_tf.losses import softmax
 
 # Training images of a class: more than MANY is many-shot, fewer than FEW is few-shot (Liu et al., "Large-Scale
@@ -91,32 +90,3 @@ def by_class_size(class_accuracy, counts):
         "few": known & (counts < FEW),
     }
     return {name: float(values[members].mean()) for name, members in groups.items() if members.any()}
-
-
-def load_exported(path):
-    """Loads an exported SavedModel.
-
-    Args:
-      path: the folder that `export.export` wrote.
-
-    Returns:
-      Function uint8 images [n, h, w, ch] -> logits [n, c].
-
-    Raises:
-      InputError: the folder holds no SavedModel, or one that was not made by `export.export`.
-    """
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise errors.InputError(
-            f"{path}: no SavedModel to evaluate; option `mode`=train or option `mode`=export makes one"
-        ) from error
-    signature = getattr(loaded, "signatures", {}).get("serving_default")
-    if signature is None or "logits" not in signature.structured_outputs:
-        raise errors.InputError(f"{path}: expected a SavedModel with a signature 'serving_default' that gives 'logits'")
-
-    def predict(images):
-        return signature(images=images)["logits"]
-
-    predict.model = loaded  # the signature holds the variables only weakly
-    return predict

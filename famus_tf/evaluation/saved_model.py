@@ -86,6 +86,21 @@ def class_names_of(path):
     return names
 
 
+def load_exported(path):
+    """Loads an exported SavedModel.
+
+    Args:
+      path: the folder that `export` wrote.
+
+    Returns:
+      Function uint8 images [n, h, w, ch] -> logits [n, c].
+
+    Raises:
+      InputError: the folder holds no SavedModel, or one that was not made by `export`.
+    """
+    return _output_of(path, "logits")
+
+
 def load_classifier(path):
     """An exported network as a function, and the names of its classes.
 
@@ -93,27 +108,34 @@ def load_classifier(path):
       path: `pathlib.Path` of the folder that `export` wrote.
 
     Returns:
-      Function uint8 images [n, height, width, channels] -> probabilities float32 [n, c]; list of c names.
+      Function uint8 images [n, height, width, channels] -> probabilities [n, c]; list of c names.
 
     Raises:
       InputError: there is no SavedModel, or none of ours.
     """
+    probabilities, names = _output_of(path, "probabilities"), class_names_of(path)
+    if names is None:
+        raise errors.InputError(f"{path}: does not say which classes it has; expected an export of this program")
+    return probabilities, names
+
+
+def _output_of(path, name):
+    """Function uint8 images -> that output of the signature `serving_default`."""
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise errors.InputError(
-            f"{path}: no SavedModel; option `mode`=train or option `mode`=export makes one"
+            f"{path}: no SavedModel to evaluate; option `mode`=train or option `mode`=export makes one"
         ) from error
     signature = getattr(loaded, "signatures", {}).get("serving_default")
-    names = class_names_of(path)
-    if signature is None or "probabilities" not in signature.structured_outputs or names is None:
-        raise errors.InputError(f"{path}: expected a SavedModel that option `mode`=train or option `mode`=export made")
+    if signature is None or name not in signature.structured_outputs:
+        raise errors.InputError(f"{path}: expected a SavedModel with a signature 'serving_default' that gives {name!r}")
 
-    def classify(images):
-        return signature(images=tf.constant(images))["probabilities"].numpy()
+    def predict(images):
+        return signature(images=images)[name]
 
-    classify.model = loaded  # the signature holds the variables only weakly
-    return classify, names
+    predict.model = loaded  # the signature holds the variables only weakly
+    return predict
 
 
 def preprocessing_of(path):

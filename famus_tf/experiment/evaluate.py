@@ -7,8 +7,7 @@ import keras
 import tensorflow as tf
 
 from famus_tf import errors
-from famus_tf.evaluation import accuracy as evaluation
-from famus_tf.evaluation import measures, per_example
+from famus_tf.evaluation import measures, per_example, saved_model
 from famus_tf.experiment import automatic, build_data, checks, data_of_run
 from famus_tf.experiment import export as exports
 from famus_tf.files import whole_files
@@ -25,14 +24,7 @@ def evaluate(config):
     wanted = config.report.model
     if wanted == _CHECKPOINT:
         with exports.restored(config, "evaluate") as found:
-            network = found.network
-            _evaluate(
-                config,
-                found.run.dataset,
-                workdir,
-                f"{workdir / 'checkpoints'}",
-                lambda images: network(images, training=False),
-            )
+            _evaluate(config, found.run.dataset, workdir, str(workdir / "checkpoints"), _in_inference(found.network))
         return
     model = pathlib.Path(wanted) if wanted else workdir / "export"
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
@@ -48,7 +40,7 @@ def evaluate(config):
 def _load(model):
     """Function uint8 images -> logits."""
     if model.suffix != ".keras":
-        return evaluation.load_exported(model)
+        return saved_model.load_exported(model)
     with errors.reading(model, "a Keras file with a network, images to logits"):
         network = keras.saving.load_model(str(model), compile=False)
     return _in_inference(network)

@@ -128,7 +128,7 @@ def _write(output, paths, transform, classify, names, batch_size):
 def _lines(batch, classify, names, count, width):
     """A row for each (path, image or what is wrong with it)."""
     images = [image for _, image in batch if not isinstance(image, str)]
-    probabilities = iter(classify(np.stack(images)) if images else [])
+    probabilities = iter(classify(tf.constant(np.stack(images))).numpy() if images else [])
     for path, image in batch:
         if isinstance(image, str):
             yield [path, *[""] * (width - 2), image]

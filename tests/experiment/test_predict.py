@@ -120,7 +120,7 @@ def test_a_model_that_is_not_ours(tmp_path, pictures):
     with pytest.raises(errors.InputError, match=r"export: no SavedModel"):
         run(tmp_path / "nothing", images=str(pictures))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other" / "export"))
-    with pytest.raises(errors.InputError, match=r"export: expected a SavedModel that option `mode`=train"):
+    with pytest.raises(errors.InputError, match=r"export: expected a SavedModel with a signature"):
         run(tmp_path / "other", images=str(pictures))
 
 
