@@ -68,9 +68,10 @@ def _evaluate(config, dataset, workdir, name, predict, known_to=None):
     folder = workdir / _FOLDER
     for part, said in found.items():
         labels = dataset.held_out[part].labels
-        figures = measures.of(
-            per_example.Said(*(values[: len(labels)] for values in said)), labels, dataset.class_names
-        )
+        said = per_example.Said(*(values[: len(labels)] for values in said))
+        if said.predicted.max() >= dataset.num_classes:
+            raise errors.InputError(f"{name}: has more classes than the {dataset.num_classes} of {dataset.name}")
+        figures = measures.of(said, labels, dataset.class_names)
         print(
             f"{name} on {dataset.name}: {part} accuracy {figures['accuracy']:.4f}, top-5 {figures['top5']:.4f}, "
             f"cross-entropy {figures['cross_entropy']:.4f}, {figures['examples']:,} images"

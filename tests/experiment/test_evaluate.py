@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -57,3 +58,12 @@ def test_a_model_that_is_none_is_one_line(run, tmp_path, content):
         modes.run(config.from_values(run | {"mode": "evaluate", "model": str(path)}))
     with pytest.raises(errors.InputError, match="no SavedModel to evaluate"):
         modes.run(config.from_values(run | {"mode": "evaluate", "model": str(tmp_path)}))
+
+
+def test_a_network_of_more_classes_is_refused(run, tmp_path):
+    images = keras.Input((8, 8, 1))
+    bias = keras.initializers.Constant([0.0] * 11 + [9.0])
+    logits = keras.layers.Dense(12, kernel_initializer="zeros", bias_initializer=bias)(keras.layers.Flatten()(images))
+    keras.Model(images, logits).save(tmp_path / "other.keras")
+    with pytest.raises(errors.InputError, match=r"other\.keras: has more classes than the 10 of digits"):
+        modes.run(config.from_values(run | {"mode": "evaluate", "model": str(tmp_path / "other.keras")}))
