@@ -332,6 +332,12 @@ class AgreementSelector(_TracedSelector):
         del descriptors, step
         return tf.convert_to_tensor(self.gates.value)
 
+    def present_lowest_segment(self) -> int:
+        """`lowest_segment` of the present set, read outside of any graph: NumPy, as TensorFlow's operations add up."""
+        on = self.gates.numpy() > 0.5
+        chosen = [segment for segment, is_on in zip(self._segments, on, strict=True) if is_on]
+        return min(chosen, default=int(tf.int32.max))
+
     def observe(self, first: tf.Tensor, second: tf.Tensor, classes: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
         """Adds a measurement to the means and chooses the set anew.
 

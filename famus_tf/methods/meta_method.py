@@ -169,7 +169,7 @@ class MetaMethod(base.Method):
         if later // every != (later - self.meta_every) // every:
             return _MEASURING
         # Asked anew in each step: who loads weights in between may have changed the set.
-        return int(self.selector.lowest_segment(tf.constant(self.selector.gates.numpy())))
+        return self.selector.present_lowest_segment()
 
     @property
     def _has_plain_steps(self):

@@ -113,6 +113,15 @@ def test_the_first_meta_step_in_so_many_steps_measures(every, options, measured)
     assert found == measured
 
 
+def test_the_depth_that_is_asked_for_outside_of_a_graph_is_that_of_the_graph():
+    method = make()
+    selector = method.selector
+    method.variant_of(0)
+    for gates in itertools.product((0.0, 1.0), repeat=len(method.gated_layers)):
+        selector.gates.assign(gates)
+        assert method.variant_of(1) == int(selector.lowest_segment(tf.constant(gates)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_measures_chooses_and_goes_to_the_depth_of_its_set(kind):
     method = make(**KINDS[kind])
