@@ -65,6 +65,35 @@ def make_scanner(strategy, predict):
     return run
 
 
+def make_predictor(strategy, predict):
+    """Compiles a pass over images that gives the probabilities of all classes.
+
+    Args:
+      strategy, predict: as in `make_scanner`.
+
+    Returns:
+      A function of batches as in `make_scanner` -> float32 [N, c] in their order, the same on all workers; rows of what
+      does not count mean nothing.
+    """
+
+    @tf.function(autograph=False)
+    def predicted(images, labels, weight):
+        del labels, weight
+
+        def rows(images):
+            records = {"probabilities": tf.nn.softmax(tf.cast(predict(images), tf.float32))}
+            return sharing.complete_records(strategy, records, rows=("probabilities",), shares=())
+
+        return strategy.run(rows, args=(images,))["probabilities"]
+
+    def run(batches):
+        kept = 1 if clusters.num_workers(strategy) > 1 else None
+        local = strategy.experimental_local_results
+        return np.concatenate([part.numpy() for batch in batches for part in local(predicted(*batch))[:kept]])
+
+    return run
+
+
 def _rows(logits, labels, weight):
     counts = weight > 0
     predicted = tf.argmax(logits, axis=-1)

@@ -14,6 +14,7 @@ from famus_tf.files import whole_files
 from famus_tf.training import stopping
 
 _FOLDER = "folds"
+_MOST_NUMBERS = 50_000_000  # of the probabilities, 200 MB
 # A method that trusts all labels alike, whatever the run's own is.
 _PLAIN = {"method": "cross_entropy", "algorithm": "single", "meta_set": "clean", "probe_share": 0.0}
 
@@ -22,7 +23,8 @@ def scan(config, dataset, strategy, workdir, count):
     """Trains `count` networks, each without one part of the data, and asks each about the part that it has not seen.
 
     They are trained as the run is, but by cross-entropy. Each has a folder with checkpoints, from which the same
-    command goes on; what they say is kept beside them and not asked for again.
+    command goes on; what they say is kept beside them and not asked for again: `said.npz`, and for other programs
+    `probabilities.npy`, float32 [N, c], unless it would be large.
 
     Args:
       config: `config.Config`.
@@ -46,14 +48,20 @@ def scan(config, dataset, strategy, workdir, count):
     found = None
     for fold in range(count):
         positions = np.flatnonzero(parts == fold)
-        said = _of_fold(plain, dataset, strategy, folder / str(fold), positions, f"part {fold + 1} of {count}")
+        said, rows = _of_fold(plain, dataset, strategy, folder / str(fold), positions, f"part {fold + 1} of {count}")
         if found is None:
             found = per_example.Said(*(np.zeros(len(parts), values.dtype) for values in said))
+            probabilities = None if rows is None else np.zeros((len(parts), dataset.num_classes), np.float32)
+        if probabilities is not None:
+            probabilities[positions] = rows[: len(positions)]
         for place, values in zip(found, said, strict=True):
             place[positions] = values[: len(positions)]
     if clusters.is_chief(strategy):
         with whole_files.written(folder / "said.npz") as place:
             np.savez(place, parts=parts, **found._asdict())
+        if probabilities is not None:
+            with whole_files.written(folder / "probabilities.npy") as place:
+                np.save(place, probabilities)
     return found
 
 
@@ -108,7 +116,12 @@ def _of_fold(config, dataset, strategy, workdir, positions, title):
     network = run.network
     scanner = per_example.make_scanner(strategy, lambda images: network(images, training=False))
     whole = build_data.make_feed(config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size)
-    return scanner(stopping.Stop(strategy).during(whole.scan(positions)))
+    stop = stopping.Stop(strategy)
+    said = scanner(stop.during(whole.scan(positions)))
+    if len(dataset.train_labels) * dataset.num_classes > _MOST_NUMBERS:
+        return said, None
+    predictor = per_example.make_predictor(strategy, lambda images: network(images, training=False))
+    return said, predictor(stop.during(whole.scan(positions)))
 
 
 def _restricted(dataset, positions):

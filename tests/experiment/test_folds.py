@@ -62,6 +62,14 @@ def test_each_example_is_judged_by_a_network_that_has_not_seen_it(trained):
     assert wrong[:20].mean() > wrong.mean() + 0.2  # so early a network has learnt nothing by heart
 
 
+def test_all_probabilities_are_kept_for_other_programs(trained):
+    probabilities = np.load(pathlib.Path(trained["workdir"], "folds", "of_3", "probabilities.npy"))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
+    with np.load(pathlib.Path(trained["workdir"], "folds", "of_3", "said.npz")) as said:
+        np.testing.assert_array_equal(probabilities.argmax(axis=1), said["predicted"])
+        np.testing.assert_allclose(probabilities.max(axis=1), said["predicted_probability"], rtol=1e-6)
+
+
 def test_what_was_said_is_kept(trained, capsys):
     before = rows_of(trained)
     modes.run(config.from_values(trained | {"mode": "report"}))
