@@ -58,7 +58,8 @@ def scan(config, dataset, strategy, workdir, count):
             place[positions] = values[: len(positions)]
     if clusters.is_chief(strategy):
         with whole_files.written(folder / "said.npz") as place:
-            np.savez(place, parts=parts, **found._asdict())
+            of_whom = {"index": dataset.train_index, "given": dataset.train_labels}
+            np.savez(place, parts=parts, **of_whom, **found._asdict())
         if probabilities is not None:
             with whole_files.written(folder / "probabilities.npy") as place:
                 np.save(place, probabilities)
