@@ -217,6 +217,8 @@ STUDIES = {
         "symmetric_60_meta_step": {
             "Algorithm 2 exact": ["--noise_rate=0.6", "--selector=all"],
             "Algorithm 2 + FaMUS, meta_learning_rate 1e-4": ["--noise_rate=0.6", "--meta_learning_rate=1e-4"],
+            "Algorithm 2, agreement": ["--noise_rate=0.6", *_AGREEMENT],
+            "Algorithm 2, last block": ["--noise_rate=0.6", *_LAST_BLOCK],
         },
         # No image tells what to believe of what is remembered.
         "symmetric_60_memory": {"remembering": [*_ONE, "--noise_rate=0.6", "--method=memory_weight_net"]},

@@ -106,6 +106,10 @@ class ExampleMemory(keras.layers.Layer):
         weight = -tf.math.expm1(visits * math.log(self.momentum)) if self.momentum else tf.minimum(visits, 1.0)
         return tf.math.divide_no_nan(sums, weight), visits
 
+    def is_empty(self) -> bool:
+        """Whether no example has had a visit; to be asked outside of any graph."""
+        return not bool(tf.reduce_any(self._visits.value > 0))
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation."""
         return super().get_config() | {

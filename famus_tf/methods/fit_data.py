@@ -222,12 +222,9 @@ class StopAtStrangers(keras.callbacks.Callback):
     """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the numbers of visits."""
+        """Looks for any visit."""
         learner = getattr(self.model, "meta_learner", None)
-        if learner is None or not learner.remembers:
-            return
-        _, visits = learner.memory.means()
-        if not bool(tf.reduce_any(visits > 0)):
+        if learner is not None and learner.remembers and learner.memory.is_empty():
             raise errors.InputError(
                 f"epoch {epoch + 1}: no batch had an example of index 0 to {learner.num_examples - 1}, which is all "
                 f"that {type(learner).__name__} remembers; expected batches (images, labels, index)"
