@@ -4,6 +4,11 @@ import dataclasses
 
 from famus_tf.config import fields
 
+EXPORT_FORMATS = ("saved_model", "keras", "tflite", "onnx")
+_FORMATS = fields.Bounds(
+    f"names of {', '.join(EXPORT_FORMATS)} joined by commas",
+    lambda value: all(name in EXPORT_FORMATS for name in value.split(",")),
+)
 _FOLDS = fields.Bounds("0, or a whole number above 1", lambda value: value == 0 or value > 1)
 
 
@@ -38,6 +43,13 @@ class ReportConfig(fields.FlagGroup):
         "Of --mode=clean: drop; or relabel, as the network predicts, and drop those whose label it predicts as it is.",
         ("drop", "relabel"),
     )
+    export_format: str = fields.flag(
+        "saved_model,keras",
+        "What the network is exported as, joined by commas: saved_model, which is always written; keras (model.keras "
+        "beside it), tflite (model.tflite, for LiteRT), onnx (model.onnx; needs famus-tf[onnx] installed). Each is "
+        "asked about 100 images, and kept where it says the same as the network.",
+        bounds=_FORMATS,
+    )
     model: str = fields.flag(
         "",
         "Of --mode=evaluate: the folder of a SavedModel that this program has exported, a .keras file with a network, "
@@ -53,3 +65,9 @@ class ReportConfig(fields.FlagGroup):
     output: str = fields.flag(
         "", "Of --mode=predict: the file to write; empty: predictions.csv in the present folder.", is_path=True
     )
+
+    @property
+    def export_formats(self) -> tuple[str, ...]:
+        """The formats besides the SavedModel, each once."""
+        wanted = self.export_format.split(",")
+        return tuple(name for name in EXPORT_FORMATS[1:] if name in wanted)

@@ -12,22 +12,27 @@ from famus_tf import errors
 from famus_tf.data import probes
 from famus_tf.data.images import image_files, in_graph
 from famus_tf.devices import strategy as strategies
-from famus_tf.evaluation import saved_model
+from famus_tf.evaluation import portable, saved_model
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run
 from famus_tf.runs import directory as run_directory
 from famus_tf.runs import provenance
 from famus_tf.training import best_epoch
 
+_ASKED = 100  # images about which every format is asked
+
 
 def export(config):
     """Exports the network of the run directory's newest checkpoint as a SavedModel."""
     workdir = pathlib.Path(config.run.workdir)
+    portable.check_packages(config.report.export_formats)
     with restored(config, "export") as found:
         epochs = found.run.history.epochs
         write(workdir / "export", found.network, config, found.run, found.summary)
         best = best_epoch.best_epoch(epochs)
         step = found.run.history.step if best is None else best["step"]
         print(f"{workdir / 'export'}: SavedModel of step {step:,}\n{found.sentence}", end="")
+        for line in write_further(workdir / "export", found.network, config.report.export_formats, found.run.dataset):
+            print(line, flush=True)
 
 
 def write(path, network, config, run, summary):
@@ -62,6 +67,33 @@ def write(path, network, config, run, summary):
         decode=functools.partial(in_graph.load, transform=transform),
         metadata=metadata,
     )
+
+
+def write_further(path, network, formats, dataset):
+    """Writes the network in further formats beside the SavedModel, and asks each about images.
+
+    Args:
+      path: folder of the SavedModel.
+      network: the one that is exported.
+      formats: of `evaluation.portable.FILES`.
+      dataset: `data.dataset.Dataset`, whose first test images are asked about, or training images without those.
+
+    Yields:
+      A line for each file: how far it says the same.
+
+    Raises:
+      InputError: a file cannot be written, or does not say the same.
+    """
+    if not formats:
+        return
+    portable.write(network, path, formats, dataset.image_shape)
+    images = dataset.test_images if len(dataset.test_images) else dataset.train_images
+    found = image_files.readable(images, np.arange(min(_ASKED, len(images))))
+    asked = np.stack([image for image in found if image is not None])
+    said = keras.ops.softmax(portable.in_float32(network)(asked, training=False)).numpy()
+    for name in formats:
+        file = path / portable.FILES[name]
+        yield f"{file}: {portable.agreement(file, asked, said)}"
 
 
 def _transform_of(dataset):

@@ -1,5 +1,6 @@
 """`--mode=report`: the list of labels not to be trusted, of a run directory's newest checkpoint."""
 
+import functools
 import os
 import pathlib
 
@@ -88,16 +89,5 @@ def write(workdir, run, found):
     """
     label_report.write_csv(workdir / "labels.csv", found)
     title = f"Labels of {run.dataset.name} ({workdir.name})"
-    label_page.write(workdir / "labels.html", found, lambda positions: _images(run.dataset, positions), title)
+    label_page.write(workdir / "labels.html", found, functools.partial(image_files.readable, run.dataset.train_images), title)
     return label_report.describe(found, workdir)
-
-
-def _images(dataset, positions):
-    """List of uint8 [h, w, channels]; None where a file cannot be read."""
-    found = []
-    for position in positions:
-        try:
-            found.append(image_files.as_array(dataset.train_images, np.array([position]))[0])
-        except errors.InputError:
-            found.append(None)
-    return found

@@ -10,6 +10,7 @@ from famus_tf.data.batches import bad_images
 from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
+from famus_tf.evaluation import portable
 from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, notes, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.experiment import report as reports
@@ -26,6 +27,7 @@ def train(config):
     Of several workers, all train, and the chief alone writes and prints.
     """
     workdir = pathlib.Path(config.run.workdir)
+    portable.check_packages(config.report.export_formats)
     strategy = strategies.make_strategy(config.run.strategy, config.run.worker_timeout)
     interruption.renew()
     chief = clusters.is_chief(strategy)
@@ -82,11 +84,14 @@ def _train(config, strategy, workdir):
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
         exports.write(place, network, config, run, data.summary)
+    further = list(exports.write_further(place, network, config.report.export_formats, dataset)) if chief else []
     found = reports.make(fitted, run, network, workdir) if config.report.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
     if chief:
         _write_results(config, run, workdir)
         print(sentence, end="")
+        for line in further:
+            print(line, flush=True)
         if found is not None:
             print(reports.write(workdir, run, found), flush=True)
 

@@ -83,6 +83,12 @@ def check_room(folder, size):
         raise OSError(28, "No space left on device")
 
 
+def write_bytes(path, data):
+    """Writes bytes whole or not at all; an InputError says that they cannot be written."""
+    with written(path) as place:
+        place.write_bytes(data)
+
+
 def write_json(path, value):
     """Writes JSON whole or not at all; an InputError says that it cannot be written."""
     text = strict_json.text_of(value)

@@ -335,6 +335,17 @@ def as_array(images: np.ndarray | ImageFiles, positions: np.ndarray) -> np.ndarr
     return np.stack(loaded) if loaded else np.zeros((0, *images.shape[1:]), np.uint8)
 
 
+def readable(images: np.ndarray | ImageFiles, positions: np.ndarray) -> list[np.ndarray | None]:
+    """Those images as they are evaluated, uint8 [H, W, C] each; None where a file cannot be read."""
+    found = []
+    for position in positions:
+        try:
+            found.append(as_array(images, np.array([position]))[0])
+        except errors.InputError:
+            found.append(None)
+    return found
+
+
 def what_is_wrong(error: Exception, data: bytes = b"") -> str:
     """With an image that could not be read, without the names of TensorFlow's operations around it.
 
