@@ -71,9 +71,9 @@ def by_cleanlab(labels, probabilities):
     return order
 
 
-def measure(dataset, study, row, seed, folds, root):
-    """One seed: {name of a score: dict of `suspicion.quality` and `seconds`}."""
-    (job,) = accuracy.make_jobs(dataset, study, [seed], [row], [], root)
+def measure(dataset, study, row, seed, extra, folds, root):
+    """One seed: {name of a score: dict of `suspicion.quality` and `seconds`}; `extra`: further flags."""
+    (job,) = accuracy.make_jobs(dataset, study, [seed], [row], extra, root)
     seconds = {"run": _timed(job.directory, "run", job.flags)}
     rows = _rows(job.directory / "labels.csv", job.directory / "labels_of_run.csv")
     wrong = np.array([line["given_label"] != line["true_label"] for line in rows])
@@ -157,6 +157,9 @@ def main(argv=None):
     parser.add_argument("--row", default="remembering_agreement", help="of the study (default %(default)s)")
     parser.add_argument("--seeds", default="0,1,2", help="whole numbers joined by commas (default %(default)s)")
     parser.add_argument("--folds", type=int, default=5, help="networks out of fold (default %(default)s)")
+    parser.add_argument(
+        "--set", metavar="--FLAG=VALUE", action="append", default=[], help="a flag for every run; may be repeated"
+    )
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs", "labels"), help="folder of the runs")
     parser.add_argument("--json", type=pathlib.Path, help="file to write")
     arguments = parser.parse_args(argv)
@@ -168,8 +171,8 @@ def main(argv=None):
                 f"--seeds={arguments.seeds}, --folds={arguments.folds}: expected whole numbers joined by commas, and 2 "
                 "or more"
             )
-        options = arguments.dataset, arguments.study, arguments.row
-        found = [measure(*options, seed, arguments.folds, arguments.runs) for seed in seeds]
+        which = arguments.dataset, arguments.study, arguments.row
+        found = [measure(*which, seed, arguments.set, arguments.folds, arguments.runs) for seed in seeds]
         results = summary(found)
         if arguments.json:
             record.write(arguments.json, results=results)

@@ -6,7 +6,6 @@ import pathlib
 
 import numpy as np
 
-from famus_tf import errors
 from famus_tf.data.images import image_files
 from famus_tf.evaluation import per_example, suspicion
 from famus_tf.experiment import data_of_run, folds
@@ -89,5 +88,7 @@ def write(workdir, run, found):
     """
     label_report.write_csv(workdir / "labels.csv", found)
     title = f"Labels of {run.dataset.name} ({workdir.name})"
-    label_page.write(workdir / "labels.html", found, functools.partial(image_files.readable, run.dataset.train_images), title)
+    label_page.write(
+        workdir / "labels.html", found, functools.partial(image_files.readable, run.dataset.train_images), title
+    )
     return label_report.describe(found, workdir)

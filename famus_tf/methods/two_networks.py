@@ -86,8 +86,9 @@ class TwoNetworks(base.Method):
         self._means["kept_share"].update_state(1.0 - rate)
         logits = averaged.mean_logits([first, second])
         self.compute_metrics(None, labels, logits)
-        records = {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
-        return records | given_label.rows(labels, logits)
+        records: StepRecords = {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
+        records.update(given_label.rows(labels, logits))  # type: ignore[typeddict-item]
+        return records
 
     def _rate(self) -> tf.Tensor:
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)

@@ -77,7 +77,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_the_cleaned_lists_are_trained_on_at_once(trained, tmp_path, capsys):
+def test_the_cleaned_lists_are_trained(trained, tmp_path, capsys):
     run = pathlib.Path(trained["workdir"])
     lines = label_report.read_csv(run / "labels.csv")
     labels_before = (run / "labels.csv").read_bytes()

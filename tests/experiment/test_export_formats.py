@@ -1,0 +1,53 @@
+"""`--export_format`: what lies beside the SavedModel after training and after `--mode=export`, and what is refused."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from famus_tf import main
+from famus_tf.evaluation import portable, saved_model
+from tests import small_networks
+from tests.experiment import test_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run directory, its flags, and what training said."""
+    folder = tmp_path_factory.mktemp("formats")
+    network = small_networks.save_convolutions(folder / "small.keras")
+    flags = [*test_experiment.FLAGS, f"--network={network}", f"--workdir={folder / 'run'}"]
+    assert main.main(["famus_tf", *flags, "--export_format=tflite,onnx,saved_model"]) == 0
+    return folder / "run", flags
+
+
+def test_after_training(trained):
+    folder = trained[0] / "export"
+    assert {path.name for path in folder.glob("model.*")} == {"model.tflite", "model.onnx"}
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
+    classify, _ = saved_model.load_classifier(folder)
+    for name in ("model.tflite", "model.onnx"):
+        np.testing.assert_allclose(portable.load(folder / name)(images), classify(images), atol=1e-5)
+
+
+def test_later(trained, capsys):
+    workdir, flags = trained
+    assert main.main(["famus_tf", *flags, "--mode=export"]) == 0
+    assert {path.name for path in (workdir / "export").glob("model.*")} == {"model.keras"}
+    assert f"{workdir / 'export' / 'model.keras'}: the same class for 100 of 100 images" in capsys.readouterr().out
+    assert main.main(["famus_tf", *flags, "--mode=export", "--export_format=saved_model"]) == 0
+    assert not list((workdir / "export").glob("model.*"))
+    assert "model." not in capsys.readouterr().out
+
+
+@pytest.mark.quick
+def test_what_is_refused_before_training(tmp_path, capsys, monkeypatch):
+    flags = [*test_experiment.FLAGS, f"--workdir={tmp_path / 'run'}"]
+    assert main.main(["famus_tf", *flags, "--export_format=savedmodel"]) == 2
+    expected = "--export_format=savedmodel: expected names of saved_model, keras, tflite, onnx joined by commas"
+    assert expected in capsys.readouterr().err
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
+    assert main.main(["famus_tf", *flags, "--export_format=onnx"]) == 2
+    assert "--export_format=onnx needs onnxruntime: expected" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
