@@ -42,6 +42,8 @@ _NO_EFFECT_ON_RESULT = frozenset(
     }
 )
 
+_ALWAYS_NAMED = ("dataset", "network", "method", "selector", "noise", "noise_rate", "learning_rate", "epochs", "seed")
+
 # What runs with --selector=sampler did before there was the flag.
 _BEFORE = {"selection_objective": "paper"}
 
@@ -93,6 +95,16 @@ class Config:
             for group, field in flag_fields()
             if field.name not in _NOT_WRITTEN
         )
+
+    def hyperparameters(self) -> dict[str, bool | int | float | str]:
+        """{flag: value} that tells this run from others: what differs from the defaults, and what is always named."""
+        values = {}
+        for group, field in flag_fields():
+            value = getattr(getattr(self, group), field.name)
+            unlike = value != field.default and field.name not in _NOT_WRITTEN | _NO_EFFECT_ON_RESULT
+            if unlike or field.name in _ALWAYS_NAMED:
+                values[field.name] = value if isinstance(value, bool | int | float | str) else flag_text.text_of(value)
+        return values
 
     def first_difference(self, saved_lines: Iterable[str]) -> str | None:
         """Names the first flag whose saved value would give another result than this configuration.

@@ -201,14 +201,27 @@ def _make_evaluate(run):
     return evaluate
 
 
-def make_callbacks(run_flags, run, workdir):
-    """What is shown of a run in TensorBoard: of each method, and what its supervision has to show."""
+def make_callbacks(config, run, workdir):
+    """What is shown of a run in TensorBoard: of each method, and what its supervision has to show.
+
+    Args:
+      config: `config.Config`.
+      run: `Run`.
+      workdir: the run directory.
+    """
     dataset, callbacks = run.dataset, []
     labels = dataset.noisy_labels
     for member in run.members:
         folder = pathlib.Path(workdir, "tensorboard", member.name)
         board = tensorboard.TensorBoard(
-            folder, member.method, member.progress, *labels, run_flags.summary_every, member.feed.evaluated
+            folder,
+            member.method,
+            member.progress,
+            *labels,
+            config.run.summary_every,
+            member.feed.evaluated,
+            config.hyperparameters(),
+            pathlib.Path(workdir).name,
         )
         callbacks += [board, gates.Diagnostics(board, member.method, member.progress)]
     return callbacks + run.supervised.make_callbacks(run, workdir)

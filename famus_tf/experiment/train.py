@@ -15,7 +15,7 @@ from famus_tf.experiment import automatic, build_data, build_run, checks, data_o
 from famus_tf.experiment import export as exports
 from famus_tf.experiment import report as reports
 from famus_tf.files import whole_files
-from famus_tf.reports import gates, pictures, same_images
+from famus_tf.reports import gates, hints, pictures, same_images
 from famus_tf.reports import results as run_results
 from famus_tf.runs import directory as run_directory
 from famus_tf.training import checkpoint_files, interruption
@@ -71,13 +71,15 @@ def _train(config, strategy, workdir):
         print(f"{workdir}: goes on after {_position(run)}", flush=True)
     build_run.time_stages(config.run, run, workdir)
     if unfinished:
-        callbacks = build_run.make_callbacks(config.run, run, workdir) if chief else []
+        callbacks = build_run.make_callbacks(config, run, workdir) if chief else []
         if chief:
             callbacks.append(
                 progress_lines.ProgressLines(
                     run.supervised.epochs, build_run.describe_network(run), lambda: _splits_of(run)
                 )
             )
+            named = [(member.progress, member.name) for member in run.members]
+            callbacks.append(hints.Hints(named, notes.say, trusted=config.co_divide.meta_set != "pseudo_clean"))
         build_run.training_loop(config.run, run).run(callbacks)
         build_run.time_stages(config.run, run, workdir)
     run.best_weights.restore(run.history.epochs)

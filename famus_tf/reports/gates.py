@@ -1,14 +1,12 @@
 """The paper's diagnostics: stage times (Fig. 1b), meta gradient (Fig. 4), selected layers (supplement, Fig. 2)."""
 
-import re
-
 import keras
 import matplotlib.backends.backend_agg
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.reports import event_file, pictures
+from famus_tf.reports import event_file, pictures, tags
 from famus_tf.reports import names as drawable
 
 _MOST_LABELS = 32  # more names than that cannot be read beside one picture
@@ -35,11 +33,11 @@ class Diagnostics(keras.callbacks.Callback):
         with self._summaries.events.at(self._progress.step):
             for name, value in history[-1].get("meta_gradient", {}).items():
                 if name != "steps" and value is not None:
-                    tf.summary.scalar(f"meta/gradient_{name}", value)
-            with pictures.optional("gates/selection"):
+                    tf.summary.scalar(tags.meta_gradient(name), value)
+            with pictures.optional(tags.SELECTION):
                 figure = selection_figure(history, layer_names(self._method))
                 if figure is not None:
-                    tf.summary.image("gates/selection", pixels(figure)[np.newaxis])
+                    tf.summary.image(tags.SELECTION, pixels(figure)[np.newaxis])
         self._summaries.events.flush()
 
 
@@ -54,7 +52,7 @@ def write_stage_times(directory, step, seconds):
     events = event_file.EventFile(directory)
     with events.at(step):
         for stage, value in seconds.items():
-            tf.summary.scalar(f"time/stage_{re.sub(r'[^a-z0-9]+', '_', stage.lower())}", value)
+            tf.summary.scalar(tags.stage(stage), value)
     events.close()
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from famus_tf.reports import event_file, gates, pictures, split_pictures, tensorboard
+from famus_tf.reports import event_file, gates, pictures, split_pictures, tags, tensorboard
 
 
 class SplitSummaries(keras.callbacks.Callback):
@@ -43,8 +43,8 @@ class SplitSummaries(keras.callbacks.Callback):
             for number, quality in enumerate(entry.get("split", ()), start=1):
                 for name, value in quality.items():
                     if isinstance(value, (int, float)):
-                        tf.summary.scalar(f"split/network{number}_{name}", value)
-                name = f"split/network{number}_losses"
+                        tf.summary.scalar(tags.split(number, name), value)
+                name = tags.split(number, "losses")
                 with pictures.optional(name):
                     figure = figure_of(self._state, number - 1, self._is_clean, quality)
                     tf.summary.image(name, gates.pixels(figure)[np.newaxis])
