@@ -10,8 +10,8 @@ from sklearn import metrics
 _SHARPNESS = 2.5  # of the sigmoid, as that of `memory_weight_net`
 
 
-def of_history(examples, labels, num_classes):
-    """From running means of p(given label) and, where there are meta steps, of the meta score, both alike.
+def of_history(examples, labels, num_classes, with_score=True):
+    """From running means of p(given label) and, where that is wanted, of the meta score, both alike.
 
     Each is standardised within the examples of a class, so that hard classes are not distrusted as a whole.
 
@@ -19,11 +19,14 @@ def of_history(examples, labels, num_classes):
       examples: `training.example_history.ExampleHistory`, or what has its `probability` and `score`.
       labels: the given labels, int [N].
       num_classes: c.
+      with_score: whether the scores count. Those of layers that repeat are the better sign where classes are taken for
+        others; those of layers that were chosen otherwise tell next to nothing.
 
     Returns:
       float64 [N] in [0, 1], high where a label is likely wrong; 0.5 for an example without a visit.
     """
-    parts = [np.asarray(values, np.float64) for values in (examples.probability, examples.score)]
+    wanted = (examples.probability, examples.score) if with_score else (examples.probability,)
+    parts = [np.asarray(values, np.float64) for values in wanted]
     parts = [_within_classes(values, labels, num_classes) for values in parts if not np.isnan(values).all()]
     z = np.sum(parts, axis=0) if parts else np.zeros(len(labels))
     deviation = z.std()

@@ -34,7 +34,7 @@ def make(config, run, network, workdir):
       `reports.label_report.LabelReport`, the same on all workers, all of which must call it.
     """
     dataset = run.dataset
-    labels, classes = dataset.train_labels, dataset.num_classes
+    labels = dataset.train_labels
     scanner = per_example.make_scanner(run.strategy, lambda images: network(images, training=False))
     batches = run.members[0].feed.scan(None)
     said = per_example.Said(*(part[: len(labels)] for part in scanner(stopping.Stop(run.strategy).during(batches))))
@@ -61,18 +61,20 @@ def make(config, run, network, workdir):
         running_score=examples.score,
         true=dataset.train_true_labels,
         out_of_fold=None if outside is None else outside.probability,
-        suspicion=_suspicion(run, examples, clean, labels, classes) if outside is None else 1 - outside.probability,
+        suspicion=_suspicion(config, run, clean) if outside is None else 1 - outside.probability,
     )
 
 
-def _suspicion(run, examples, clean, labels, classes):
+def _suspicion(config, run, clean):
     """By what the run has learnt of the labels, and where it has learnt nothing of them, by what it has seen."""
     if clean is not None:
         return np.where(np.isnan(clean), 0.5, 1 - clean)
     trust = [found for found in (method.trust() for method in run.methods) if found is not None]
     if trust:
         return 1 - np.mean(trust, axis=0, dtype=np.float64)
-    return suspicion.of_history(examples, labels, classes)
+    examples, dataset = run.history.together.examples, run.dataset
+    repeating = config.method.selector == "agreement"
+    return suspicion.of_history(examples, dataset.train_labels, dataset.num_classes, with_score=repeating)
 
 
 def write(workdir, run, found):

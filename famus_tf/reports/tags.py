@@ -34,8 +34,9 @@ _DASHBOARD = {
     },
     "4. The paper's figures": {
         "Fig. 1b: seconds of each stage (--log_stage_times)": r"time/stage_.*",
-        "Fig. 3: test accuracy": r"test/accuracy",
-        "Fig. 4: variance of the meta gradient (--log_meta_gradient)": r"meta/gradient_.*",
+        "Fig. 3a: test accuracy": r"test/accuracy",
+        "Fig. 3b: test loss": r"test/loss",
+        "Fig. 1c and 4: variance of the meta gradient (--log_meta_gradient)": r"meta/gradient_.*",
     },
 }
 

@@ -12,20 +12,21 @@ def history(probability, score):
     return types.SimpleNamespace(probability=np.float32(probability), score=np.float32(score))
 
 
-@pytest.mark.parametrize("with_score", [True, False])
-def test_means_are_standardised_within_the_classes_and_added(with_score):
+@pytest.mark.parametrize("which", ["both", "no score known", "score not wanted"])
+def test_means_are_standardised_within_the_classes_and_added(which):
+    with_score = which == "both"
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)
     probability, score = rng.random(60), rng.normal(size=60)
     probability[labels == 2] *= 0.1  # a hard class
     probability[7] = score[9] = np.nan
-    if not with_score:
+    if which == "no score known":
         score[:] = np.nan
     z = np.zeros(60)
     for values in (probability, score) if with_score else (probability,):
         centred = np.array([v - np.nanmean(values[labels == k]) for v, k in zip(values, labels, strict=True)])
         z += np.nan_to_num(centred / np.nanstd(centred))
-    found = suspicion.of_history(history(probability, score), labels, 3)
+    found = suspicion.of_history(history(probability, score), labels, 3, which != "score not wanted")
     np.testing.assert_allclose(found, 1 / (1 + np.exp(2.5 * z / z.std())), rtol=1e-4)
     assert found[labels == 2].mean() == pytest.approx(found[labels == 0].mean(), abs=0.1)
 
