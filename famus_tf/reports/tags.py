@@ -33,10 +33,10 @@ _DASHBOARD = {
         "splits": r"split/.*",
     },
     "4. The paper's figures": {
-        "Fig. 1b: seconds of each stage (--log_stage_times)": r"time/stage_.*",
+        "Fig. 1b: seconds of each stage": r"time/stage_.*",
         "Fig. 3a: test accuracy": r"test/accuracy",
         "Fig. 3b: test loss": r"test/loss",
-        "Fig. 1c and 4: variance of the meta gradient (--log_meta_gradient)": r"meta/gradient_.*",
+        "Fig. 1c and 4: variance of the meta gradient": r"meta/gradient_.*",
     },
 }
 
