@@ -23,7 +23,9 @@ from famus_tf.config.run import RunConfig
 from famus_tf.errors import InputError
 
 # Which run and where it lies: not part of what is being run, so never written to a flag file.
-_NOT_WRITTEN = frozenset({"mode", "workdir", "marks", "clean_share", "clean_action", "model", "images", "output"})
+_NOT_WRITTEN = frozenset(
+    {"mode", "workdir", "marks", "clean_share", "clean_above", "clean_action", "model", "images", "output"}
+)
 # Differences that leave weights and results as they are, so that a run may go on with another value.
 _NO_EFFECT_ON_RESULT = frozenset(
     {

@@ -30,12 +30,18 @@ class ReportConfig(fields.FlagGroup):
     marks: str = fields.flag(
         "",
         "Of --mode=clean: marks.csv, as the page labels.html downloads it: what is marked is kept, relabelled or "
-        "dropped, whatever --clean_share says.",
+        "dropped, whatever --clean_share and --clean_above say.",
         is_path=True,
     )
     clean_share: float = fields.flag(
         0.0,
         "Of --mode=clean: the share of the training labels, the least trusted first, that --clean_action is done to.",
+        bounds=fields.FRACTION,
+    )
+    clean_above: float = fields.flag(
+        1.0,
+        "Of --mode=clean: --clean_action is done to labels of a higher suspicion than this, as labels.csv has it; with "
+        "--clean_share too, to those of either.",
         bounds=fields.FRACTION,
     )
     clean_action: str = fields.flag(

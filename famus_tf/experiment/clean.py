@@ -25,9 +25,10 @@ def clean(config):
     """Writes a list for each set of the data into `cleaned/` of the run directory, and a flag file that takes them."""
     workdir = pathlib.Path(config.run.workdir)
     flags = config.report
-    if not flags.marks and not flags.clean_share:
+    if not flags.marks and not flags.clean_share and flags.clean_above == 1:
         raise errors.InputError(
-            "--mode=clean without --marks and --clean_share=0: expected one of them, which say what is not trusted"
+            "--mode=clean without --marks, --clean_share=0, --clean_above=1: expected one of them, which say what is "
+            "not trusted"
         )
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
     run_directory.check_same_flags(workdir, config, must_exist=True)
@@ -36,7 +37,7 @@ def clean(config):
         dataset = build_data.make_dataset(config.data, config.run.seed)
         data_of_run.check(workdir, data_of_run.fingerprint_of(dataset), sets=("training",))
         marked = marks.read(pathlib.Path(flags.marks), dataset.class_names) if flags.marks else {}
-        labels, counts = decided(lines, marked, flags.clean_share, flags.clean_action, flags.marks)
+        labels, counts = decided(lines, marked, flags.clean_share, flags.clean_action, flags.clean_above, flags.marks)
         _check(dataset, labels)
         folder = workdir / _FOLDER
         _write(folder, config, dataset, labels)
@@ -44,13 +45,14 @@ def clean(config):
     print(f"{folder}: {told} of {counts.total():,} training labels; --flagfile={folder / 'cleaned.cfg'} trains on them")
 
 
-def decided(lines, marked, share, action, marks_file=""):
+def decided(lines, marked, share, action, above=1.0, marks_file=""):
     """What becomes of each training label.
 
     Args:
       lines: list of `label_report.Line`, least trusted first.
       marked: {index: `marks.Mark`}; what is marked is done, whatever the rest says.
       share: of the labels that are not known to be right, so many of the least trusted are not believed.
+      above: nor are those of a higher suspicion.
       action: "drop" or "relabel"; to relabel means to drop where the network predicts the given label.
       marks_file: for errors.
 
@@ -72,6 +74,7 @@ def decided(lines, marked, share, action, marks_file=""):
                 "this run's labels.html"
             )
     least = {line.index for line in untrusted[: round(share * len(untrusted))]}
+    least |= {line.index for line in untrusted if line.suspicion > above}
     labels, counts = {}, collections.Counter(kept=0, relabelled=0, dropped=0)
     for line in untrusted:
         mark = marked.get(line.index)

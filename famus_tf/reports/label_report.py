@@ -108,6 +108,7 @@ class Line:
     is_trusted: bool
     given: str
     predicted: str
+    suspicion: float
 
 
 def read_csv(path):
@@ -133,7 +134,8 @@ def read_csv(path):
             if row["split"] not in ("training", "trusted") or not row["index"].isdecimal():
                 raise ValueError(f"line {number}")
             trusted = row["split"] == "trusted"
-            lines.append(Line(number, int(row["index"]), trusted, row["given_label"], row["predicted_label"]))
+            names = row["given_label"], row["predicted_label"]
+            lines.append(Line(number, int(row["index"]), trusted, *names, float(row["suspicion"])))
     return lines
 
 

@@ -13,7 +13,7 @@ from famus_tf.reports import label_report, marks
 from tests import small_networks
 
 LINES = [
-    label_report.Line(number + 2, index, index == 8, given, predicted)
+    label_report.Line(number + 2, index, index == 8, given, predicted, 0.9 - 0.1 * number)
     for number, (index, given, predicted) in enumerate(
         [(5, "cat", "dog"), (2, "dog", "dog"), (9, "cat", ""), (0, "dog", "cat"), (7, "cat", "cat"), (8, "dog", "cat")]
     )
@@ -21,19 +21,22 @@ LINES = [
 
 
 @pytest.mark.parametrize(
-    ("share", "action", "marked", "expected"),
+    ("share", "above", "action", "marked", "expected"),
     [
-        (0.0, "drop", {}, {5: "cat", 2: "dog", 9: "cat", 0: "dog", 7: "cat"}),
-        (0.6, "drop", {}, {0: "dog", 7: "cat"}),
-        (0.8, "relabel", {}, {5: "dog", 0: "cat", 7: "cat"}),
-        (0.4, "drop", {5: ("keep", "cat", ""), 7: ("drop", "cat", "")}, {5: "cat", 9: "cat", 0: "dog"}),
-        (0.0, "drop", {9: ("relabel", "cat", "dog")}, {5: "cat", 2: "dog", 9: "dog", 0: "dog", 7: "cat"}),
-        (1.0, "drop", {}, {}),
+        (0.0, 1.0, "drop", {}, {5: "cat", 2: "dog", 9: "cat", 0: "dog", 7: "cat"}),
+        (0.6, 1.0, "drop", {}, {0: "dog", 7: "cat"}),
+        (0.8, 1.0, "relabel", {}, {5: "dog", 0: "cat", 7: "cat"}),
+        (0.4, 1.0, "drop", {5: ("keep", "cat", ""), 7: ("drop", "cat", "")}, {5: "cat", 9: "cat", 0: "dog"}),
+        (0.0, 1.0, "drop", {9: ("relabel", "cat", "dog")}, {5: "cat", 2: "dog", 9: "dog", 0: "dog", 7: "cat"}),
+        (1.0, 1.0, "drop", {}, {}),
+        (0.0, 0.7, "drop", {}, {9: "cat", 0: "dog", 7: "cat"}),  # above, not at
+        (0.6, 0.85, "drop", {}, {0: "dog", 7: "cat"}),
+        (0.0, 0.65, "relabel", {2: ("keep", "dog", "")}, {5: "dog", 2: "dog", 0: "dog", 7: "cat"}),
     ],
 )
-def test_what_becomes_of_each_label(share, action, marked, expected):
+def test_what_becomes_of_each_label(share, above, action, marked, expected):
     marked = {index: marks.Mark(*mark) for index, mark in marked.items()}
-    labels, counts = clean.decided(LINES, marked, share, action)
+    labels, counts = clean.decided(LINES, marked, share, action, above)
     assert labels == expected
     given = {line.index: line.given for line in LINES}
     changed = sum(given[index] != label for index, label in expected.items())
@@ -50,7 +53,7 @@ def test_what_becomes_of_each_label(share, action, marked, expected):
 )
 def test_marks_of_another_run_are_refused(index, given, said):
     with pytest.raises(errors.InputError, match=said):
-        clean.decided(LINES, {index: marks.Mark("drop", given, "")}, 0.0, "drop", "m.csv")
+        clean.decided(LINES, {index: marks.Mark("drop", given, "")}, 0.0, "drop", 1.0, "m.csv")
 
 
 @pytest.fixture(scope="module")
