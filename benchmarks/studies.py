@@ -188,6 +188,7 @@ STUDIES = {
         },
         "memory": _memory(25),
         "memory_asymmetric_40": _memory(25, *_ASYMMETRIC),
+        "memory_asymmetric_20": _memory(25, "--noise=asymmetric", "--noise_rate=0.2"),
         "dtype_policy": _POLICIES,
     },
     # 5,990 images of the largest class, 59 of the smallest; the weights by class begin at four fifths, as LDAM's do.
