@@ -80,7 +80,7 @@ def _trained(directory, flags):
     results = directory / "results.json"
     if not results.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        _run([*flags, "--export_format=saved_model"], directory / "log.txt")
+        _run(flags, directory / "log.txt")
     return json.loads(results.read_text())["test_accuracy"]["last"]
 
 

@@ -50,7 +50,7 @@ class ReportConfig(fields.FlagGroup):
         ("drop", "relabel"),
     )
     export_format: str = fields.flag(
-        "saved_model,keras",
+        "saved_model",
         "What the network is exported as, joined by commas: saved_model, which is always written; keras (model.keras "
         "beside it), tflite (model.tflite, for LiteRT), onnx (model.onnx; needs famus-tf[onnx] installed). Each is "
         "asked about 100 images, and kept where it says the same as the network.",
