@@ -1,12 +1,14 @@
 """How far the label of each example is to be distrusted, from what training has seen of it.
 
-A network that has learnt a wrong label by heart gives it a probability of 1. So nothing here is asked of the trained
-network: what counts is what was seen while it was learning.
+A network that has learnt a wrong label by heart gives it a probability of 1. So what counts is what was seen while it
+was learning; the trained network is asked only where it was trained with weights that keep wrong labels out.
 """
 
 import numpy as np
+from scipy import stats
 from sklearn import metrics
 
+_SPREAD = 0.1  # of weights whose mean is about 1
 _SHARPNESS = 2.5  # of the sigmoid, as that of `memory_weight_net`
 
 
@@ -31,6 +33,39 @@ def of_history(examples, labels, num_classes, with_score=True):
     z = np.sum(parts, axis=0) if parts else np.zeros(len(labels))
     deviation = z.std()
     return 1 / (1 + np.exp(_SHARPNESS * z / (deviation if deviation > 0 else 1)))
+
+
+def together(learned, signs):
+    """The suspicion that was learnt, in the order that further signs of a wrong label agree on with it.
+
+    The order is that of the mean rank; the values are those of `learned`, handed out in that order.
+
+    Args:
+      learned: float [N] in [0, 1].
+      signs: list of float [N], high where a label is likely wrong; NaN where nothing is known.
+
+    Returns:
+      float64 [N].
+    """
+    learned = np.asarray(learned, np.float64)
+    parts = [stats.rankdata(learned)]
+    for sign in signs:
+        known = ~np.isnan(sign)
+        if known.any():
+            parts.append(stats.rankdata(np.where(known, sign, np.median(sign[known]))))
+    values = np.empty(len(learned), np.float64)
+    values[np.argsort(np.mean(parts, axis=0), kind="stable")] = np.sort(learned)
+    return values
+
+
+def is_told_by(weights):
+    """Whether a network was trained with weights that tell its examples apart, and so learns few wrong labels by heart.
+
+    Args:
+      weights: running means of the examples' weights, float [N], NaN without a visit.
+    """
+    known = weights[~np.isnan(weights)]
+    return len(known) > 0 and float(known.std()) > _SPREAD
 
 
 def _within_classes(values, labels, num_classes):

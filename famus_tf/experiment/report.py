@@ -61,20 +61,25 @@ def make(config, run, network, workdir):
         running_score=examples.score,
         true=dataset.train_true_labels,
         out_of_fold=None if outside is None else outside.probability,
-        suspicion=_suspicion(config, run, clean) if outside is None else 1 - outside.probability,
+        suspicion=_suspicion(config, run, clean, said.margin) if outside is None else 1 - outside.probability,
     )
 
 
-def _suspicion(config, run, clean):
-    """By what the run has learnt of the labels, and where it has learnt nothing of them, by what it has seen."""
+def _suspicion(config, run, clean, margin):
+    """By what the run has learnt and seen of the labels; `margin`: by the exported network, float [N]."""
     if clean is not None:
         return np.where(np.isnan(clean), 0.5, 1 - clean)
+    examples, dataset = run.history.together.examples, run.dataset
     trust = [found for found in (method.trust() for method in run.methods) if found is not None]
     if trust:
-        return 1 - np.mean(trust, axis=0, dtype=np.float64)
-    examples, dataset = run.history.together.examples, run.dataset
-    repeating = config.method.selector == "agreement"
-    return suspicion.of_history(examples, dataset.train_labels, dataset.num_classes, with_score=repeating)
+        learned = 1 - np.mean(trust, axis=0, dtype=np.float64)
+    else:
+        repeating = config.method.selector == "agreement"
+        learned = suspicion.of_history(examples, dataset.train_labels, dataset.num_classes, with_score=repeating)
+    signs = [-examples.area_under_margin]
+    if suspicion.is_told_by(examples.weight):
+        signs.append(-margin)
+    return suspicion.together(learned, signs)
 
 
 def write(workdir, run, found):

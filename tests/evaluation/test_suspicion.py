@@ -46,3 +46,18 @@ def test_quality_counts_the_wrong_labels_at_the_top():
     order = sorted(range(300), key=lambda i: (-values[i], i))
     assert found["precision"] == {"10": np.mean(wrong[order[:10]]), "300": pytest.approx(wrong.mean())}
     assert suspicion.quality(values, np.zeros(300, bool))["auc"] is None
+
+
+def test_the_order_of_all_signs_with_the_values_of_the_first():
+    learned = np.array([0.1, 0.9, 0.4, 0.7])
+    first, second = np.array([3.0, 0.0, 2.0, 1.0]), np.array([np.nan, 5.0, 9.0, 7.0])
+    # Ranks: 1 4 2 3; 4 1 3 2; 2.5 1 4 2.5, the unknown one in the middle. Means: 2.5, 2, 3, 2.5.
+    np.testing.assert_array_equal(suspicion.together(learned, [first, second]), [0.4, 0.1, 0.9, 0.7])
+    np.testing.assert_array_equal(suspicion.together(learned, []), learned)
+    np.testing.assert_array_equal(suspicion.together(learned, [np.full(4, np.nan)]), learned)
+
+
+def test_weights_that_tell_examples_apart():
+    assert suspicion.is_told_by(np.array([0.1, 1.9, np.nan]))
+    assert not suspicion.is_told_by(np.array([1.0, 1.02, np.nan]))
+    assert not suspicion.is_told_by(np.full(3, np.nan))
