@@ -182,8 +182,7 @@ class Runner:
                 self._processes.remove(process)
             if status == 0:
                 return None
-            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            return f"exit status {status}, {lines[-1].strip() if lines else 'no output'} ({log})"
+            return f"exit status {status}, {last_line(log)} ({log})"
         except OSError as error:
             return f"{log}: {error.strerror or error}"
 
@@ -192,6 +191,12 @@ class Runner:
             self._stopped = True
             for process in self._processes:
                 process.terminate()
+
+
+def last_line(log: pathlib.Path) -> str:
+    """The last words of a run that failed, from the file that has its output."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no output"
 
 
 def train(jobs: Sequence[Job], parallel: int, log: Callable[[str], None]) -> tuple[dict, dict]:

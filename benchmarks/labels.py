@@ -12,18 +12,12 @@ it holds for no issues come last, in that order.
 
 import argparse
 import csv
-import pathlib
-import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
 
-from benchmarks import accuracy, studies
-from benchmarks.record import Record
-from famus_tf.config import command_line
-from famus_tf.errors import InputError
+from benchmarks import accuracy, settings, study_command
 from famus_tf.evaluation import suspicion
 from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
@@ -105,11 +99,7 @@ def _timed(directory, part, flags):
     if kept.exists():
         return float(kept.read_text())
     started = time.perf_counter()
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / f"log_{part}.txt", "ab") as log:
-        status = subprocess.run([sys.executable, "-m", "famus_tf.main", *flags], stdout=log, stderr=log, check=False)
-    if status.returncode:
-        raise InputError(f"{directory}: exit status {status.returncode}; {directory / f'log_{part}.txt'} says why")
+    study_command.train(flags, directory / f"log_{part}.txt")
     seconds = time.perf_counter() - started
     kept.write_text(f"{seconds:.1f}\n")
     return seconds
@@ -136,56 +126,35 @@ def summary(seeds):
         for figure, pick in figures.items():
             values = [pick(found[name]) for found in seeds if name in found]
             if None not in values:
-                std = statistics.stdev(values) if len(values) > 1 else None
-                result[name][figure] = {"mean": statistics.fmean(values), "std": std, "values": values}
+                result[name][figure] = study_command.spread(values)
     return result
 
 
-def _text(spread, digits):
-    if spread is None:
-        return "n/a"
-    return f"{spread['mean']:.{digits}f}" + ("" if spread["std"] is None else f" ± {spread['std']:.{digits}f}")
+def _measured(arguments):
+    which = arguments.dataset, arguments.study, arguments.row
+    return summary([measure(*which, seed, arguments.set, arguments.folds, arguments.runs) for seed in arguments.seeds])
+
+
+def _show(results):
+    forms = {"auc": ".3f"} | {f"precision_{k}": ".3f" for k in _AT} | {"seconds": ".0f"}
+    head = ["score", "AUC", *(f"precision at {k:,}" for k in _AT), "seconds"]
+    ordered = sorted(results.items(), key=lambda item: -item[1]["auc"]["mean"])
+    lines = [[name, *(study_command.text(row.get(key), form) for key, form in forms.items())] for name, row in ordered]
+    print(table.format_table([head, *lines], markdown=True))
 
 
 def main(argv=None):
-    """Runs one command line and returns the exit status: 2 for a mistake in it, 1 where a run failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.labels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", choices=tuple(studies.STUDIES))
-    parser.add_argument("--study", required=True, help="one of the data set's studies")
-    parser.add_argument("--row", default="remembering_agreement", help="of the study (default %(default)s)")
-    parser.add_argument("--seeds", default="0,1,2", help="whole numbers joined by commas (default %(default)s)")
-    parser.add_argument("--folds", type=int, default=5, help="networks out of fold (default %(default)s)")
-    parser.add_argument(
-        "--set", metavar="--FLAG=VALUE", action="append", default=[], help="a flag for every run; may be repeated"
-    )
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs", "labels"), help="folder of the runs")
-    parser.add_argument("--json", type=pathlib.Path, help="file to write")
-    arguments = parser.parse_args(argv)
-    record = Record(arguments)
-    try:
-        seeds = arguments.seeds.split(",")
-        if not all(seed.isdecimal() for seed in seeds) or arguments.folds < 2:
-            raise InputError(
-                f"--seeds={arguments.seeds}, --folds={arguments.folds}: expected whole numbers joined by commas, and 2 "
-                "or more"
-            )
-        which = arguments.dataset, arguments.study, arguments.row
-        found = [measure(*which, seed, arguments.set, arguments.folds, arguments.runs) for seed in seeds]
-        results = summary(found)
-        if arguments.json:
-            record.write(arguments.json, results=results)
-    except (InputError, OSError) as error:
-        print(f"labels: error: {command_line.with_flags(str(error))}", file=sys.stderr)
-        return 2
-    head = ["score", "AUC", *(f"precision at {k:,}" for k in _AT), "seconds"]
-    lines = [
-        [name, _text(row.get("auc"), 3), *(_text(row.get(f"precision_{k}"), 3) for k in _AT), _text(row["seconds"], 0)]
-        for name, row in sorted(results.items(), key=lambda item: -item[1]["auc"]["mean"])
-    ]
-    print(table.format_table([head, *lines], markdown=True))
-    return 0
+    """Runs one command line and returns the exit status: 2 for a mistake in it, or where a run failed."""
+    parser = study_command.parser("benchmarks.labels", __doc__)
+    parser.add_argument("--folds", type=_folds, default=5, help="networks out of fold (default %(default)s)")
+    return study_command.run(parser, argv, _measured, _show)
+
+
+def _folds(text):
+    count = settings.positive(text)
+    if count < 2:
+        raise argparse.ArgumentTypeError(f"{text}: expected 2 or more")
+    return count
 
 
 if __name__ == "__main__":

@@ -11,17 +11,11 @@ mean ± sample standard deviation. Finished runs are not trained again.
 import argparse
 import csv
 import json
-import pathlib
-import statistics
-import subprocess
 import sys
 
 import numpy as np
 
-from benchmarks import accuracy, studies
-from benchmarks.record import Record
-from famus_tf.config import command_line
-from famus_tf.errors import InputError
+from benchmarks import accuracy, study_command
 from famus_tf.experiment import clean
 from famus_tf.files import closed_pipe
 from famus_tf.reports import compare as table
@@ -48,7 +42,7 @@ def measure(dataset, study, row, seed, extra, above, root):
         runs = {f"{job.label}, distrusted {name}": job for job in jobs}
         places = {label: learned.directory / f"{action}_{accuracy.slug(job.label)}" for label, job in runs.items()}
         if not all((place / "results.json").exists() for place in places.values()):
-            _run([*learned.flags, "--mode=clean", *flags], learned.directory / "log_clean.txt")
+            study_command.train([*learned.flags, "--mode=clean", *flags], learned.directory / "log_clean.txt")
         again = f"--flagfile={learned.directory / 'cleaned' / 'cleaned.cfg'}"
         for label, job in runs.items():
             method = ["--method=cross_entropy"] if job is not learned else []
@@ -79,75 +73,46 @@ def _trained(directory, flags):
     """Trains, unless that is done; returns the last test accuracy."""
     results = directory / "results.json"
     if not results.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        _run(flags, directory / "log.txt")
+        study_command.train(flags, directory / "log.txt")
     return json.loads(results.read_text())["test_accuracy"]["last"]
-
-
-def _run(flags, log):
-    with open(log, "ab") as file:
-        done = subprocess.run([sys.executable, "-m", "famus_tf.main", *flags], stdout=file, stderr=file, check=False)
-    if done.returncode:
-        raise InputError(f"{log.parent}: exit status {done.returncode}; {log} says why")
-
-
-def main(argv=None):
-    """Runs one command line and returns the exit status: 2 for a mistake in it, or where a run failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.round_trip",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("dataset", choices=tuple(studies.STUDIES))
-    parser.add_argument("--study", required=True, help="one of the data set's studies, with a row cross-entropy")
-    parser.add_argument("--row", default="remembering_agreement", help="of the study (default %(default)s)")
-    parser.add_argument("--seeds", default="0,1,2", help="whole numbers joined by commas (default %(default)s)")
-    parser.add_argument(
-        "--above", type=float, default=0.5, help="suspicion of what is distrusted (default %(default)s)"
-    )
-    parser.add_argument(
-        "--set", metavar="--FLAG=VALUE", action="append", default=[], help="a flag for every run; may be repeated"
-    )
-    parser.add_argument(
-        "--runs", type=pathlib.Path, default=pathlib.Path("runs", "round_trip"), help="folder of the runs"
-    )
-    parser.add_argument("--json", type=pathlib.Path, help="file to write")
-    arguments = parser.parse_args(argv)
-    record = Record(arguments)
-    try:
-        seeds = arguments.seeds.split(",")
-        if not all(seed.isdecimal() for seed in seeds) or not 0 <= arguments.above < 1:
-            raise InputError(
-                f"--seeds={arguments.seeds}, --above={arguments.above}: expected whole numbers joined by commas, and a "
-                "number in [0, 1)"
-            )
-        which = arguments.dataset, arguments.study, arguments.row
-        found = [measure(*which, seed, arguments.set, arguments.above, arguments.runs) for seed in seeds]
-        results = summary(found)
-        if arguments.json:
-            record.write(arguments.json, results=results)
-    except (InputError, OSError) as error:
-        print(f"round_trip: error: {command_line.with_flags(str(error))}", file=sys.stderr)
-        return 2
-    lines = [[name, _percent(row["accuracy"]), _percent(row["wrong"])] for name, row in results.items()]
-    print(table.format_table([["trained", "last test accuracy", "wrong labels"], *lines], markdown=True))
-    return 0
 
 
 def summary(seeds):
     """{what was trained: {figure: {"mean", "std", "values"}}} of a list of what `measure` returned."""
-    result = {}
-    for name in seeds[0]:
-        result[name] = {}
-        for figure in ("accuracy", "wrong"):
-            values = [found[name][figure] for found in seeds]
-            std = statistics.stdev(values) if len(values) > 1 else None
-            result[name][figure] = {"mean": statistics.fmean(values), "std": std, "values": values}
-    return result
+    figures = "accuracy", "wrong"
+    return {
+        name: {figure: study_command.spread([found[name][figure] for found in seeds]) for figure in figures}
+        for name in seeds[0]
+    }
 
 
-def _percent(spread):
-    return f"{spread['mean']:.1%}" + ("" if spread["std"] is None else f" ± {spread['std']:.1%}")
+def _measured(arguments):
+    which = arguments.dataset, arguments.study, arguments.row
+    return summary([measure(*which, seed, arguments.set, arguments.above, arguments.runs) for seed in arguments.seeds])
+
+
+def _show(results):
+    lines = [
+        [name, study_command.text(row["accuracy"], ".1%"), study_command.text(row["wrong"], ".1%")]
+        for name, row in results.items()
+    ]
+    print(table.format_table([["trained", "last test accuracy", "wrong labels"], *lines], markdown=True))
+
+
+def main(argv=None):
+    """Runs one command line and returns the exit status: 2 for a mistake in it, or where a run failed."""
+    parser = study_command.parser("benchmarks.round_trip", __doc__)
+    parser.add_argument(
+        "--above", type=_suspicion, default=0.5, help="suspicion of what is distrusted (default %(default)s)"
+    )
+    return study_command.run(parser, argv, _measured, _show)
+
+
+def _suspicion(text):
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number in [0, 1)")
+    return value
 
 
 if __name__ == "__main__":

@@ -67,10 +67,3 @@ def test_a_study(tmp_path, capsys):
     logs = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/log_*.txt")}
     assert len(logs) == 2 and labels.main(words) == 0
     assert logs == {path: path.stat().st_mtime_ns for path in logs}
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("words", [["--folds=1"], ["--seeds=0,x"], ["--row=no_such_row"]])
-def test_bad_options(words, tmp_path, capsys):
-    assert labels.main(["digits", "--study=memory", "--seeds=0", f"--runs={tmp_path}", *words]) == 2
-    assert "labels: error: " in capsys.readouterr().err

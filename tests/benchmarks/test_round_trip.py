@@ -38,10 +38,3 @@ def test_a_round_trip(tmp_path, capsys):
     logs = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/log*.txt")}
     assert round_trip.main(words) == 0
     assert logs == {path: path.stat().st_mtime_ns for path in logs}
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("words", [["--above=1"], ["--seeds=0,x"], ["--row=no_such_row"]])
-def test_bad_options(words, tmp_path, capsys):
-    assert round_trip.main(["digits", "--study=memory", "--seeds=0", f"--runs={tmp_path}", *words]) == 2
-    assert "round_trip: error: " in capsys.readouterr().err
