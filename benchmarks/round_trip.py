@@ -103,7 +103,7 @@ def main(argv=None):
     """Runs one command line and returns the exit status: 2 for a mistake in it, or where a run failed."""
     parser = study_command.parser("benchmarks.round_trip", __doc__)
     parser.add_argument(
-        "--above", type=_suspicion, default=0.5, help="suspicion of what is distrusted (default %(default)s)"
+        "--above", type=_suspicion, default=0.9, help="suspicion of what is distrusted (default %(default)s)"
     )
     return study_command.run(parser, argv, _measured, _show)
 
