@@ -19,7 +19,7 @@ NOISE_FILES = (".json", ".npy", ".pt")
 # Flags of the data that some data sets alone read, and those sets.
 _READ_BY = {
     **dict.fromkeys(("train_list", "test_list", "meta_list", "validation_list"), ("list",)),
-    **dict.fromkeys(("other_test_lists", "list_separator"), ("list",)),
+    **dict.fromkeys(("other_test_lists", "list_separator", "list_labels"), ("list",)),
     **dict.fromkeys(("train_on_held_out", "near_duplicates"), OWN_IMAGES),
     **dict.fromkeys(("ilsvrc_dir", "webvision_classes"), ("webvision",)),
     **dict.fromkeys(("web_noise", "web_noise_rate", "clean_by"), ("cnwl",)),
@@ -104,6 +104,13 @@ def _image_lists(config) -> None:
             f"--resize_mode={flags.resize_mode} with --dataset={flags.dataset}: expected crop, or --dataset=folder or "
             "list"
         )
+
+
+def _crop(config) -> None:
+    flags = config.data
+    unused = {"crop_padding": flags.crop_padding != -1, "crop_padding_mode": flags.crop_padding_mode != "auto"}
+    for name in (name for name, is_given in unused.items() if is_given and flags.augment == "none"):
+        raise InputError(f"--{name}={getattr(flags, name)} with --augment=none: expected crop, crop_flip or auto")
 
 
 def _dataset(config) -> None:
@@ -288,6 +295,7 @@ _RULES = (
     _noise,
     _dataset,
     _image_lists,
+    _crop,
     _method,
     _length,
     _optimization,

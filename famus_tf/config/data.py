@@ -71,6 +71,11 @@ class DataConfig(fields.FlagGroup):
         "Of list: what stands between path and label.",
         ("auto", "tab", "space", "comma", "colon", "semicolon", "pipe"),
     )
+    list_labels: str = fields.flag(
+        "auto",
+        "Of list: whether labels are names, also where they are numbers, or auto: ids where all are whole numbers.",
+        ("auto", "names"),
+    )
     train_on_held_out: bool = fields.flag(
         False,
         "Of folder and list: train also on images that are in the test, validation or meta set as well; else these are "
@@ -171,6 +176,18 @@ class DataConfig(fields.FlagGroup):
         "Random changes to training images: none, crop (padded, then cropped), crop_flip (and mirrored), or auto: the "
         "data set's own.",
         ("auto", "none", "crop", "crop_flip"),
+    )
+    crop_padding: int = fields.flag(
+        -1,
+        "Pixels around an image before it is cropped to its size again; -1: the data set's own, an eighth of the "
+        "shorter side of small images of your own.",
+        bounds=fields.MINUS_ONE_OR_MORE,
+    )
+    crop_padding_mode: str = fields.flag(
+        "auto",
+        "What these pixels are: zero, or reflect (the image mirrored at its edges; not of image files that are decoded "
+        "for each batch). auto: the data set's own.",
+        ("auto", "zero", "reflect"),
     )
 
     @property

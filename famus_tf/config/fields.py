@@ -19,6 +19,7 @@ class Bounds:
 
 COUNT = Bounds("a positive whole number", lambda value: value > 0)
 COUNT_OR_ZERO = Bounds("a whole number, 0 or more", lambda value: value >= 0)
+MINUS_ONE_OR_MORE = Bounds("a whole number, -1 or more", lambda value: value >= -1)
 SEED = Bounds("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 POSITIVE = Bounds("a number above 0", lambda value: value > 0)
 UP_TO_A_MILLION = Bounds("a number above 0 and at most 1e6", lambda value: 0 < value <= 1e6)

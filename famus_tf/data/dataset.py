@@ -11,6 +11,7 @@ import numpy as np
 from famus_tf import errors
 from famus_tf.data import streams
 from famus_tf.data.formats import class_folders
+from famus_tf.data.images import image_files
 from famus_tf.data.labels import balance, long_tail, mw_net_protocol, noise_file
 from famus_tf.data.labels import noise as noise_lib
 from famus_tf.data.source import UNKNOWN, Conflict, Examples, Images, Source
@@ -43,7 +44,7 @@ class Dataset:
         padding_mode: of the crop; see `augment.crop_and_flip`.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
-        left_out, files, test_is_drawn, notes, not_read, conflicts: as in `Source`.
+        left_out, files, transform, test_is_drawn, notes, not_read, conflicts: as in `Source`.
         num_probes: how many examples at the end of the training set are trusted ones (`probes.with_probes`).
         meta_is_checked: whether somebody knows that the labels of the meta set are right.
     """
@@ -73,6 +74,7 @@ class Dataset:
     num_probes: int = 0
     meta_is_checked: bool = True
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    transform: image_files.Transform | None = None
     conflicts: tuple[Conflict, ...] = ()
 
     @property
@@ -132,6 +134,18 @@ class Dataset:
         return {name: examples for name, examples in named.items() if examples is not None}
 
     @property
+    def reading(self) -> image_files.Transform | None:
+        """From a file to an image; None where the images come from no files."""
+        return next(
+            (
+                images.transform
+                for images in (self.test_images, self.train_images)
+                if isinstance(images, image_files.ImageFiles)
+            ),
+            self.transform,
+        )
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return tuple(self.train_images.shape[1:])
@@ -141,7 +155,7 @@ class Dataset:
 _INHERITED = (
     *("name", "test_images", "test_labels", "class_names", "mean", "std"),
     *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
-    *("test_is_drawn", "not_read", "conflicts"),
+    *("test_is_drawn", "not_read", "conflicts", "transform"),
 )
 
 

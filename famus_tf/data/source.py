@@ -78,6 +78,7 @@ class Source:
         not_read: files beside the images that are not read: how many of each kind.
         files: of images that were decoded, the files that they come from: "training", "meta", "validation", "test" or
             the name of a further test set -> bytes [n].
+        transform: what was done to the files of images that were decoded; None where they come from no files.
         not_trained_on: training images that are in another set as well, bool [N]; None where there are none.
         same_image: a number for each training image, the same for files of the same bytes, int64 [N]; None where that
             is not known.
@@ -108,6 +109,7 @@ class Source:
     notes: tuple[str, ...] = ()
     not_read: Mapping[class_folders.LeftOut, int] = dataclasses.field(default_factory=dict)
     files: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    transform: image_files.Transform | None = None
     not_trained_on: np.ndarray | None = None
     same_image: np.ndarray | None = None
     conflicts: tuple[Conflict, ...] = ()

@@ -75,9 +75,8 @@ def write(network: keras.Model, folder: pathlib.Path, formats: Collection[str], 
     check_packages(formats)
     network = in_float32(network)
     if "keras" in formats:
-        path = folder / FILES["keras"]
-        with whole_files.explained(path):
-            network.save(path)
+        with whole_files.written(folder / FILES["keras"]) as fresh:
+            network.save(fresh)
     if "tflite" in formats or "onnx" in formats:
         function = _function_of(network, image_shape)
         with _quiet():

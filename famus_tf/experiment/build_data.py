@@ -6,6 +6,7 @@ import sys
 
 import keras
 
+from famus_tf import errors
 from famus_tf.config.data import OWN_IMAGES
 from famus_tf.data import dataset as datasets
 from famus_tf.data import duplicates
@@ -42,16 +43,55 @@ def make_dataset(data, seed, decode=True):
     notes.say(dataset.notes[len(source.notes) :])
     labels = {name: examples.labels for name, examples in dataset.held_out.items()}
     notes.say(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
-    if data.augment == "auto":
+    return _with_padding(_with_augmentation(dataset, data.augment), data)
+
+
+def _with_augmentation(dataset, augment):
+    if augment == "auto":
         return dataset
-    crops = data.augment != "none"
+    crops = augment != "none"
     files = {
         name: images.with_augmentation(crops)
         for name in ("train_images", "meta_images")
         if isinstance(images := getattr(dataset, name), image_files.ImageFiles)
     }
     padding = max(1, min(dataset.image_shape[:2]) // 8) if crops else 0
-    return dataclasses.replace(dataset, crop_padding=padding, flip=data.augment == "crop_flip", **files)
+    return dataclasses.replace(dataset, crop_padding=padding, flip=augment == "crop_flip", **files)
+
+
+def _with_padding(dataset, data):
+    """The padding before the crop, where it is given."""
+    padding, mode = data.crop_padding, data.crop_padding_mode
+    if padding == -1 and mode == "auto":
+        return dataset
+    images = dataset.train_images
+    from_files = isinstance(images, image_files.ImageFiles)
+    if from_files and images.transform.random_resized:
+        raise errors.InputError(
+            f"options `crop_padding`={padding}, `crop_padding_mode`={mode}: boxes of random size are cut out of the "
+            f"images of {dataset.name}; expected neither"
+        )
+    if from_files and mode == "reflect":
+        raise errors.InputError(
+            f"option `crop_padding_mode`=reflect: images of {dataset.name} are decoded for each batch; expected zero"
+        )
+    short = min(dataset.image_shape[:2])
+    if padding >= short:
+        raise errors.InputError(f"option `crop_padding`={padding}: expected fewer than the {short} pixels of an image")
+    if from_files:
+        files = {name: getattr(dataset, name) for name in ("train_images", "meta_images")}
+        return dataclasses.replace(
+            dataset,
+            **{
+                name: images.with_padding(padding) if isinstance(images, image_files.ImageFiles) else images
+                for name, images in files.items()
+            },
+        )
+    return dataclasses.replace(
+        dataset,
+        crop_padding=dataset.crop_padding if padding == -1 else padding,
+        padding_mode=dataset.padding_mode if mode == "auto" else mode,
+    )
 
 
 def progress_bar(what, count):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
+import zlib
 
 import keras
 import numpy as np
@@ -221,10 +223,16 @@ def make_callbacks(config, run, workdir):
             config.run.summary_every,
             member.feed.evaluated,
             config.hyperparameters(),
-            pathlib.Path(workdir).name,
+            _name_of(workdir),
         )
         callbacks += [board, gates.Diagnostics(board, member.method, member.progress)]
     return callbacks + run.supervised.make_callbacks(run, workdir)
+
+
+def _name_of(workdir):
+    """Of a run among others, also of those whose folders have the same last name."""
+    place = pathlib.Path(workdir).absolute()
+    return f"{place.name} {zlib.crc32(os.fsencode(place)):08x}"
 
 
 def describe_network(run):

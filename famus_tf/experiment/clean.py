@@ -10,15 +10,18 @@ import numpy as np
 from PIL import Image
 
 from famus_tf import errors
-from famus_tf.config import text as flag_text
-from famus_tf.config.data import DataConfig
-from famus_tf.data.images import image_files
+from famus_tf.config import config as configs
+from famus_tf.config.data import OWN_IMAGES, DataConfig
+from famus_tf.data.formats import image_list
+from famus_tf.data.images import image_files, typical_size
+from famus_tf.data.labels import class_names
 from famus_tf.experiment import automatic, build_data, checks, data_of_run
 from famus_tf.files import whole_files
 from famus_tf.reports import label_report, marks
 from famus_tf.runs import directory as run_directory
 
 _FOLDER = "cleaned"
+_LISTS = ("train", "meta", "validation", "test")
 
 
 def clean(config):
@@ -64,15 +67,9 @@ def decided(lines, marked, share, action, above=1.0, marks_file=""):
       InputError: a mark is of no example, or of one with another label.
     """
     untrusted = [line for line in lines if not line.is_trusted]
-    by_index = {line.index: line for line in untrusted}
+    by_index = {line.index: line for line in lines}
     for index, mark in marked.items():
-        line = by_index.get(index)
-        if line is None or mark.given != line.given:
-            found = "no training image" if line is None else f"labelled {line.given!r}"
-            raise errors.InputError(
-                f"{marks_file}: example {index}, marked with the label {mark.given!r}, is {found}; expected marks of "
-                "this run's labels.html"
-            )
+        _check_mark(by_index.get(index), index, mark, marks_file)
     least = {line.index for line in untrusted[: round(share * len(untrusted))]}
     least |= {line.index for line in untrusted if line.suspicion > above}
     labels, counts = {}, collections.Counter(kept=0, relabelled=0, dropped=0)
@@ -90,6 +87,21 @@ def decided(lines, marked, share, action, above=1.0, marks_file=""):
         if label is not None:
             labels[line.index] = label
     return labels, counts
+
+
+def _check_mark(line, index, mark, marks_file):
+    expected = "expected marks of this run's labels.html"
+    if line is None:
+        found = "is no training image"
+    elif mark.given != line.given:
+        found = f"is labelled {line.given!r}"
+    elif mark.path and mark.path != line.path:
+        found = f"is {line.path or 'an image without a file'}, not {mark.path}"
+    elif line.is_trusted and mark.kind != "keep":
+        found, expected = f"is trusted, and marked {mark.kind}", "expected no mark, as its label is known to be right"
+    else:
+        return
+    raise errors.InputError(f"{marks_file}: example {index}, marked with the label {mark.given!r}, {found}; {expected}")
 
 
 def _check(dataset, labels):
@@ -124,6 +136,8 @@ def _write(folder, config, dataset, labels):
             else:
                 files = [os.path.abspath(os.fsdecode(path)) for path in paths[chosen]]
             _write_list(folder / f"{name}.csv", files, names)
+    again = image_list.read(str(folder / "train.csv"), None, "comma", check_present=False).labels
+    class_names.check_told_apart(dict(zip(sets["train"][3], again, strict=True)))
     _write_flags(folder, config, dataset, sets)
 
 
@@ -149,23 +163,56 @@ def _write_list(path, files, labels):
 
 
 def _write_flags(folder, config, dataset, sets):
-    """The run's own flags, but for the data."""
-    kept = {"augment", "on_bad_image"}
-    if config.data.dataset in ("folder", "list"):
-        kept |= {"image_size", "resize", "resize_mode"}
-    replaced = {field.name for field in dataclasses.fields(DataConfig)} - kept
-    lines = [line for line in config.flag_lines() if _name_of(line) not in replaced]
-    if "image_size" in replaced:
-        lines.append(f"--image_size={dataset.image_shape[0]}")
-    lines += ["--dataset=list", "--list_separator=comma", f"--workdir={folder / 'run'}"]
-    others = [name for name in sets if name not in ("train", "meta", "validation", "test")]
-    lines += [f"--{name}_list={folder / name}.csv" for name in sets if name not in others]
-    if others:
-        lines.append("--other_test_lists=" + ",".join(f"{folder / name}.csv" for name in others))
+    """The run's own flags, but for the data; paths are those from any folder."""
+    kept = {"augment", "crop_padding", "crop_padding_mode", "on_bad_image"}
+    own = config.data.dataset in OWN_IMAGES
+    if own:
+        kept |= {"image_size", "resize", "resize_mode", "train_on_held_out"}
+    values = {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name not in kept}
+    for group, field in configs.flag_fields():
+        path = getattr(getattr(config, group), field.name)
+        if field.metadata["is_path"] and group != "data" and os.path.isfile(path):  # not the name of a network
+            values[field.name] = _absolute(path)
+    if not own:
+        values |= _reading(dataset, config.data) | {"train_on_held_out": True}
+    values |= {"dataset": "list", "list_separator": "comma", "list_labels": "names"}
+    values |= {f"{name}_list": _absolute(folder / f"{name}.csv") for name in sets if name in _LISTS}
+    others = [_absolute(folder / f"{name}.csv") for name in sets if name not in _LISTS]
+    if len(others) > 1 and any("," in path for path in others):
+        raise errors.InputError(
+            f"{folder.absolute()}: expected a run directory and test sets without a comma in their names, as the lists "
+            "of test sets are joined by commas"
+        )
+    values["other_test_lists"] = ",".join(others)
+    if "meta" not in sets:
+        values["meta_per_class"] = 0
+    lines = config.with_values(values).flag_lines()
     with whole_files.written(folder / "cleaned.cfg") as place:
-        place.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        place.write_text("\n".join([*lines, f"--workdir={_absolute(folder / 'run')}", ""]), encoding="utf-8")
 
 
-def _name_of(line):
-    booleans = {field.name for field in dataclasses.fields(DataConfig) if field.type is bool}
-    return flag_text.name_and_value(line, booleans)[0]
+def _absolute(path):
+    return os.path.abspath(path)
+
+
+def _reading(dataset, flags):
+    """The flags by which a list's images are read and changed as those of a data set that is no list are."""
+    height, width, _ = dataset.image_shape
+    transform = dataset.reading
+    if transform is not None:
+        found = {"image_size": transform.size, "resize": transform.resize, "resize_mode": transform.mode}
+        padding, fill = transform.padding if not transform.random_resized else 0, "zero"
+    else:
+        small = typical_size.is_small(height, width)
+        found = {} if small else {"image_size": height, "resize": height}
+        padding, fill = dataset.crop_padding, dataset.padding_mode
+    if flags.augment == "auto":
+        found["augment"] = "crop_flip" if dataset.flip else "crop"
+    if flags.augment != "none":
+        found |= {"crop_padding": padding, "crop_padding_mode": fill}
+    if transform is not None and transform.random_resized:
+        print(
+            f"{dataset.name} is trained on boxes of random size; of the lists, crops of {transform.size} out of "
+            f"{transform.resize} pixels are cut"
+        )
+    return found

@@ -58,13 +58,14 @@ def with_class_ids_of(export, dataset):
     """The dataset with its labels as class ids of an exported network, class by class by their names.
 
     Args:
-      export: the folder; where it does not say which classes it has, the dataset stays as it is.
+      export: the folder, or a Keras file in it; where it does not say which classes it has, the dataset stays as it
+        is.
       dataset: `data.dataset.Dataset`; training images of classes that the network does not know are `UNKNOWN`.
 
     Raises:
       InputError: held-out images are of a class that the network does not know.
     """
-    names = saved_model.class_names_of(export)
+    names = saved_model.class_names_of(export.parent if export.suffix == ".keras" else export)
     if names is None:
         print(f"{export}: does not say which classes it has; class ids are taken as they are", flush=True)
         return dataset

@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
@@ -24,7 +25,8 @@ def evaluate(config):
     wanted = config.report.model
     if wanted == _CHECKPOINT:
         with exports.restored(config, "evaluate") as found:
-            _evaluate(config, found.run.dataset, workdir, str(workdir / "checkpoints"), _in_inference(found.network))
+            name = str(workdir / "checkpoints")
+            _evaluate(config, found.run.dataset, workdir, name, _in_inference(found.network), _CHECKPOINT)
         return
     model = pathlib.Path(wanted) if wanted else workdir / "export"
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
@@ -32,9 +34,9 @@ def evaluate(config):
         run_directory.check_same_flags(workdir, config, must_exist=False)
     predict = _load(model)
     dataset = build_data.make_dataset(config.data, config.run.seed)
-    if model.suffix != ".keras":
-        dataset = data_of_run.with_class_ids_of(model, dataset)
-    _evaluate(config, dataset, workdir, str(model), predict, known_to=None if wanted else workdir)
+    dataset = data_of_run.with_class_ids_of(model, dataset)
+    beside = "_".join(model.parts[-2:]) if wanted else ""
+    _evaluate(config, dataset, workdir, str(model), predict, beside, known_to=None if wanted else workdir)
 
 
 def _load(model):
@@ -50,7 +52,8 @@ def _in_inference(network):
     return lambda images: network(images, training=False)
 
 
-def _evaluate(config, dataset, workdir, name, predict, known_to=None):
+def _evaluate(config, dataset, workdir, name, predict, beside, known_to=None):
+    """`beside`: what the files of a network that is not the run's export are named by."""
     strategy = tf.distribute.get_strategy()
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
     fitted, _ = checks.with_batch_sizes(config, dataset, replicas=1)
@@ -63,12 +66,20 @@ def _evaluate(config, dataset, workdir, name, predict, known_to=None):
     scanner = per_example.make_scanner(strategy, predict)
     try:
         found = {part: scanner(batches.evaluation(part)) for part in batches.evaluated}
+    except errors.InputError:  # of an image, say
+        raise
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise errors.InputError(f"{name}: does not take images of {dataset.name}, {dataset.image_shape}") from error
     folder = workdir / _FOLDER
     for part, said in found.items():
         labels = dataset.held_out[part].labels
         said = per_example.Said(*(values[: len(labels)] for values in said))
+        lost = int(((said.predicted >= 0) & np.isnan(said.loss)).sum())
+        if lost:
+            raise errors.InputError(
+                f"{name}: gives no numbers for {lost:,} of {len(labels):,} {part} images (NaN); expected a network "
+                "whose training has not diverged"
+            )
         if said.predicted.max() >= dataset.num_classes:
             raise errors.InputError(f"{name}: has more classes than the {dataset.num_classes} of {dataset.name}")
         figures = measures.of(said, labels, dataset.class_names)
@@ -80,7 +91,8 @@ def _evaluate(config, dataset, workdir, name, predict, known_to=None):
             f"  balanced accuracy {figures['balanced_accuracy']:.4f}, macro F1 {figures['macro_f1']:.4f}, expected "
             f"calibration error {figures['expected_calibration_error']:.4f}"
         )
-        _write(folder, f"{dataset.name}_{part}", {"model": name, "dataset": dataset.name, "set": part} | figures)
+        about = {"model": name, "dataset": dataset.name, "data_dir": config.data.data_dir, "set": part}
+        _write(folder, "_".join(filter(None, (dataset.name, part, beside))), about | figures)
 
 
 def _write(folder, name, figures):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.config.config import Config
 from famus_tf.data import probes
 from famus_tf.data.images import image_files, in_graph
 from famus_tf.devices import strategy as strategies
@@ -47,8 +48,7 @@ def write(path, network, config, run, summary):
     """
     dataset = run.dataset
     transform = _transform_of(dataset)
-    epochs = run.history.epochs
-    best = best_epoch.best_epoch(epochs) or (epochs[-1] if epochs else {})
+    best = _epoch_of(run, network)
     metadata = {
         "dataset": dataset.name,
         "preprocessing": {"shorter_side": transform.resize, "mode": transform.mode, "bits": transform.bits},
@@ -67,6 +67,17 @@ def write(path, network, config, run, summary):
         decode=functools.partial(in_graph.load, transform=transform),
         metadata=metadata,
     )
+
+
+def _epoch_of(run, network):
+    """The figures of the epoch whose weights are exported; none within an epoch, nor of one that has not ended."""
+    epochs = run.history.epochs
+    of_each = [progress.history for progress in run.history.of_networks]
+    own = dict(zip(map(id, run.networks), of_each, strict=False)).get(id(network), epochs)
+    best = best_epoch.best_epoch(epochs)
+    if best is not None:
+        return own[epochs.index(best)]
+    return own[-1] if own and epochs[-1]["step"] == run.history.step else {}
 
 
 def write_further(path, network, formats, dataset):
@@ -98,9 +109,8 @@ def write_further(path, network, formats, dataset):
 
 def _transform_of(dataset):
     """From a file to what the network sees, as evaluation has it; where images come from no files, scaled and cut."""
-    for images in (dataset.test_images, dataset.train_images):
-        if isinstance(images, image_files.ImageFiles):
-            return images.transform
+    if dataset.reading is not None:
+        return dataset.reading
     height, width, channels = dataset.image_shape
     return image_files.Transform(min(height, width), height, width=width, channels=channels)
 
@@ -109,12 +119,14 @@ class Restored(NamedTuple):
     """A run at its newest checkpoint.
 
     Attributes:
+      config: `config.Config`, with what the data and the checkpoint leave open filled in.
       run: `build_run.Run` with the weights that are exported.
       network: the one that is exported.
       sentence: a line that says which one, where there are two; else empty.
       summary: dict that JSON can hold, what it was trained on.
     """
 
+    config: Config
     run: build_run.Run
     network: keras.Model
     sentence: str
@@ -150,7 +162,7 @@ def restored(config, purpose):
         if not run.checkpoints.restore():
             raise errors.InputError(f"{workdir / 'checkpoints'}: no checkpoint to {purpose}; --mode=train makes one")
         run.best_weights.restore(run.history.epochs)
-        yield Restored(run, *network_to_export(config.co_divide.export_network, run), data.summary)
+        yield Restored(fitted, run, *network_to_export(config.co_divide.export_network, run), data.summary)
 
 
 def network_to_export(which, run):

@@ -9,7 +9,7 @@ from famus_tf import errors
 from famus_tf.data import streams
 from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import per_example
-from famus_tf.experiment import build_data, build_run, progress_lines
+from famus_tf.experiment import build_data, build_run, checks, progress_lines
 from famus_tf.files import whole_files
 from famus_tf.training import stopping
 
@@ -41,7 +41,8 @@ def scan(config, dataset, strategy, workdir, count):
     """
     folder = pathlib.Path(workdir, _FOLDER, f"of_{count}")
     parts = split(dataset.train_labels, dataset.num_classes, count, config.run.seed)
-    kept = _kept(folder / "said.npz", parts)
+    length = np.array([config.optimization.epochs, config.optimization.train_steps])
+    kept = _kept(folder / "said.npz", parts, length)
     if kept is not None:
         return kept
     plain = config.with_values(_PLAIN)
@@ -59,7 +60,7 @@ def scan(config, dataset, strategy, workdir, count):
     if clusters.is_chief(strategy):
         with whole_files.written(folder / "said.npz") as place:
             of_whom = {"index": dataset.train_index, "given": dataset.train_labels}
-            np.savez(place, parts=parts, **of_whom, **found._asdict())
+            np.savez(place, parts=parts, length=length, **of_whom, **found._asdict())
         if probabilities is not None:
             with whole_files.written(folder / "probabilities.npy") as place:
                 np.save(place, probabilities)
@@ -94,19 +95,44 @@ def split(labels, num_classes, count, seed):
     return parts
 
 
-def _kept(path, parts):
-    """What was said before of the same parts; None where nothing was."""
+def check(config, dataset, replicas):
+    """Raises InputError where the parts cannot be trained without, which is told before the run is trained.
+
+    Args:
+      config: `config.Config`.
+      dataset: `data.dataset.Dataset`.
+      replicas: number of devices in use.
+    """
+    parts = split(dataset.train_labels, dataset.num_classes, config.report.report_folds, config.run.seed)
+    for fold in range(config.report.report_folds):
+        _fitting(config.with_values(_PLAIN), _restricted(dataset, np.flatnonzero(parts != fold)), replicas)
+
+
+def _fitting(config, dataset, replicas):
+    """The configuration for a part of the data, whose epochs may have fewer batches."""
+    fitted, _ = checks.with_batch_sizes(config, dataset, replicas)
+    if fitted.optimization.batches_per_epoch * fitted.optimization.batch_size > len(dataset.train_labels):
+        fitted = fitted.with_values({"batches_per_epoch": 0})
+    return fitted
+
+
+def _kept(path, parts, length):
+    """What networks that were trained as long have said before of the same parts; None where nothing was."""
     if not path.exists():
         return None
     with errors.reading(path, "what the networks of the parts have said"), np.load(path) as arrays:
-        if not np.array_equal(arrays["parts"], parts):
+        if not (np.array_equal(arrays["parts"], parts) and np.array_equal(arrays["length"], length)):
             return None
         return per_example.Said(*(arrays[name] for name in per_example.Said._fields))
 
 
 def _of_fold(config, dataset, strategy, workdir, positions, title):
     rest = np.setdiff1d(np.arange(len(dataset.train_labels)), positions)
-    run = build_run.assemble(config, _restricted(dataset, rest), strategy, workdir)
+    others = _restricted(dataset, rest)
+    config = _fitting(config, others, strategy.num_replicas_in_sync)
+    with whole_files.explained(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    run = build_run.assemble(config, others, strategy, workdir)
     run.checkpoints.restore()
     if not run.is_done:
         chief = clusters.is_chief(strategy)
@@ -114,9 +140,13 @@ def _of_fold(config, dataset, strategy, workdir, positions, title):
             print(f"{title}: {len(rest):,} images to train on, {len(positions):,} to be asked about", flush=True)
         lines = progress_lines.ProgressLines(run.supervised.epochs, build_run.describe_network(run))
         build_run.training_loop(config.run, run).run([lines] if chief else [])
+    run.best_weights.restore(run.history.epochs)
     network = run.network
     scanner = per_example.make_scanner(strategy, lambda images: network(images, training=False))
-    whole = build_data.make_feed(config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size)
+    bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
+    whole = build_data.make_feed(
+        config.optimization, dataset, strategy, config.run.seed, config.run.eval_batch_size, bad
+    )
     stop = stopping.Stop(strategy)
     said = scanner(stop.during(whole.scan(positions)))
     if len(dataset.train_labels) * dataset.num_classes > _MOST_NUMBERS:

@@ -37,6 +37,8 @@ def predict(config):
         bits=about["bits"],
     )
     output = pathlib.Path(flags.output or "predictions.csv")
+    if output.exists() and output.samefile(flags.images):
+        raise errors.InputError(f"--output={output}: is the list of --images; expected another file to write")
     broken = _write(output, paths, transform, classify, names, config.run.eval_batch_size)
     print(f"{output}: predictions for {len(paths) - len(broken):,} of {len(paths):,} images")
     for path, reason in broken[:10]:
@@ -59,8 +61,12 @@ def find_images(place):
       InputError: there is no such place, or no image in it.
     """
     if place.is_dir():
-        found = []
+        found, seen = [], set()
         for folder, folders, files in os.walk(place, followlinks=True):
+            if os.path.realpath(folder) in seen:  # a link to a folder that was looked into
+                folders.clear()
+                continue
+            seen.add(os.path.realpath(folder))
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             found += [os.path.join(folder, name) for name in sorted(files) if _is_wanted(name)]
         if not found:
@@ -98,7 +104,7 @@ def _write(output, paths, transform, classify, names, batch_size):
 
     def load(path):
         try:
-            return image_files.load_for_evaluation(tf.constant(path), transform).numpy()
+            return image_files.load_for_evaluation(tf.constant(os.fsencode(path)), transform).numpy()
         except (tf.errors.OpError, ValueError, OSError) as error:
             return image_files.what_is_wrong(error)
 

@@ -18,14 +18,15 @@ def report(config):
     """Writes `labels.csv` and `labels.html` into the run directory, and says in a few lines what they hold."""
     workdir = pathlib.Path(config.run.workdir)
     with exports.restored(config, "report") as restored:
-        print(write(workdir, restored.run, make(config, restored.run, restored.network, workdir)), flush=True)
+        found = make(restored.config, restored.run, restored.network, workdir)
+        print(write(workdir, restored.run, found), flush=True)
 
 
 def make(config, run, network, workdir):
     """What is known of each training label.
 
     Args:
-      config: `config.Config`.
+      config: `config.Config`, with nothing left open.
       run: `build_run.Run`, trained or restored.
       network: the one to ask, images -> logits.
       workdir: `pathlib.Path` of the run directory.
@@ -61,14 +62,14 @@ def make(config, run, network, workdir):
         running_score=examples.score,
         true=dataset.train_true_labels,
         out_of_fold=None if outside is None else outside.probability,
-        suspicion=_suspicion(config, run, clean, said.margin) if outside is None else 1 - outside.probability,
+        suspicion=_suspicion(config, run, clean, said.margin) if outside is None else _doubt(outside.probability),
     )
 
 
 def _suspicion(config, run, clean, margin):
     """By what the run has learnt and seen of the labels; `margin`: by the exported network, float [N]."""
     if clean is not None:
-        return np.where(np.isnan(clean), 0.5, 1 - clean)
+        return _doubt(clean)
     examples, dataset = run.history.together.examples, run.dataset
     trust = [found for found in (method.trust() for method in run.methods) if found is not None]
     if trust:
@@ -80,6 +81,11 @@ def _suspicion(config, run, clean, margin):
     if suspicion.is_told_by(examples.weight):
         signs.append(-margin)
     return suspicion.together(learned, signs)
+
+
+def _doubt(probability):
+    """1 - the probability that a label is right; 0.5 where nothing is known."""
+    return np.where(np.isnan(probability), 0.5, 1 - probability)
 
 
 def write(workdir, run, found):

@@ -11,7 +11,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.devices import sharing
 from famus_tf.devices import strategy as strategies
 from famus_tf.evaluation import portable
-from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, notes, progress_lines
+from famus_tf.experiment import automatic, build_data, build_run, checks, data_of_run, folds, notes, progress_lines
 from famus_tf.experiment import export as exports
 from famus_tf.experiment import report as reports
 from famus_tf.files import whole_files
@@ -56,6 +56,8 @@ def _train(config, strategy, workdir):
             )
         cautions = dataset.cautions() if METHODS[config.method.method].needs_meta_set else []
         notes.say(filter(None, [dataset.describe(), *cautions, chosen, *lowered]))
+    if config.report.label_report and config.report.report_folds:
+        folds.check(fitted, dataset, strategy.num_replicas_in_sync)
     run = build_run.assemble(fitted, dataset, strategy, workdir)
     resumed = run.checkpoints.restore()
     checks.check_longer(config, run)
@@ -86,16 +88,28 @@ def _train(config, strategy, workdir):
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:
         exports.write(place, network, config, run, data.summary)
-    further = list(exports.write_further(place, network, config.report.export_formats, dataset)) if chief else []
-    found = reports.make(fitted, run, network, workdir) if config.report.label_report else None
     sharing.values_of_workers(strategy, 0)  # from here on all have written which images they have skipped
+    failure = None
     if chief:
         _write_results(config, run, workdir)
         print(sentence, end="")
-        for line in further:
-            print(line, flush=True)
-        if found is not None:
+        failure = _write_formats(config, network, dataset, workdir)
+    if config.report.label_report:
+        found = reports.make(fitted, run, network, workdir)
+        if chief:
             print(reports.write(workdir, run, found), flush=True)
+    if failure:
+        raise failure
+
+
+def _write_formats(config, network, dataset, workdir):
+    """Writes the network in further formats; the error of one, which is to be raised when the rest is written."""
+    try:
+        for line in exports.write_further(workdir / "export", network, config.report.export_formats, dataset):
+            print(line, flush=True)
+    except errors.InputError as error:
+        return error
+    return None
 
 
 def _splits_of(run):

@@ -57,6 +57,8 @@ _SPLIT_COLUMN = "AUC of the clean probability"
 # Where it is asked for.
 _TEST_COLUMN = "p, above the first row"
 _NOT_AVAILABLE = "n/a"
+# What a run writes besides its results; a test holds them equal to the flags of this group.
+WITHOUT_EFFECT = ("label_report", "nolabel_report", "report_folds", "export_format")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,7 @@ def group_runs(runs: Iterable[Run]) -> list[list[Run]]:
     """Gathers the runs whose flags agree but for the seed, in the order of their first one."""
     groups: dict[frozenset, list[Run]] = {}
     for run in runs:
-        key = frozenset((name, value) for name, value in run.flags.items() if name != "seed")
+        key = frozenset((name, value) for name, value in run.flags.items() if name not in ("seed", *WITHOUT_EFFECT))
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 
@@ -150,15 +152,17 @@ def rows(groups: Sequence[Sequence[Run]], labels: Sequence[str] | None = None) -
 def p_values(numbers: Sequence[dict]) -> list[float | None]:
     """Of each row but the first: p of Welch's one-tailed t test, that its last accuracy is higher than the first's.
 
-    None where one of both has fewer than two seeds, or no two seeds of either differ.
+    None where one of both has fewer than two seeds or one twice, or no two accuracies of either differ.
     """
     from scipy import stats  # half a second, which the plain table does not need
 
     first = numbers[0]["last_test_accuracy"]["values"]
+    repeated = [len(set(row["seeds"])) < len(row["seeds"]) for row in numbers]
     found: list[float | None] = [None]
-    for row in numbers[1:]:
+    for row, repeats in zip(numbers[1:], repeated[1:], strict=True):
         values = row["last_test_accuracy"]["values"]
         enough = min(len(first), len(values)) > 1 and (len(set(first)) > 1 or len(set(values)) > 1)
+        enough = enough and not (repeated[0] or repeats)  # a copy of a run is no further one
         found.append(
             float(stats.ttest_ind(values, first, equal_var=False, alternative="greater").pvalue) if enough else None
         )
@@ -286,6 +290,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"compare: error: {plain_text.shortened(str(error))}", file=sys.stderr)
         return 2
     print(format_rows(numbers, arguments.markdown))
+    if arguments.t_test and not any(row["p_above_first"] is not None for row in numbers):
+        print(
+            "compare: --t_test: no p, as it needs two rows, each of two seeds or more and none twice", file=sys.stderr
+        )
     return 0
 
 

@@ -46,8 +46,8 @@ def write(path, report, read_images, title, rows=_ROWS, images=_IMAGES):
         "small": all(image is None or max(image.shape[:2]) < _SMALL for image in pictures),
     }
     page = importlib.resources.files(__package__).joinpath("pages", "labels.html").read_text(encoding="utf-8")
-    # In a script element "</" would end it.
-    text = json.dumps(contents, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps(contents, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = text.replace("<", "\\u003c")  # "</" would end the script element, "<!--" its text
     with whole_files.written(path) as place, open(place, "w", encoding="utf-8") as file:
         file.write(page.replace(_MARKER, text))
 
@@ -63,6 +63,7 @@ def _contents(report, shown):
         "paths": None if report.paths is None else [_printable(report.paths[i]) for i in shown],
         "given": report.given[shown].tolist(),
         "predicted": report.predicted[shown].tolist(),
+        "trusted": np.flatnonzero(report.is_trusted[shown]).tolist(),
         "suspicion": rounded(report.suspicion),
         "given_probability": rounded(report.given_probability),
         "predicted_probability": rounded(report.predicted_probability),

@@ -109,6 +109,7 @@ class Line:
     given: str
     predicted: str
     suspicion: float
+    path: str = ""
 
 
 def read_csv(path):
@@ -135,7 +136,7 @@ def read_csv(path):
                 raise ValueError(f"line {number}")
             trusted = row["split"] == "trusted"
             names = row["given_label"], row["predicted_label"]
-            lines.append(Line(number, int(row["index"]), trusted, *names, float(row["suspicion"])))
+            lines.append(Line(number, int(row["index"]), trusted, *names, float(row["suspicion"]), row["path"]))
     return lines
 
 

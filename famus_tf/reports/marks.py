@@ -21,11 +21,13 @@ class Mark:
         kind: one of `KINDS`.
         given: the name of the class that it was given.
         new: the name of its class from now on; of "relabel".
+        path: of its image, as the page shows it; empty where it is not said.
     """
 
     kind: str
     given: str
     new: str
+    path: str = ""
 
 
 def read(path: pathlib.Path, class_names: Collection[str]) -> dict[int, Mark]:
@@ -67,4 +69,5 @@ def _mark(where, row, class_names):
     new = row["new_label"] or ""
     if row["mark"] == "relabel" and new not in class_names:
         raise errors.InputError(f"{where}: new label {new!r}; expected the name of a class for relabel")
-    return int(row["index"]), Mark(row["mark"], row["given_label"] or "", new if row["mark"] == "relabel" else "")
+    new = new if row["mark"] == "relabel" else ""
+    return int(row["index"]), Mark(row["mark"], row["given_label"] or "", new, row.get("path") or "")

@@ -2,13 +2,15 @@
 
 import csv
 import pathlib
+import pickle
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from famus_tf import errors, main
-from famus_tf.config import config
-from famus_tf.experiment import clean, modes
+from famus_tf.config import command_line, config
+from famus_tf.experiment import build_data, clean, modes
 from famus_tf.reports import label_report, marks
 from tests import small_networks
 
@@ -47,13 +49,25 @@ def test_what_becomes_of_each_label(share, above, action, marked, expected):
     ("index", "given", "said"),
     [
         (4, "cat", "m.csv: example 4, marked with the label 'cat', is no training image"),
-        (8, "dog", "m.csv: example 8, marked with the label 'dog', is no training image"),
+        (8, "dog", "m.csv: example 8, marked with the label 'dog', is trusted, and marked drop; expected no mark"),
         (5, "dog", "m.csv: example 5, marked with the label 'dog', is labelled 'cat'"),
     ],
 )
 def test_marks_of_another_run_are_refused(index, given, said):
     with pytest.raises(errors.InputError, match=said):
         clean.decided(LINES, {index: marks.Mark("drop", given, "")}, 0.0, "drop", 1.0, "m.csv")
+
+
+def test_a_trusted_image_may_be_marked_to_be_kept():
+    labels, counts = clean.decided(LINES, {8: marks.Mark("keep", "dog", "")}, 0.0, "drop")
+    assert 8 not in labels and counts["kept"] == 5
+
+
+def test_a_mark_of_another_file_is_refused():
+    lines = [label_report.Line(2, 0, False, "cat", "dog", 0.9, "/here/a.png")]
+    assert not clean.decided(lines, {0: marks.Mark("drop", "cat", "", "/here/a.png")}, 0.0, "drop")[0]
+    with pytest.raises(errors.InputError, match=r"example 0, .* is /here/a\.png, not /b\.png; "):
+        clean.decided(lines, {0: marks.Mark("drop", "cat", "", "/b.png")}, 0.0, "drop", 1.0, "m.csv")
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +116,87 @@ def test_nothing_to_do_and_nothing_left(trained):
         modes.run(config.from_values(trained | {"mode": "clean"}))
     with pytest.raises(errors.InputError, match="class '0' would have no training image left"):
         modes.run(config.from_values(trained | {"mode": "clean", "clean_share": 1.0}))
+
+
+def written_flags(run):
+    return command_line.read_config(["famus_tf", f"--flagfile={run / 'cleaned' / 'cleaned.cfg'}"])
+
+
+def cifar(folder, flags):
+    """Flags of a small CIFAR-10 in the layout of its Python files."""
+    rng = np.random.default_rng(0)
+    place = folder / "data" / "cifar-10-batches-py"
+    place.mkdir(parents=True)
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+        batch = {b"data": rng.integers(0, 256, (20, 3072), np.uint8), b"labels": [k % 10 for k in range(20)]}
+        (place / name).write_bytes(pickle.dumps(batch))
+    (place / "batches.meta").write_bytes(pickle.dumps({b"label_names": [f"{k}th".encode() for k in range(10)]}))
+    return flags | {"dataset": "cifar10", "data_dir": str(folder / "data")}
+
+
+@pytest.mark.parametrize("augment", ["auto", "none", "crop", "crop_flip"])
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_the_lists_are_read_and_augmented_as_the_run_was(name, augment, trained, tmp_path, monkeypatch):
+    """The same pixels, crops and mirror images; the lists work from any folder."""
+    flags = trained | {"meta_per_class": 0, "noise": "none", "noise_rate": 0.0, "augment": augment, "train_limit": 100}
+    if name == "cifar10":
+        flags = cifar(tmp_path, flags | {"train_limit": 0})
+        flags["network"] = small_networks.save_convolutions(tmp_path / "small.keras", input_shape=(32, 32, 3))
+    monkeypatch.chdir(tmp_path)
+    flags["workdir"] = "run"
+    before = config.from_values(flags)
+    modes.run(before)
+    modes.run(config.from_values(flags | {"mode": "clean", "clean_share": 0.02}))
+    monkeypatch.chdir("/")
+    after = written_flags(tmp_path / "run")
+    assert after.data.meta_per_class == 0
+    one, other = (build_data.make_dataset(each.data, 0) for each in (before, after))
+    for field in ("image_shape", "flip", "crop_padding", *["padding_mode"] * (augment != "none")):
+        assert getattr(one, field) == getattr(other, field), field
+    lines = label_report.read_csv(tmp_path / "run" / "labels.csv")
+    dropped = {line.index for line in lines[: round(0.02 * len(lines))]}
+    kept = np.array([index not in dropped for index in one.train_index])
+    np.testing.assert_array_equal(one.train_images[kept], other.train_images)
+    assert [one.class_names[k] for k in one.train_labels[kept]] == [other.class_names[k] for k in other.train_labels]
+    np.testing.assert_array_equal(one.test_images, other.test_images)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["0", "1", "none"], ""),
+        (["1.0", "2.0"], ""),
+        (["1", "01"], ""),
+        ([" lead", "b"], "class ' lead': is 'lead' in"),
+    ],
+)
+def test_names_that_look_like_something_else(names, said, tmp_path):
+    """A class keeps its name in the cleaned lists, or they are refused."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 2)):
+        for name in names:
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+                PIL.Image.fromarray(pixels).save(tmp_path / "data" / part / name / f"{k}.png")
+    flags = {
+        "dataset": "folder",
+        "data_dir": str(tmp_path / "data"),
+        "network": small_networks.save_convolutions(
+            tmp_path / "small.keras", input_shape=(16, 16, 3), num_classes=len(names)
+        ),
+        "method": "cross_entropy",
+        "meta_per_class": 0,
+        "epochs": 1,
+        "batch_size": 4,
+        "workdir": str(tmp_path / "run"),
+    }
+    modes.run(config.from_values(flags))
+    act = config.from_values(flags | {"mode": "clean", "clean_share": 0.1})
+    if said:
+        with pytest.raises(errors.InputError, match=said):
+            modes.run(act)
+        return
+    modes.run(act)
+    after = written_flags(tmp_path / "run")
+    assert set(build_data.make_dataset(after.data, 0).class_names) == set(names)

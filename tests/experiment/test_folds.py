@@ -2,13 +2,17 @@
 
 import csv
 import pathlib
+import shutil
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from famus_tf import errors
 from famus_tf.config import config
 from famus_tf.experiment import folds, modes
+from famus_tf.reports import label_report
+from famus_tf.training import best_epoch
 from tests import small_networks
 
 
@@ -98,3 +102,72 @@ def test_another_number_of_parts_is_asked_anew_and_goes_on_where_it_stopped(trai
     said = capsys.readouterr().out
     assert "part 1 of 2" not in said and "part 2 of 2" in said
     assert rows_of(trained) != before
+
+
+def write_folder(folder, train=10, sets=("train", "val", "test"), classes=("a", "b", "c")):
+    rng = np.random.default_rng(0)
+    for part in sets:
+        for k, name in enumerate(classes):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(train if part == "train" else 4):
+                pixels = (rng.integers(0, 256, (8, 8, 1)) * (0.2 + 0.3 * k)).astype(np.uint8)
+                PIL.Image.fromarray(pixels[:, :, 0]).save(folder / part / name / f"{i}.png")
+    return {
+        "dataset": "folder",
+        "data_dir": str(folder),
+        "network": small_networks.save_convolutions(folder.parent / "small.keras", num_classes=len(classes)),
+        "method": "cross_entropy",
+        "meta_per_class": 0,
+        "workdir": str(folder.parent / "run"),
+    }
+
+
+def test_with_a_validation_set_the_best_epoch_judges_and_open_flags_are_filled_in(tmp_path, monkeypatch):
+    """At the end of training, and with the same answers by --mode=report, to which the data's own flags are open."""
+    flags = write_folder(tmp_path / "data") | {"report_folds": 2, "train_limit": 0}
+    restored = []
+    restore = best_epoch.BestWeights.restore
+    monkeypatch.setattr(
+        best_epoch.BestWeights, "restore", lambda self, history: (restored.append(1), restore(self, history))
+    )
+    modes.run(config.from_values(flags | {"epochs": 2}))
+    assert len(restored) == 3  # of the run and of both parts
+    rows = rows_of(flags)
+    assert len(rows) == 30 and all(row["out_of_fold_probability"] for row in rows)
+    shutil.rmtree(tmp_path / "run" / "folds")
+    modes.run(config.from_values(flags | {"epochs": 2, "mode": "report"}))
+    again = {row["path"]: row["out_of_fold_probability"] for row in rows_of(flags)}
+    assert again == {row["path"]: row["out_of_fold_probability"] for row in rows}
+
+
+def test_images_that_are_skipped_are_of_no_suspicion(tmp_path):
+    flags = write_folder(tmp_path / "data", train=100, sets=("train", "test"))
+    (tmp_path / "data" / "train" / "a" / "broken.png").write_bytes(b"none")
+    flags |= {"report_folds": 2, "epochs": 1, "on_bad_image": "skip", "image_size": 8, "resize": 8}
+    modes.run(config.from_values(flags))
+    rows = rows_of(flags)
+    (broken,) = [row for row in rows if row["path"].endswith("broken.png")]
+    assert float(broken["suspicion"]) == 0.5 and not broken["out_of_fold_probability"]
+    assert len(label_report.read_csv(pathlib.Path(flags["workdir"], "labels.csv"))) == 301
+
+
+def test_batches_of_a_part_are_no_larger_than_it(tmp_path):
+    """Batches as large as the data are those of the parts, and an epoch has no more of them than there are."""
+    flags = write_folder(tmp_path / "data") | {"report_folds": 2, "epochs": 1, "batch_size": 30}
+    modes.run(config.from_values(flags))
+    flags |= {"workdir": str(tmp_path / "other"), "batch_size": 4, "batches_per_epoch": 7}
+    modes.run(config.from_values(flags))
+    assert all(row["out_of_fold_probability"] for row in rows_of(flags))
+
+
+def test_parts_that_cannot_be_trained_without_are_told_before_training(trained, tmp_path):
+    flags = trained | {"batch_size": 150, "train_limit": 160, "workdir": str(tmp_path / "run"), "report_folds": 2}
+    with pytest.raises(errors.InputError, match="--batch_size=150: expected at most the "):
+        modes.run(config.from_values(flags))
+    assert not list(tmp_path.rglob("checkpoint*"))
+    data = write_folder(tmp_path / "data", classes=("a", "b"))
+    for i in range(1, 10):
+        (tmp_path / "data" / "train" / "b" / f"{i}.png").unlink()
+    with pytest.raises(errors.InputError, match="class 1 has one training image"):
+        modes.run(config.from_values(data | {"report_folds": 2, "epochs": 1, "batch_size": 4}))
+    assert not list(tmp_path.rglob("checkpoint*"))

@@ -133,3 +133,25 @@ def test_an_export_of_an_earlier_version(workdir, pictures, tmp_path):
             run(workdir, images=str(pictures))
     finally:
         (workdir / "kept.json").rename(workdir / "export" / "metadata.json")
+
+
+def test_a_name_that_is_no_utf_8(workdir, pictures, tmp_path):
+    name = os.path.join(os.fsencode(pictures), b"\xff.png")
+    os.replace(pictures / "b.png", name)
+    run(workdir, images=str(pictures), output=str(tmp_path / "out.csv"))
+    (row,) = [row for row in rows_of(tmp_path / "out.csv") if "xff" in row["path"] or "udcff" in row["path"]]
+    assert not row["error"] and row["class_name"] in NAMES
+
+
+def test_a_link_to_a_folder_of_its_own_is_not_gone_round(pictures):
+    before = predict.find_images(pictures)
+    (pictures / "a" / "again").symlink_to(pictures)
+    assert predict.find_images(pictures) == before
+
+
+def test_the_list_is_not_written_over(workdir, pictures):
+    path = pictures / "list.csv"
+    path.write_text("b.png\n")
+    with pytest.raises(errors.InputError, match="is the list of --images; expected another file to write"):
+        run(workdir, images=str(path), output=str(path))
+    assert path.read_text() == "b.png\n"

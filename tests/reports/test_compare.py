@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import math
 import pathlib
@@ -8,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from famus_tf.config import config, report
 from famus_tf.reports import compare as table
 
 
@@ -131,6 +133,27 @@ def test_welchs_one_tailed_test(write_run, tmp_path, capsys):
     expected = np.trapezoid(scale * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x)
     assert cells[0] == cells[2] == "n/a" and float(cells[1]) == pytest.approx(expected, abs=6e-4)
     assert "p, above the first row" not in _table(runs, capsys)
+
+
+def test_a_copy_of_a_run_is_no_further_seed(write_run, tmp_path, capsys):
+    runs = [write_run(f"a{k}", CROSS_ENTROPY, seed=0, last=0.8) for k in range(2)]
+    runs += [write_run(f"b{k}", FAMUS, seed=k, last=0.9 + 0.01 * k) for k in range(3)]
+    assert table.main([*runs, "--t_test", f"--csv={tmp_path / 'out.csv'}"]) == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        assert "p, above the first row" not in next(csv.reader(file))
+    assert "--t_test: no p, as it needs two rows, each of two seeds" in capsys.readouterr().err
+
+
+def test_what_is_written_besides_makes_no_other_row(write_run, capsys):
+    """Nor do runs of before there were these flags."""
+    names = {field.name for field in dataclasses.fields(report.ReportConfig)} - config._NOT_WRITTEN
+    assert names | {"nolabel_report"} == {*table.WITHOUT_EFFECT}
+    runs = [
+        write_run("a", FAMUS, seed=0),
+        write_run("b", FAMUS + "\n--nolabel_report\n--report_folds=0\n--export_format=saved_model", seed=1),
+        write_run("c", FAMUS + "\n--label_report\n--report_folds=3\n--export_format=keras", seed=2),
+    ]
+    assert _table(runs, capsys).count("FaMUS") == 1
 
 
 def _table(runs, capsys):

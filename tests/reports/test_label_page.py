@@ -161,10 +161,19 @@ def test_marks_are_downloaded_kept_and_loaded(browser, page, tmp_path):
     browser.refresh()
     assert "0 kept, 0 relabelled, 0 dropped" in one_of(browser, "#count").text
     with open(tmp_path / "mine.csv", "w", newline="") as file:
-        csv.writer(file).writerows(
-            [["index", "path", "given_label", "mark", "new_label"], [page.index[order[7]], "", "", "relabel", names[2]]]
-        )
+        index = page.index[order]
+        strangers = [
+            [index[8], "/other/z.png", "", "drop", ""],
+            [index[9], "", names[(page.given[order[9]] + 1) % 3], "drop", ""],
+            [10_000, "", "", "drop", ""],
+            [page.index[-1], "", "", "keep", ""],  # trusted
+        ]
+        head = ["index", "path", "given_label", "mark", "new_label"]
+        csv.writer(file).writerows([head, [index[7], "", "", "relabel", names[2]], *strangers])
     one_of(browser, "#file").send_keys(str(tmp_path / "mine.csv"))
+    alert = browser.switch_to.alert
+    assert alert.text.startswith("4 lines are of no example, label or class that can be marked")
+    alert.accept()
     assert "0 kept, 1 relabelled, 0 dropped" in one_of(browser, "#count").text
     browser.execute_script("localStorage.clear()")
 
@@ -197,6 +206,28 @@ def test_large_images_are_made_small_and_what_cannot_be_read_is_left_out(tmp_pat
     for uri in filter(None, found["images"]):
         sizes.add(Image.open(io.BytesIO(base64.b64decode(uri.partition("base64,")[2]))).size)
     assert sizes == {(96, 96), (40, 40)}
+
+
+@in_a_browser
+def test_trusted_images_cannot_be_marked(browser, page):
+    trusted = [row for row, i in enumerate(page.order) if page.is_trusted[i]]
+    assert len(trusted) == 4
+    card = one_of(browser, f"#card-{trusted[0]}")
+    assert "trusted" in card.text and not card.find_elements("css selector", "button")
+    browser.execute_script("arguments[0].focus()", card)
+    card.send_keys("d")
+    one_of(browser, "#drop-shown").click()
+    assert f"0 kept, 0 relabelled, {len(page) - 4} dropped" in one_of(browser, "#count").text
+    browser.execute_script("localStorage.clear()")
+
+
+@in_a_browser
+def test_names_that_would_end_the_data(browser, tmp_path):
+    """The parser of HTML changes its state within a script at some words."""
+    report = label_reports.make(12, ("<!--<script>", "</script>", "b"))
+    write(tmp_path / "labels.html", report, label_reports.images(12))
+    browser.get((tmp_path / "labels.html").as_uri())
+    assert len(shown(browser)) == 12 and "<!--<script>" in one_of(browser, "#given").text
 
 
 def test_names_that_html_or_a_script_would_take_for_its_own(tmp_path):

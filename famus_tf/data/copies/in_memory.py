@@ -76,6 +76,7 @@ def load(source: Source, *, skip_bad: bool, progress: Progress | None = None) ->
         in_memory=False,
         left_out=left_out,
         files=files,
+        transform=source.train_images.transform,
     )
 
 

@@ -99,6 +99,12 @@ class ImageFiles:
             return ImageFiles(self.paths, dataclasses.replace(transform, padding=max(1, short // 8)))
         return ImageFiles(self.paths, dataclasses.replace(transform, augmented=crops))
 
+    def with_padding(self, padding: int) -> ImageFiles:
+        """The same files, with so many pixels around the scaled image in training; -1: as it is."""
+        if padding == -1:
+            return self
+        return ImageFiles(self.paths, dataclasses.replace(self.transform, padding=padding))
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, height, width, channels), of what is made of the files."""

@@ -115,6 +115,11 @@ def transform(sample: Sample, options: DataConfig) -> tuple[image_files.Transfor
     )
 
 
+def is_small(height: int, width: int) -> bool:
+    """Whether images of this size are read as they are."""
+    return min(height, width) <= _SMALL and height * width <= _LARGEST_AS_IT_IS
+
+
 def sentences(sample: Sample, made: image_files.Transform, keeps_size: bool) -> list[str]:
     """What is done to the images, for people.
 

@@ -7,7 +7,7 @@ import functools
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from famus_tf import errors
 
@@ -94,6 +94,22 @@ def of_list(path: str, lines: Sequence[int], labels: Sequence[str]) -> ClassName
     if len(ordered) > _MOST_CLASSES:
         raise errors.InputError(f"{path}: has {len(ordered):,} classes, expected at most {_MOST_CLASSES:,}")
     return ClassNames(ordered, _numbers_that_are_no_ids(ordered, f"{path}: labels"), _without_zeros)
+
+
+def check_told_apart(read: Mapping[str, str]) -> None:
+    """Checks that classes are still told apart once their names were written into a list and read from it.
+
+    Args:
+        read: {name of a class: as it was read}.
+
+    Raises:
+        errors.InputError: two are one now, or a name is another.
+    """
+    for name, found in read.items():
+        if _normal(found) != _normal(name):
+            raise errors.InputError(
+                f"class {name!r}: is {found!r} in a list; expected a name without spaces at its ends"
+            )
 
 
 def _refuse_ids_written_otherwise(path: str, lines: Sequence[int], labels: Sequence[str]) -> None:

@@ -89,7 +89,10 @@ def load_list(data_dir: str | None, options: DataConfig) -> Source:
         if path
     }
     splits, trust_notes = trusted_rows.divided(read)
-    names = class_names.of_list(options.train_list, read["train"].lines, read["train"].labels)
+    if options.list_labels == "names":
+        names = class_names.of_folders(read["train"].labels)
+    else:
+        names = class_names.of_list(options.train_list, read["train"].lines, read["train"].labels)
     # Of the training list all labels are classes.
     where = {name: _LineOf(found) for name, found in read.items() if name != "train"}
     source = _make("list", splits, names, options, where)
