@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from famus_tf import main
+from famus_tf import errors, main
 from famus_tf.evaluation import portable, saved_model
 from tests import small_networks
 from tests.experiment import test_experiment
@@ -51,3 +51,17 @@ def test_what_is_refused_before_training(tmp_path, capsys, monkeypatch):
     assert main.main(["famus_tf", *flags, "--export_format=onnx"]) == 2
     assert "--export_format=onnx needs onnxruntime: expected" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_format_that_says_something_else_costs_nothing_but_itself(tmp_path, capsys, monkeypatch):
+    """Results and the report are written all the same; the command fails with one line."""
+    network = small_networks.save_convolutions(tmp_path / "small.keras")
+    flags = [*test_experiment.FLAGS, f"--network={network}", f"--workdir={tmp_path / 'run'}"]
+
+    def failing(path, *_):
+        raise errors.InputError(f"{path}: says something else")
+
+    monkeypatch.setattr(portable, "agreement", failing)
+    assert main.main(["famus_tf", *flags, "--export_format=keras"]) == 2
+    assert "model.keras: says something else" in capsys.readouterr().err
+    assert all((tmp_path / "run" / name).exists() for name in ("results.json", "labels.csv", "labels.html"))
