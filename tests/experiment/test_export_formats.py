@@ -1,12 +1,14 @@
 """`--export_format`: what lies beside the SavedModel after training and after `--mode=export`, and what is refused."""
 
 import importlib.util
+import types
 
 import numpy as np
 import pytest
 
 from famus_tf import errors, main
 from famus_tf.evaluation import portable, saved_model
+from famus_tf.experiment import export
 from tests import small_networks
 from tests.experiment import test_experiment
 
@@ -65,3 +67,24 @@ def test_a_format_that_says_something_else_costs_nothing_but_itself(tmp_path, ca
     assert main.main(["famus_tf", *flags, "--export_format=keras"]) == 2
     assert "model.keras: says something else" in capsys.readouterr().err
     assert all((tmp_path / "run" / name).exists() for name in ("results.json", "labels.csv", "labels.html"))
+
+
+@pytest.mark.quick
+def test_the_figures_of_the_weights_that_are_exported():
+    """Within an epoch there are none; with a validation set the best epoch's; of one of two networks its own."""
+    first, second = ({"epoch": k, "step": 10 * k, "test_accuracy": k / 10} for k in (1, 2))
+    better = [{**epoch, "test_accuracy": 0.9 + epoch["epoch"] / 100} for epoch in (first, second)]
+
+    def found(epochs, step, network="one", of_networks=()):
+        histories = [types.SimpleNamespace(history=history) for history in of_networks]
+        history = types.SimpleNamespace(epochs=epochs, step=step, of_networks=histories)
+        return export._epoch_of(types.SimpleNamespace(history=history, networks=["one", "two"]), network)
+
+    assert found([], 3) == {}
+    assert found([first, second], 20) == second
+    assert found([first, second], 23) == {}
+    judged = [first | {"validation_accuracy": 0.7}, second | {"validation_accuracy": 0.6}]
+    assert found(judged, 23) == judged[0]
+    assert found([first, second], 20, "two", [[first, second], better]) == better[1]
+    assert found([first, second], 20, "the mean", [better, better]) == second
+    assert found(judged, 23, "two", [judged, better]) == better[0]
