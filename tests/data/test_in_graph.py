@@ -54,9 +54,10 @@ def exif(value, big):
     return notes
 
 
+@pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_upright(tmp_path, kind):
-    transform = image_files.Transform(24, 20)
+def test_upright(tmp_path, kind, channels):
+    transform = image_files.Transform(24, 20, channels=channels)
     load = tf.function(lambda content: in_graph.load(content, transform), autograph=False)
     for value in range(10):
         data = encoded(kind, "RGB", exif=exif(value, value % 2))

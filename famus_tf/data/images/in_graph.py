@@ -38,7 +38,7 @@ def load(data: tf.Tensor, transform: image_files.Transform) -> tf.Tensor:
     turned = orientation(data)
 
     def scaled():
-        image = scaling.into_frame(_upright(_decoded(data, transform), turned), transform.frame, transform.mode)
+        image = scaling.into_frame(_upright(_decoded(data, transform, turned), turned), transform.frame, transform.mode)
         offset = _middle(tf.shape(image)[:2], transform)
         return tf.slice(image, tf.concat([offset, [0]], 0), transform.shape)
 
@@ -70,7 +70,7 @@ def _plain_jpeg_shape(data, turned):
     return tf.cond(tf.io.is_jpeg(data), of_jpeg, lambda: tf.zeros([2], tf.int32))
 
 
-def _decoded(data, transform):
+def _decoded(data, transform, turned):
     is_jpeg = tf.io.is_jpeg(data)
     is_png = tf.equal(tf.strings.substr(data, 0, 8), b"\x89PNG\r\n\x1a\n")
     known = tf.debugging.Assert(
@@ -78,14 +78,20 @@ def _decoded(data, transform):
         [f"found no JPEG or PNG, expected the content of such a file, not of {image_kinds.EXPECTED[10:]}"],
     )
     with tf.control_dependencies([known]):
-        return tf.cond(is_jpeg, lambda: _jpeg(data, transform.channels), lambda: _png(data, transform))
+        return tf.cond(is_jpeg, lambda: _jpeg(data, transform.channels, turned), lambda: _png(data, transform))
 
 
-def _jpeg(data, channels):
+def _jpeg(data, channels, turned):
     shape = tf.io.extract_jpeg_shape(data)
     colours = tf.debugging.Assert(shape[2] != 4, ["found a JPEG in printer's colours, expected red, green and blue"])
     with tf.control_dependencies([colours, _few(shape[0], shape[1])]):
-        return tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT)
+
+        def decoded(channels):
+            return tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT)
+
+        if channels == 1:  # what is turned is made grey by Pillow, from its colours and not from the file's luma
+            return tf.cond(tf.equal(turned, 1), lambda: decoded(1), lambda: _luma(decoded(3)))
+        return decoded(channels)
 
 
 def _png(data, transform):
