@@ -34,6 +34,8 @@ def check(config) -> None:
     --mode=predict needs to know the export alone, and so no flag of a training.
     """
     if config.run.mode == "predict":
+        if not config.report.images:
+            raise InputError("--mode=predict without --images: expected a folder of images or a list of their paths")
         return
     for rule in _RULES:
         rule(config)
@@ -103,6 +105,15 @@ def _image_lists(config) -> None:
         raise InputError(
             f"--resize_mode={flags.resize_mode} with --dataset={flags.dataset}: expected crop, or --dataset=folder or "
             "list"
+        )
+
+
+def _clean(config) -> None:
+    flags = config.report
+    if config.run.mode == "clean" and not flags.marks and not flags.clean_share and flags.clean_above == 1:
+        raise InputError(
+            "--mode=clean without what is not trusted: expected --marks=FILE, --clean_share above 0 or --clean_above "
+            "below 1"
         )
 
 
@@ -296,6 +307,7 @@ _RULES = (
     _dataset,
     _image_lists,
     _crop,
+    _clean,
     _method,
     _length,
     _optimization,

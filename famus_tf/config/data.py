@@ -163,7 +163,8 @@ class DataConfig(fields.FlagGroup):
     meta_per_class: int = fields.flag(
         10,
         "Images per class of the meta set, with trusted labels: taken out of the training set; of cnwl out of its "
-        "rightly labelled images, of clothing1m from its clean ones; 0 where the method has no meta step.",
+        "rightly labelled images, of clothing1m from its clean ones; give 0 where the method has no meta step, as "
+        "they are not trained on.",
         bounds=fields.COUNT_OR_ZERO,
     )
     train_limit: int = fields.flag(

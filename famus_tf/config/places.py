@@ -11,6 +11,7 @@ from famus_tf.errors import InputError
 # Data sets whose files lie in data_dir and nowhere else.
 _BY_FOLDER = (*OWN_IMAGES, "webvision", "clothing1m", "cnwl")
 _FILES = ("train_list", "test_list", "meta_list", "validation_list", "noise_file")
+_OF_A_RUN = ("evaluate", "export", "report", "clean", "predict")
 _WRITING = ("train", "inspect", "export")
 
 
@@ -32,8 +33,18 @@ def check(config) -> None:
         _file("network", run.network)
     if run.pretrained not in ("none", "imagenet"):
         _file("pretrained", run.pretrained)
-    if run.mode in ("evaluate", "export"):
+    report = config.report
+    if run.mode in _OF_A_RUN and not (run.mode == "evaluate" and report.model not in ("", "checkpoint")):
         _folder("workdir", run.workdir, "the run directory of an earlier --mode=train")
+    if run.mode == "clean":
+        if not os.path.isfile(os.path.join(run.workdir, "labels.csv")):
+            raise InputError(f"--workdir={run.workdir}: holds no labels.csv; expected that of --mode=train or report")
+        if report.marks:
+            _file("marks", report.marks)
+    if run.mode == "predict":
+        _there("images", report.images, "a folder of images, an image, or a list of paths")
+    if run.mode == "evaluate" and report.model not in ("", "checkpoint"):
+        _there("model", report.model, "the folder of an export, a .keras file, or checkpoint")
     if run.mode in _WRITING:
         _writable(pathlib.Path(run.workdir))
 
@@ -48,6 +59,11 @@ def _file(name: str, path: str) -> None:
     if not os.path.isfile(path):
         found = "a folder" if os.path.isdir(path) else f"no such file{_neighbour(path)}"
         raise InputError(f"--{name}={path}: {found}; expected a file")
+
+
+def _there(name: str, path: str, expected: str) -> None:
+    if not os.path.exists(path):
+        raise InputError(f"--{name}={path}: no such file or folder{_neighbour(path)}; expected {expected}")
 
 
 def _neighbour(path: str) -> str:

@@ -124,8 +124,10 @@ def _output_of(path, name):
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
+        inside = pathlib.Path(path, "export")
+        there = f", though {inside} may be one" if inside.is_dir() else ""
         raise errors.InputError(
-            f"{path}: no SavedModel to evaluate; option `mode`=train or option `mode`=export makes one"
+            f"{path}: no SavedModel to evaluate{there}; option `mode`=train or option `mode`=export makes one"
         ) from error
     signature = getattr(loaded, "signatures", {}).get("serving_default")
     if signature is None or name not in signature.structured_outputs:

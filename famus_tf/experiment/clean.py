@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+import itertools
 import os
 import pathlib
 
@@ -28,24 +29,46 @@ def clean(config):
     """Writes a list for each set of the data into `cleaned/` of the run directory, and a flag file that takes them."""
     workdir = pathlib.Path(config.run.workdir)
     flags = config.report
-    if not flags.marks and not flags.clean_share and flags.clean_above == 1:
-        raise errors.InputError(
-            "--mode=clean without --marks, --clean_share=0, --clean_above=1: expected one of them, which say what is "
-            "not trusted"
-        )
     config = checks.with_dtype_policy(automatic.with_choices(config)[0])
     run_directory.check_same_flags(workdir, config, must_exist=True)
     lines = label_report.read_csv(workdir / "labels.csv")
     with run_directory.held(workdir):
         dataset = build_data.make_dataset(config.data, config.run.seed)
-        data_of_run.check(workdir, data_of_run.fingerprint_of(dataset), sets=("training",))
+        data_of_run.check(workdir, data_of_run.fingerprint_of(dataset), sets=("training", "meta"))
+        _check_complete(workdir / "labels.csv", lines, dataset)
         marked = marks.read(pathlib.Path(flags.marks), dataset.class_names) if flags.marks else {}
         labels, counts = decided(lines, marked, flags.clean_share, flags.clean_action, flags.clean_above, flags.marks)
         _check(dataset, labels)
-        folder = workdir / _FOLDER
+        folder = _fresh(workdir)
         _write(folder, config, dataset, labels)
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    print(f"{folder}: {told} of {counts.total():,} training labels; --flagfile={folder / 'cleaned.cfg'} trains on them")
+    print(f"{folder}: {told} of {counts.total():,} labels; --flagfile={folder / 'cleaned.cfg'} trains on the lists")
+
+
+def _fresh(workdir):
+    """`cleaned`, or `cleaned_2` and so on where a run was trained on the lists that are there."""
+    names = itertools.chain([_FOLDER], (f"{_FOLDER}_{k}" for k in itertools.count(2)))
+    return next(workdir / name for name in names if not (workdir / name / "run").exists())
+
+
+def _check_complete(path, lines, dataset):
+    """What is not in the list would be dropped without a word."""
+    expected = {*_places(dataset)}
+    found = {line.index for line in lines if not line.is_trusted}
+    if found != expected:
+        missing, strangers = len(expected - found), len(found - expected)
+        raise errors.InputError(
+            f"{path}: {missing:,} of the {len(expected):,} labels of this run are missing, {strangers:,} are of none; "
+            "expected the list as it was written, which --mode=report writes anew, and marks for what is to be kept"
+        )
+
+
+def _places(dataset):
+    """{index: (name of the set, position in it)} of all labels that nobody vouches for."""
+    places = {int(index): ("training", place) for place, index in enumerate(dataset.train_index)}
+    if not dataset.meta_is_checked:
+        places |= {int(index): ("meta", place) for place, index in enumerate(dataset.meta_index)}
+    return places
 
 
 def decided(lines, marked, share, action, above=1.0, marks_file=""):
@@ -105,39 +128,43 @@ def _check_mark(line, index, mark, marks_file):
 
 
 def _check(dataset, labels):
-    """Raises InputError where a class would have no training image left."""
-    left = set(labels.values())
+    """Raises InputError where a class would have no training image left, or the trusted set none at all."""
+    places = _places(dataset)
+    left = {label for index, label in labels.items() if places[index][0] == "training"}
     empty = [dataset.class_names[k] for k in np.unique(dataset.train_labels) if dataset.class_names[k] not in left]
     if empty:
         raise errors.InputError(f"class {empty[0]!r} would have no training image left; expected fewer labels to go")
+    had = any(name == "meta" for name, _ in places.values())
+    if had and all(places[index][0] == "training" for index in labels):
+        raise errors.InputError("no image of the trusted set would be left; expected fewer labels to go")
 
 
 def _write(folder, config, dataset, labels):
-    positions = {int(index): place for place, index in enumerate(dataset.train_index)}
-    strangers = [index for index in labels if index not in positions]
-    if strangers:
-        raise errors.InputError(
-            f"{folder.parent / 'labels.csv'}: example {strangers[0]} is no training image of this run; expected the "
-            "list that the run has written"
-        )
-    kept = sorted(labels, key=positions.__getitem__)
-    places = np.array([positions[index] for index in kept], np.int64)
-    sets = {"train": ("training", dataset.train_images, places, [labels[index] for index in kept])}
+    places = _places(dataset)
+    chosen = {"training": {}, "meta": {}}
+    for index, label in labels.items():
+        name, place = places[index]
+        chosen[name][place] = label
+    if dataset.meta_is_checked:
+        chosen["meta"] = dict(enumerate(dataset.class_names[label] for label in dataset.meta_labels))
+    sets = {"train": ("training", dataset.train_images, chosen["training"])}
     for name, examples in dataset.held_out.items():
-        if len(examples.labels):
-            names = [dataset.class_names[label] for label in examples.labels]
-            sets[name] = (name, examples.images, np.arange(len(names)), names)
+        of_all = dict(enumerate(dataset.class_names[label] for label in examples.labels))
+        sets[name] = (name, examples.images, chosen["meta"] if name == "meta" else of_all)
+    sets = {name: found for name, found in sets.items() if found[2]}
     with whole_files.explained(folder):
         folder.mkdir(exist_ok=True)
-        for name, (source, images, chosen, names) in sets.items():
+        for name, (source, images, given) in sets.items():
+            positions = np.array(sorted(given), np.int64)
             paths = data_of_run.paths_of(dataset, source, images)
             if paths is None:
-                files = _save_images(folder / "images" / name, images, chosen)
+                files = _save_images(folder / "images" / name, images, positions)
             else:
-                files = [os.path.abspath(os.fsdecode(path)) for path in paths[chosen]]
-            _write_list(folder / f"{name}.csv", files, names)
+                files = [os.path.abspath(os.fsdecode(path)) for path in paths[positions]]
+            _write_list(folder / f"{name}.csv", files, [given[position] for position in positions])
+    names = [label for _, label in sorted(sets["train"][2].items())]
     again = image_list.read(str(folder / "train.csv"), None, "comma", check_present=False).labels
-    class_names.check_told_apart(dict(zip(sets["train"][3], again, strict=True)))
+    class_names.check_told_apart(dict(zip(names, again, strict=True)))
     _write_flags(folder, config, dataset, sets)
 
 

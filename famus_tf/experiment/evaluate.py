@@ -1,7 +1,9 @@
 """`--mode=evaluate`: how good an exported network, a Keras file or a run's newest checkpoint is on a data set."""
 
+import os
 import pathlib
 import re
+import zlib
 
 import keras
 import numpy as np
@@ -35,7 +37,7 @@ def evaluate(config):
     predict = _load(model)
     dataset = build_data.make_dataset(config.data, config.run.seed)
     dataset = data_of_run.with_class_ids_of(model, dataset)
-    beside = "_".join(model.parts[-2:]) if wanted else ""
+    beside = f"{model.stem}_{zlib.crc32(os.fsencode(model.absolute())):08x}" if wanted else ""
     _evaluate(config, dataset, workdir, str(model), predict, beside, known_to=None if wanted else workdir)
 
 

@@ -22,8 +22,6 @@ _SEPARATORS = "\t,;|: "
 def predict(config):
     """Writes a line for each image: the class that the network predicts, or why it cannot be read."""
     flags = config.report
-    if not flags.images:
-        raise errors.InputError("--mode=predict without --images: expected a folder of images or a list of their paths")
     export = pathlib.Path(config.run.workdir) / "export"
     classify, names = saved_model.load_classifier(export)
     about = saved_model.preprocessing_of(export)
@@ -51,8 +49,8 @@ def find_images(place):
     """The image files of a folder and the folders in it, or those that a list names.
 
     Args:
-      place: `pathlib.Path`; in a list each line is a path, relative ones from the list's folder, perhaps with more
-        behind a separator.
+      place: `pathlib.Path` of a folder, an image, or a list; in a list each line is a path, relative ones from the
+        list's folder, perhaps with more behind a separator.
 
     Returns:
       List of str, in the order of the list, or sorted.
@@ -74,6 +72,8 @@ def find_images(place):
         return found
     if not place.exists():
         raise errors.InputError(f"--images={place}: there is no such folder or list")
+    if listing.is_image(place.name):
+        return [str(place)]
     lines = [line for _, line in text_lines.numbered(str(place), "a list of paths, as a text in UTF-8", any_bytes=True)]
     if lines and not _exists(place, lines[0]) and not listing.is_image(_name_in(lines[0])):
         del lines[0]  # a header

@@ -1,5 +1,6 @@
 """`--mode=report`: the list of labels not to be trusted, of a run directory's newest checkpoint."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -44,11 +45,14 @@ def make(config, run, network, workdir):
     clean = run.supervised.clean_probability()
     examples = run.history.together.examples
     paths = data_of_run.paths_of(dataset, "training", dataset.train_images)
-    return label_report.LabelReport(
+    is_probe = np.arange(len(labels)) >= len(labels) - dataset.num_probes
+    found = label_report.LabelReport(
         class_names=dataset.class_names,
         index=dataset.train_index,
         paths=None if paths is None else [os.fsdecode(path) for path in paths],
-        is_trusted=np.arange(len(labels)) >= len(labels) - dataset.num_probes,
+        is_trusted=is_probe & dataset.meta_is_checked,
+        is_meta=is_probe & (not dataset.meta_is_checked),
+        by=_by(clean, count),
         given=labels,
         predicted=said.predicted,
         given_probability=said.probability,
@@ -64,6 +68,44 @@ def make(config, run, network, workdir):
         out_of_fold=None if outside is None else outside.probability,
         suspicion=_suspicion(config, run, clean, said.margin) if outside is None else _doubt(outside.probability),
     )
+    if dataset.meta_is_checked or not len(dataset.meta_labels):
+        return found
+    batches = run.members[0].feed.evaluation("meta")
+    of_meta = scanner(stopping.Stop(run.strategy).during(batches))
+    return _with_meta(found, dataset, per_example.Said(*(part[: len(dataset.meta_labels)] for part in of_meta)))
+
+
+def _with_meta(found, dataset, said):
+    """The report with the trusted set that was taken out of the training images; `said` of it by the network.
+
+    It was not trained on them. Each has the suspicion of the training example whose margin is the next larger one.
+    """
+    count = len(dataset.meta_labels)
+    nothing = np.full(count, np.nan, np.float32)
+    paths = data_of_run.paths_of(dataset, "meta", dataset.meta_images)
+    margins, values = np.sort(found.margin[~np.isnan(found.margin)]), np.sort(found.suspicion)[::-1]
+    places = np.searchsorted(margins, np.where(np.isnan(said.margin), np.median(margins), said.margin))
+    more = {
+        "index": dataset.meta_index,
+        "is_trusted": np.zeros(count, bool),
+        "is_meta": np.ones(count, bool),
+        "given": dataset.meta_labels,
+        "predicted": said.predicted,
+        "given_probability": said.probability,
+        "predicted_probability": said.predicted_probability,
+        "loss": said.loss,
+        "margin": said.margin,
+        **dict.fromkeys(("weight", "area_under_margin", "running_probability", "running_score"), nothing),
+        "suspicion": values[np.minimum(places, len(values) - 1)],
+    }
+    joined = {name: np.concatenate([getattr(found, name), values]) for name, values in more.items()}
+    if found.out_of_fold is not None:
+        joined["out_of_fold"] = np.concatenate([found.out_of_fold, nothing])
+    if found.true is not None:
+        joined["true"] = np.concatenate([found.true, dataset.meta_labels])
+    if found.paths is not None and paths is not None:
+        joined["paths"] = [*found.paths, *map(os.fsdecode, paths)]
+    return dataclasses.replace(found, **joined)
 
 
 def _suspicion(config, run, clean, margin):
@@ -81,6 +123,12 @@ def _suspicion(config, run, clean, margin):
     if suspicion.is_told_by(examples.weight):
         signs.append(-margin)
     return suspicion.together(learned, signs)
+
+
+def _by(clean, folds):
+    if folds:
+        return f"{folds} plain networks that were not trained on them"
+    return "what the run has learnt of them" if clean is None else "Algorithm 2's clean probability"
 
 
 def _doubt(probability):
@@ -101,7 +149,21 @@ def write(workdir, run, found):
     """
     label_report.write_csv(workdir / "labels.csv", found)
     title = f"Labels of {run.dataset.name} ({workdir.name})"
-    label_page.write(
-        workdir / "labels.html", found, functools.partial(image_files.readable, run.dataset.train_images), title
+    label_page.write(workdir / "labels.html", found, functools.partial(_images, run.dataset), title)
+    return f"{label_report.describe(found, workdir)}\n  look at them there; --mode=clean does what you decide"
+
+
+def _images(dataset, positions):
+    """Those of a report at these positions: the trusted set is behind the training images."""
+    of_training = len(dataset.train_labels)
+    found = dict(
+        zip(
+            [*positions[positions < of_training], *positions[positions >= of_training]],
+            [
+                *image_files.readable(dataset.train_images, positions[positions < of_training]),
+                *image_files.readable(dataset.meta_images, positions[positions >= of_training] - of_training),
+            ],
+            strict=True,
+        )
     )
-    return label_report.describe(found, workdir)
+    return [found[position] for position in positions]

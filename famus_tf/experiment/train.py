@@ -84,6 +84,13 @@ def _train(config, strategy, workdir):
             callbacks.append(hints.Hints(named, notes.say, trusted=config.co_divide.meta_set != "pseudo_clean"))
         build_run.training_loop(config.run, run).run(callbacks)
         build_run.time_stages(config.run, run, workdir)
+    _finish(config, fitted, run, data, workdir)
+
+
+def _finish(config, fitted, run, data, workdir):
+    """Writes what a trained run leaves: the export and results first, as the rest may fail or take long."""
+    strategy, dataset = run.strategy, run.dataset
+    chief = clusters.is_chief(strategy)
     run.best_weights.restore(run.history.epochs)
     network, sentence = exports.network_to_export(config.co_divide.export_network, run)
     with sharing.place_to_write(strategy, workdir / "export") as place:

@@ -3,21 +3,15 @@
 import contextlib
 import os
 import pathlib
-
-import tensorflow as tf
+import sys
 
 from famus_tf import errors
 from famus_tf.files import strict_json
 
 # What TensorFlow raises where the system says that a disk is full, read-only, gone or not ours.
-_ERRORS = (
-    OSError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.NotFoundError,
-    tf.errors.UnknownError,
-    tf.errors.InternalError,
+_ERRORS_OF_TENSORFLOW = (
+    *("ResourceExhaustedError", "PermissionDeniedError", "FailedPreconditionError", "NotFoundError"),
+    *("UnknownError", "InternalError"),
 )
 
 
@@ -50,9 +44,20 @@ def explained(path, consequence=""):
     """Turns the errors of writing to `path` into an InputError of one line that names it and says what follows."""
     try:
         yield
-    except _ERRORS as error:
+    except Exception as error:
+        if not _is_of_writing(error):
+            raise
         then = f"; {consequence}" if consequence else ""
         raise errors.InputError(f"{path}: cannot write it ({reason(error)}){then}") from error
+
+
+def _is_of_writing(error):
+    if isinstance(error, OSError):
+        return True
+    tensorflow = sys.modules.get("tensorflow")  # not loaded here: commands that need it not are quick
+    return tensorflow is not None and isinstance(
+        error, tuple(getattr(tensorflow.errors, name) for name in _ERRORS_OF_TENSORFLOW)
+    )
 
 
 def reason(error):

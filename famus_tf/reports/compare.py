@@ -89,6 +89,8 @@ class Run:
 def read_run(directory: pathlib.Path) -> Run:
     """Reads results.json and flags.cfg of a run directory; InputError where that fails."""
     path = directory / "results.json"
+    if directory.is_dir() and not path.exists():
+        raise InputError(f"{directory}: no run directory, or of a run that is not finished: it has no results.json")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         path = directory / "flags.cfg"
@@ -340,7 +342,10 @@ def _distinction(group, groups, labels, label) -> str:
     names = dict.fromkeys(itertools.chain.from_iterable(alike))
     differing = [name for name in names if name != "seed" and len({flags.get(name) for flags in alike}) > 1]
     flags = group[0].flags
-    return ", ".join(f"{name}={flags[name]}" if flags[name] else name for name in differing if name in flags)
+    told = [f"{name}={flags[name]}" if flags[name] else name for name in differing if name in flags]
+    lists = [text for text in told if text.partition("=")[0].endswith("_list")]
+    # Paths of lists are long, and one tells the data of a run apart.
+    return ", ".join(text for text in told if text not in lists[1:])
 
 
 def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:

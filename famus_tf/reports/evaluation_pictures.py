@@ -54,10 +54,12 @@ def draw_calibration(path, measures, title):
     upper.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as right as confident")
     known = [one for one in bins if one["examples"]]
     points = [one["confidence"] for one in known], [one["accuracy"] for one in known]
-    upper.plot(*points, "o", color="#d9822b", markersize=4, label="mean confidence of a bin")
+    upper.plot(
+        *points, "o", color="#d9822b", markersize=4, clip_on=False, label="accuracy at the bin's mean confidence"
+    )
     error = measures["expected_calibration_error"]
     upper.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1), title=f"{title}\nexpected calibration error {error:.3f}")
-    upper.legend(loc="lower right", fontsize=8)
+    upper.legend(loc="upper left", fontsize=8)
     lower.bar(centres, [one["examples"] for one in bins], width * 0.95, color="grey")
     lower.set(xlabel="confidence, the probability of the predicted class", ylabel="images")
     pictures.save_figure(figure, path)

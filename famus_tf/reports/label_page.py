@@ -102,15 +102,21 @@ def _histogram(values, low=0.0, high=None):
 
 
 def _summary(report, rows, images):
-    parts = [f"{len(report):,} training images in {len(report.class_names)} classes"]
-    known = report.predicted >= 0
+    counts = ~report.is_trusted
+    parts = [f"{counts.sum():,} labels in {len(report.class_names)} classes"]
+    if not counts.all():
+        parts.append(f"{(~counts).sum():,} more are known to be right and come last")
+    if report.is_meta.any():
+        parts.append(f"{report.is_meta.sum():,} are of the trusted set, which nobody has checked")
+    known = counts & (report.predicted >= 0)
     agree = int((report.predicted[known] == report.given[known]).sum())
     parts.append(f"the network agrees with {agree:,} of their labels")
     if rows < len(report):
         parts.append(f"the page has the {rows:,} least trusted of them; labels.csv has all")
     if images < rows:
         parts.append(f"images of the first {images:,}")
-    return "; ".join(parts) + ". Least trusted first. Keys on a card: k keep, r relabel, d drop."
+    text = "; ".join(parts)
+    return f"{text}. Least trusted first, by {report.by}. Keys: k keep, r relabel, d drop, on the card that is framed."
 
 
 def _data_uri(image):

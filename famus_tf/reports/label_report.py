@@ -17,17 +17,22 @@ COLUMNS = (
     *("given_probability", "predicted_probability", "loss", "margin", "weight", "clean_probability"),
     *("area_under_margin", "running_probability", "running_score", "out_of_fold_probability", "true_label"),
 )
+_SPLITS = ("training", "trusted", "meta")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelReport:
     """What is known of the label of each training example; arrays are [N], NaN where nothing is known.
 
+    The images of a trusted set that was taken out of the training images, and that nobody has checked, are among them.
+
     Attributes:
         class_names: one for each class id.
         index: the position in the data set's training images, int64.
         paths: file names, list of str; None where the images come from no files.
         is_trusted: whether the label is known to be right, bool: those of probes.
+        is_meta: whether it is of the trusted set without having been checked, bool.
+        by: words that say what the suspicion is by.
         given, predicted: class ids, int; `predicted` by the exported network, -1 where the image cannot be read.
         given_probability, predicted_probability, loss, margin: by the exported network, float32.
         weight: running mean over the visits, float32.
@@ -44,6 +49,8 @@ class LabelReport:
     index: np.ndarray
     paths: list[str] | None
     is_trusted: np.ndarray
+    is_meta: np.ndarray
+    by: str
     given: np.ndarray
     predicted: np.ndarray
     given_probability: np.ndarray
@@ -132,7 +139,7 @@ def read_csv(path):
             raise ValueError("other columns")
         for row in reader:
             number = reader.line_num
-            if row["split"] not in ("training", "trusted") or not row["index"].isdecimal():
+            if row["split"] not in _SPLITS or not row["index"].isdecimal():
                 raise ValueError(f"line {number}")
             trusted = row["split"] == "trusted"
             names = row["given_label"], row["predicted_label"]
@@ -148,7 +155,8 @@ def describe(report, workdir):
       workdir: `pathlib.Path` of the folder with both files.
     """
     counts = ~report.is_trusted
-    lines = [f"{workdir / 'labels.html'}, {workdir / 'labels.csv'}: {len(report):,} labels, the least trusted first"]
+    files = f"{workdir / 'labels.html'}, {workdir / 'labels.csv'}"
+    lines = [f"{files}: {counts.sum():,} labels, the least trusted first, by {report.by}"]
     differs = counts & (report.predicted >= 0) & (report.predicted != report.given)
     lines.append(f"  the network predicts another class than the given one for {differs.sum():,}")
     found = report.quality()
@@ -172,7 +180,7 @@ def _lines(report):
     ]
     for rank, i in enumerate(order, start=1):
         path = "" if report.paths is None else report.paths[i]
-        split = "trusted" if report.is_trusted[i] else "training"
+        split = _SPLITS[1 if report.is_trusted[i] else 2 if report.is_meta[i] else 0]
         head = [rank, _number(report.suspicion[i]), report.index[i], path, split]
         yield [
             *head,

@@ -33,6 +33,14 @@ def check(tmp_path, **values):
         ({"data_dir": "my_images", "prepared_dir": "copy"}, "--prepared_dir=copy: .*expected a folder that --mode=pr"),
         ({"workdir": "my_image", "mode": "evaluate"}, "--workdir=my_image: no such folder, though there is my_images"),
         ({"workdir": "a.txt", "mode": "export"}, "--workdir=a.txt: not a folder; expected the run directory of an"),
+        ({"workdir": "my_image", "mode": "report"}, "--workdir=my_image: no such folder, though there is my_images"),
+        (
+            {"workdir": "my_images", "mode": "clean", "clean_share": 0.1},
+            "--workdir=my_images: holds no labels.csv; exp",
+        ),
+        ({"mode": "predict", "images": "a.txt"}, "--workdir=.*run: no such folder"),
+        ({"workdir": "my_images", "mode": "predict", "images": "b"}, "--images=b: no such file or folder; expected a"),
+        ({"mode": "evaluate", "model": "b.keras"}, "--model=b.keras: no such file or folder; expected the folder of"),
         ({"workdir": "a.txt/run"}, r"--workdir=a.txt/run: cannot write there \(.*a.txt is not a folder\)"),
     ],
 )

@@ -1,8 +1,11 @@
 """Lists without the labels that are not trusted."""
 
+import collections
 import csv
+import itertools
 import pathlib
 import pickle
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -99,7 +102,7 @@ def test_the_cleaned_lists_are_trained(trained, tmp_path, capsys):
     lines = label_report.read_csv(run / "labels.csv")
     labels_before = (run / "labels.csv").read_bytes()
     modes.run(config.from_values(trained | {"mode": "clean", "clean_share": 0.25}))
-    assert "150 kept, 0 relabelled, 50 dropped of 200 training labels" in capsys.readouterr().out
+    assert "150 kept, 0 relabelled, 50 dropped of 200 labels" in capsys.readouterr().out
     rows = rows_of(run / "cleaned" / "train.csv")
     kept = {line.index: line.given for line in lines[50:]}
     assert sorted(row["label"] for row in rows) == sorted(kept.values())
@@ -111,11 +114,82 @@ def test_the_cleaned_lists_are_trained(trained, tmp_path, capsys):
     assert np.isfinite(float(rows_of(tmp_path / "again" / "labels.csv")[0]["suspicion"]))
 
 
+def test_lists_that_a_run_was_trained_on_stay(trained, tmp_path, capsys):
+    """The next ones are written beside them."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained["workdir"], folder, ignore=shutil.ignore_patterns("cleaned*"))
+    act = trained | {"mode": "clean", "clean_share": 0.25, "workdir": str(folder)}
+    for _ in range(2):
+        modes.run(config.from_values(act))
+    assert not (folder / "cleaned_2").exists()
+    before = (folder / "cleaned" / "train.csv").read_bytes()
+    (folder / "cleaned" / "run").mkdir()
+    capsys.readouterr()
+    modes.run(config.from_values(act | {"clean_share": 0.5}))
+    assert f"{folder / 'cleaned_2'}: " in capsys.readouterr().out
+    assert (
+        (folder / "cleaned" / "train.csv").read_bytes() == before != (folder / "cleaned_2" / "train.csv").read_bytes()
+    )
+
+
+def test_a_list_with_lines_missing_is_refused(trained, tmp_path):
+    """What is not in it would go without a word."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained["workdir"], folder, ignore=shutil.ignore_patterns("cleaned*"))
+    lines = (folder / "labels.csv").read_text().splitlines(keepends=True)
+    (folder / "labels.csv").write_text("".join(lines[:40] + lines[50:]))
+    act = config.from_values(trained | {"mode": "clean", "clean_share": 0.25, "workdir": str(folder)})
+    with pytest.raises(errors.InputError, match=r"labels\.csv: 10 of the 200 labels of this run are missing, 0 are of"):
+        modes.run(act)
+    assert not (folder / "cleaned").exists()
+
+
 def test_nothing_to_do_and_nothing_left(trained):
-    with pytest.raises(errors.InputError, match="expected one of them, which say what is not trusted"):
-        modes.run(config.from_values(trained | {"mode": "clean"}))
+    with pytest.raises(errors.InputError, match="--mode=clean without what is not trusted: expected --marks=FILE"):
+        config.from_values(trained | {"mode": "clean"})
     with pytest.raises(errors.InputError, match="class '0' would have no training image left"):
         modes.run(config.from_values(trained | {"mode": "clean", "clean_share": 1.0}))
+
+
+def test_a_trusted_set_that_nobody_has_checked_is_judged_and_cleaned(tmp_path):
+    """Taken out of the training images, its labels are as good as theirs: they are listed, marked and dropped alike."""
+    rng = np.random.default_rng(0)
+    for part, name in itertools.product(("train", "test"), ("dark", "light")):
+        (tmp_path / "data" / part / name).mkdir(parents=True)
+        for k in range(40 if part == "train" else 5):
+            is_light = (name == "light") != (part == "train" and k < 8)  # 20% of the training labels are wrong
+            pixels = (rng.integers(0, 60, (8, 8, 1)) + 180 * is_light).astype(np.uint8)
+            PIL.Image.fromarray(pixels[:, :, 0]).save(tmp_path / "data" / part / name / f"{k}.png")
+    flags = {
+        "dataset": "folder",
+        "data_dir": str(tmp_path / "data"),
+        "network": small_networks.save_convolutions(tmp_path / "small.keras", num_classes=2),
+        "method": "memory_weight_net",
+        "meta_per_class": 10,
+        "epochs": 12,
+        "batch_size": 10,
+        "meta_batch_size": 4,
+        "base_learning_rate": 0.1,
+        "workdir": str(tmp_path / "run"),
+    }
+    modes.run(config.from_values(flags))
+    rows = rows_of(tmp_path / "run" / "labels.csv")
+    assert collections.Counter(row["split"] for row in rows) == {"training": 60, "meta": 20}
+    assert len({row["path"] for row in rows}) == 80
+    wrong = {row["path"] for row in rows if int(pathlib.Path(row["path"]).stem) < 8}
+    meta = [row for row in rows if row["split"] == "meta"]
+    bad = [row["path"] in wrong for row in meta]
+    assert sum(bad) > 0 and np.mean(bad[: sum(bad)]) >= 0.5  # its wrong labels are not at the end of the list
+    modes.run(config.from_values(flags | {"mode": "clean", "clean_share": 0.2}))
+    dropped = {row["path"] for row in rows[:16]}
+    lists = {
+        name: {row["path"] for row in rows_of(tmp_path / "run" / "cleaned" / f"{name}.csv")}
+        for name in ("train", "meta")
+    }
+    assert lists["train"] | lists["meta"] == {row["path"] for row in rows} - dropped
+    assert lists["meta"] == {row["path"] for row in meta} - dropped
+    page = (tmp_path / "run" / "labels.html").read_text()
+    assert "20 are of the trusted set, which nobody has checked" in page and '"trusted":[]' in page
 
 
 def written_flags(run):

@@ -19,6 +19,8 @@ def make(count=30, classes=("cat", "dog", 'a "bird", or so'), seed=0, **changes)
         "index": np.arange(count) * 3 + 5,
         "paths": [f"train/{classes[k][:3]}/image {i}.png" for i, k in enumerate(given)],
         "is_trusted": np.arange(count) >= count - 4,
+        "is_meta": np.arange(count) == 3,
+        "by": "a test",
         "given": given,
         "predicted": np.where(rng.random(count) < 0.8, true, given),
         **{name: numbers() for name in ("given_probability", "predicted_probability", "loss", "margin", "weight")},

@@ -4,6 +4,8 @@ import json
 import math
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import PIL.Image
@@ -133,6 +135,17 @@ def test_welchs_one_tailed_test(write_run, tmp_path, capsys):
     expected = np.trapezoid(scale * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x)
     assert cells[0] == cells[2] == "n/a" and float(cells[1]) == pytest.approx(expected, abs=6e-4)
     assert "p, above the first row" not in _table(runs, capsys)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
+    assert table.main([str(tmp_path)]) == 2
+    assert f"{tmp_path}: no run directory, or of a run that is not finished" in capsys.readouterr().err
+
+
+def test_it_is_quick():
+    """It needs no TensorFlow."""
+    code = "import sys, famus_tf.reports.compare; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_copy_of_a_run_is_no_further_seed(write_run, tmp_path, capsys):

@@ -17,6 +17,8 @@ from famus_tf.reports import label_page
 from tests.reports import label_reports
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+ui = pytest.importorskip("selenium.webdriver.support.ui")
+expected_conditions = pytest.importorskip("selenium.webdriver.support.expected_conditions")
 CHROME, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(not (CHROME and DRIVER), reason="Chromium and its driver are not installed")
 
@@ -45,6 +47,23 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
+def opened(browser, path):
+    """Opens a page; on a busy machine it is there a moment later."""
+    browser.get(path.as_uri())
+    ui.WebDriverWait(browser, 10).until(shown)
+
+
+def answered(browser, accept=True):
+    """What the page asks in a window of its own, answered."""
+    alert = ui.WebDriverWait(browser, 10).until(expected_conditions.alert_is_present())
+    text = alert.text
+    if accept:
+        alert.accept()
+    else:
+        alert.dismiss()
+    return text
+
+
 def all_of(browser, selector):
     return browser.find_elements("css selector", selector)
 
@@ -71,8 +90,11 @@ def page(browser, tmp_path):
     """An opened page and its report."""
     report = label_reports.make()
     write(tmp_path / "labels.html", report, label_reports.images(30))
-    browser.get((tmp_path / "labels.html").as_uri())
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # of another page
+    opened(browser, tmp_path / "labels.html")
     yield report
+    browser.execute_script("localStorage.clear()")  # it is that of all files
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = {one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"}
@@ -171,9 +193,7 @@ def test_marks_are_downloaded_kept_and_loaded(browser, page, tmp_path):
         head = ["index", "path", "given_label", "mark", "new_label"]
         csv.writer(file).writerows([head, [index[7], "", "", "relabel", names[2]], *strangers])
     one_of(browser, "#file").send_keys(str(tmp_path / "mine.csv"))
-    alert = browser.switch_to.alert
-    assert alert.text.startswith("4 lines are of no example, label or class that can be marked")
-    alert.accept()
+    assert answered(browser).startswith("4 lines are of no example, label or class that can be marked")
     assert "0 kept, 1 relabelled, 0 dropped" in one_of(browser, "#count").text
     browser.execute_script("localStorage.clear()")
 
@@ -185,7 +205,7 @@ def test_fifty_thousand_rows(browser, tmp_path):
     path = tmp_path / "labels.html"
     label_page.write(path, report, lambda positions: [images[k % 100] for k in positions], "many")
     started = time.monotonic()
-    browser.get(path.as_uri())
+    opened(browser, path)
     seconds = time.monotonic() - started
     assert len(shown(browser)) == 60 and "50,000 shown" in one_of(browser, "#count").text
     browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
@@ -217,8 +237,24 @@ def test_trusted_images_cannot_be_marked(browser, page):
     browser.execute_script("arguments[0].focus()", card)
     card.send_keys("d")
     one_of(browser, "#drop-shown").click()
+    assert answered(browser) == f"Drop {len(page) - 4} labels, also those further down?"
     assert f"0 kept, 0 relabelled, {len(page) - 4} dropped" in one_of(browser, "#count").text
-    browser.execute_script("localStorage.clear()")
+
+
+@in_a_browser
+def test_many_marks_at_once_and_none(browser, page):
+    """Those that are predicted as they are given are not relabelled; all can be taken back."""
+    differ = ~page.is_trusted & (page.predicted != page.given)
+    one_of(browser, "#relabel-shown").click()
+    answered(browser, accept=False)
+    assert "0 relabelled" in one_of(browser, "#count").text
+    one_of(browser, "#relabel-shown").click()
+    answered(browser)
+    assert f"0 kept, {differ.sum()} relabelled, 0 dropped" in one_of(browser, "#count").text
+    one_of(browser, "#forget").click()
+    answered(browser)
+    assert "0 kept, 0 relabelled, 0 dropped" in one_of(browser, "#count").text
+    assert browser.execute_script("return Object.values(localStorage)") == ["[]"]
 
 
 @in_a_browser
@@ -226,7 +262,7 @@ def test_names_that_would_end_the_data(browser, tmp_path):
     """The parser of HTML changes its state within a script at some words."""
     report = label_reports.make(12, ("<!--<script>", "</script>", "b"))
     write(tmp_path / "labels.html", report, label_reports.images(12))
-    browser.get((tmp_path / "labels.html").as_uri())
+    opened(browser, tmp_path / "labels.html")
     assert len(shown(browser)) == 12 and "<!--<script>" in one_of(browser, "#given").text
 
 
