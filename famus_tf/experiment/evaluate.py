@@ -85,8 +85,9 @@ def _evaluate(config, dataset, workdir, name, predict, beside, known_to=None):
         if said.predicted.max() >= dataset.num_classes:
             raise errors.InputError(f"{name}: has more classes than the {dataset.num_classes} of {dataset.name}")
         figures = measures.of(said, labels, dataset.class_names)
+        top5 = f"top-5 {figures['top5']:.4f}, " if dataset.num_classes > 5 else ""
         print(
-            f"{name} on {dataset.name}: {part} accuracy {figures['accuracy']:.4f}, top-5 {figures['top5']:.4f}, "
+            f"{name} on {dataset.name}: {part} accuracy {figures['accuracy']:.4f}, {top5}"
             f"cross-entropy {figures['cross_entropy']:.4f}, {figures['examples']:,} images"
         )
         print(

@@ -148,7 +148,8 @@ def write(workdir, run, found):
       Lines that say what was written and what it shows.
     """
     label_report.write_csv(workdir / "labels.csv", found)
-    title = f"Labels of {run.dataset.name} ({workdir.name})"
+    names = dict.fromkeys((run.dataset.name, workdir.absolute().name))
+    title = f"Labels of {', '.join(names)}"
     label_page.write(workdir / "labels.html", found, functools.partial(_images, run.dataset), title)
     return f"{label_report.describe(found, workdir)}\n  look at them there; --mode=clean does what you decide"
 

@@ -111,7 +111,7 @@ def describe(summary, workdir):
         f"(peak {accuracy['peak']:.2%}) after {summary['steps']:,} steps",
     ]
     by_size = summary["by_class_size"]
-    if "few" in by_size or "medium" in by_size:
+    if sum(name in by_size for name in ("many", "medium", "few")) > 1:  # classes differ in size
         names = {"class_mean": "mean over classes"}
         lines.append("  " + ", ".join(f"{names.get(key, key)} {value:.2%}" for key, value in by_size.items()))
     selected = summary["selected_epoch"]

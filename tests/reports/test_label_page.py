@@ -242,6 +242,20 @@ def test_trusted_images_cannot_be_marked(browser, page):
 
 
 @in_a_browser
+def test_keys_go_from_card_to_card(browser, page):
+    """Without a card in the frame the first key frames one; a mark by the mouse keeps the frame."""
+    body = one_of(browser, "body")
+    body.send_keys("d")
+    assert "0 dropped" in one_of(browser, "#count").text
+    framed = "return document.activeElement.id"
+    assert browser.execute_script(framed) == "card-0"
+    browser.switch_to.active_element.send_keys("D")
+    assert browser.execute_script(framed) == "card-1" and "1 dropped" in one_of(browser, "#count").text
+    one_of(browser, '#card-2 button[data-mark="keep"]').click()
+    assert browser.execute_script(framed) == "card-2" and "1 kept" in one_of(browser, "#count").text
+
+
+@in_a_browser
 def test_many_marks_at_once_and_none(browser, page):
     """Those that are predicted as they are given are not relabelled; all can be taken back."""
     differ = ~page.is_trusted & (page.predicted != page.given)
