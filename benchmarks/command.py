@@ -16,13 +16,18 @@ def parser(module, text):
       module: name of the command's module.
       text: its docstring.
     """
-    made = argparse.ArgumentParser(
-        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = bare_parser(module, text)
     settings.add_arguments(made)
     made.add_argument("--json", type=pathlib.Path, help="file to write, with the raw times")
     made.add_argument("--plot", type=pathlib.Path, help="PNG file to write")
     return made
+
+
+def bare_parser(module, text):
+    """An `argparse.ArgumentParser` of a module, without arguments, whose help is the module's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def run(made, argv, function):

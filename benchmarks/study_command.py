@@ -1,12 +1,11 @@
 """What the commands that train one row of a study have in common: arguments, runs of the program, means over seeds."""
 
-import argparse
 import pathlib
 import statistics
 import subprocess
 import sys
 
-from benchmarks import accuracy, settings, studies
+from benchmarks import accuracy, command, settings, studies
 from benchmarks.record import Record
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
@@ -19,9 +18,7 @@ def parser(module, text):
       module: name of the command's module.
       text: its docstring.
     """
-    made = argparse.ArgumentParser(
-        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = command.bare_parser(module, text)
     made.add_argument("dataset", choices=tuple(studies.STUDIES))
     made.add_argument("--study", required=True, help="one of the data set's studies")
     made.add_argument("--row", default="remembering_agreement", help="of the study (default %(default)s)")
