@@ -47,7 +47,7 @@ def run(workdir, network, **changes):
 def without_pictures(monkeypatch):
     """Neither pictures nor TensorBoard nor a SavedModel, which take longer than these runs."""
     monkeypatch.setattr(build_run, "make_callbacks", lambda *parts: [])
-    monkeypatch.setattr(saved_model, "export", lambda *parts: None)
+    monkeypatch.setattr(saved_model, "export", lambda *parts, **options: None)
     monkeypatch.setattr(splits, "draw", lambda *parts: None)
     for name in ("draw", "draw_classes"):
         monkeypatch.setattr(pictures, name, lambda *parts: None)

@@ -100,8 +100,9 @@ def test_the_quality_of_the_splits(finished, network, scanned):
     is_clean = _dataset(settings_of(workdir, network)).is_clean
     divisions, _ = co_divide_runs.state_of(workdir, networks=2)
     assert divisions.epoch == co_divide_runs.WARM_UP + 1
+    # The last scan is that of the label report.
     for split, said, losses, raw in zip(
-        divisions.splits, results["history"][-1]["split"], divisions.losses, scanned[-2:], strict=True
+        divisions.splits, results["history"][-1]["split"], divisions.losses, scanned[-3:-1], strict=True
     ):
         p = split.clean_probability
         wins = p[is_clean][:, None] - p[~is_clean][None, :]

@@ -98,7 +98,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_line(images, network, tmp_path, mon
     def fail(*parts):
         raise ValueError("\n$\\frac{\n^\nParseFatalException: expected }")
 
-    monkeypatch.setattr(saved_model, "export", lambda *parts: None)
+    monkeypatch.setattr(saved_model, "export", lambda *parts, **options: None)
     for name in ("draw", "draw_classes"):
         monkeypatch.setattr(pictures, name, fail)
     assert call(images, tmp_path / "run", "--epochs=1", network) == 0
@@ -119,7 +119,7 @@ def test_a_checkpoint_at_each_epochs_end(images, network, tmp_path, monkeypatch)
         return publish(folder, step, write)
 
     monkeypatch.setattr(checkpoint_files, "publish", watched)
-    monkeypatch.setattr(saved_model, "export", lambda *parts: None)
+    monkeypatch.setattr(saved_model, "export", lambda *parts, **options: None)
     assert call(images, tmp_path / "run", "--epochs=3", "--checkpoint_every=1000", network) == 0
     assert steps == [4, 8, 12]
 

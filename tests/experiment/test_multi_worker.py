@@ -86,6 +86,8 @@ def test_only_the_chief_writes_and_speaks(runs):
         "data.json",
         "data.tsv.gz",
         "gates.png",
+        "labels.csv",
+        "labels.html",
     }
     assert {path.name for path in two.iterdir()} == names
     assert len(list((two / "tensorboard").iterdir())) == 1

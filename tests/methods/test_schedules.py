@@ -193,7 +193,7 @@ def test_between_meta_steps_theta_weighs_and_stays():
     for variable, before, gradient in zip(network.trainable_variables, w, tape.gradient(loss, w), strict=True):
         np.testing.assert_allclose(variable.numpy(), before - ALPHA * gradient, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(records["example_weight"], 8 * v / v.sum(), rtol=1e-6)
-    assert set(records) == {"index", "example_weight", "loss"}
+    assert set(records) == {"index", "example_weight", "loss", "margin", "probability"}
     for variable, before in zip(trainer.meta_learner.trainable_variables, theta, strict=True):
         np.testing.assert_array_equal(variable.numpy(), before)
 
