@@ -141,6 +141,18 @@ def _seed_states(methods):
     return states
 
 
+def _not_reached(parts, methods):
+    """Variables of the methods that a checkpoint of those parts would leave out, list of `tf.Variable`.
+
+    TensorFlow follows attributes, and does not look into lists, in which Keras finds layers all the same.
+    """
+    whole = tf.train.Checkpoint(**parts)  # the view holds it only weakly
+    reached = {id(node) for node in tf.train.TrackableView(whole).descendants()}
+    variables = {id(variable.value): variable for method in methods for variable in method.variables}
+    left_out = [one for one in variables.values() if not {id(one), id(one.value)} & reached]
+    return [variable.value for variable in left_out]
+
+
 class Checkpoints:
     """Saves and restores methods (weights, optimizers, metrics) together with what has been done.
 
@@ -167,6 +179,9 @@ class Checkpoints:
         # Keras lists a compiled metric only once it was used, so those are given.
         means = [*(method.metrics for method in methods), *metrics]
         parts["means"] = [variable.value for metric in _joined(means) for variable in metric.variables]
+        further = _not_reached(parts, methods)
+        if further:
+            parts["further"] = further
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._methods = list(methods)
         self._directory = pathlib.Path(directory)

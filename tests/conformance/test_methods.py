@@ -161,6 +161,27 @@ def test_a_checkpoint_holds_all_that_the_next_step_needs(name, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_checkpoint_holds_every_variable(name, tmp_path, monkeypatch):
+    """With BatchNorm, whose statistics no step needs, but evaluation does."""
+
+    def build(input_shape, num_classes, mean, std):
+        return small_networks.convolutions(True, input_shape, num_classes, count=2)
+
+    monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
+    method, batches = _made(_settings(name))
+    _train(method, batches, count=2)
+    checkpoints = progress.Checkpoints([method], [progress.Progress(80, len(method.gated_layers))], tmp_path)
+    checkpoints.save()
+    variables = [*method.variables, *(one for optimizer in method.optimizers.values() for one in optimizer.variables)]
+    assert sum("moving" in variable.path for variable in variables) >= 4 * len(method.networks)
+    saved = [variable.numpy() for variable in variables]
+    for variable, value in zip(variables, saved, strict=True):
+        variable.assign(~value if value.dtype == bool else value + np.ones_like(value))
+    assert checkpoints.restore()
+    for variable, value in zip(variables, saved, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+
+
 def _assert_equal(pair):
     for found, expected in zip(*pair, strict=True):
         assert found.keys() == expected.keys()
