@@ -7,6 +7,7 @@ a tensor while it is imported.
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -58,6 +59,13 @@ def pytest_collection_modifyitems(items):
         path = item.path.relative_to(HERE).as_posix()
         if any(path == place or path.startswith(f"{place}/") for place in QUICK):
             item.add_marker("quick")
+
+
+def pytest_configure():
+    """Heeds what a shell ignores for its jobs in the background, or `nohup` does: tests send it, and would wait."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_finish():
