@@ -6,7 +6,7 @@ For each seed a run of the study's row (`benchmarks.accuracy`) is trained, then 
 (`--report_folds`), by `famus_tf.main`; finished parts are not trained again. For each score of a label the AUC against
 the true labels and the share of wrong ones among the 200 and the 1,000 most distrusted, mean ± sample standard
 deviation, with the seconds of what it needs. cleanlab, which is no requirement of this project, is asked where it is
-installed (tried with 2.7): `find_label_issues` on the out-of-fold probabilities, ranked by self-confidence; labels that
+installed (tried with 2.9): `find_label_issues` on the out-of-fold probabilities, ranked by self-confidence; labels that
 it holds for no issues come last, in that order.
 """
 
