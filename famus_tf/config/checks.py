@@ -202,7 +202,7 @@ def _loss(config) -> None:
             "expected --loss=focal"
         )
     method = config.method.method
-    if flags.loss != "cross_entropy" and method in ("mlc", "soft_labels"):
+    if flags.loss != "cross_entropy" and METHODS[method].has_meta_learner and not METHODS[method].takes_loss:
         raise InputError(f"--loss={flags.loss} with --method={method}: expected cross_entropy")
 
 
@@ -267,27 +267,54 @@ def _meta_set(config) -> None:
         raise InputError(f"--meta_per_class=0 with --probe_share={share}, which trains on some of these: expected 2")
 
 
-def _two_networks(config) -> None:
-    """What goes with two networks in one step."""
+def _baselines(config) -> None:
+    """What goes with methods without a meta-learner."""
     method = config.method.method
-    if METHODS[method].networks == 1:
-        return
-    if config.run.network.endswith(".keras"):
+    kind = METHODS[method]
+    if kind.networks > 1 and config.run.network.endswith(".keras"):
         raise InputError(
             f"--method={method} with --network={config.run.network}: expected the name of a network, as two from one "
             "file begin alike and stay alike"
         )
-    for name, value, expected in (
-        ("loss", config.loss.loss, "cross_entropy"),
-        ("drw_epoch", config.loss.drw_epoch, 0),
+    for field in dataclasses.fields(config.baselines):
+        value, of = getattr(config.baselines, field.name), field.metadata["of"]
+        if value != field.default and method not in of:
+            raise InputError(
+                f"--{field.name}={flag_text.shown(value)} with --method={method}, which does not use it: expected "
+                f"{flag_text.shown(field.default)}, or --method={' or '.join(of)}"
+            )
+    if kind.has_meta_learner:
+        return
+    unused = [
         ("meta_from_epoch", config.method.meta_from_epoch, 0),
         ("layer_cost", config.method.layer_cost, "counted"),
         ("log_meta_gradient", config.run.log_meta_gradient, False),
         ("log_stage_times", config.run.log_stage_times, False),
-    ):
+    ]
+    if not kind.takes_loss:
+        unused += [("loss", config.loss.loss, "cross_entropy"), ("drw_epoch", config.loss.drw_epoch, 0)]
+    for name, value, expected in unused:
         if value != expected:
             value, expected = flag_text.shown(value), flag_text.shown(expected)
             raise InputError(f"--{name}={value} with --method={method}, which does not use it: expected {expected}")
+
+
+def _stages(config) -> None:
+    """Epochs before something begins are fewer than those of the run."""
+    epochs, flags = config.optimization.epochs, config.baselines
+    if not epochs:
+        return
+    before = {
+        "forward": ("estimate_epochs", 0 if flags.transition_file else flags.estimate_epochs),
+        "gold_loss": ("estimate_epochs", flags.estimate_epochs),
+        "m_correction": ("m_correction_epochs", flags.m_correction_epochs),
+        "pls": ("pls_epochs", flags.pls_epochs),
+        "pes": ("pes_epochs + pes_head_epochs", flags.pes_epochs + flags.pes_head_epochs),
+        "incv": ("incv_rounds x incv_round_epochs", flags.incv_rounds * flags.incv_round_epochs),
+    }
+    name, count = before.get(config.method.method, ("", 0))
+    if count >= epochs:
+        raise InputError(f"--{name}: {count} epochs with --epochs={epochs}: expected fewer")
 
 
 def _forget_rate(config) -> None:
@@ -315,6 +342,7 @@ _RULES = (
     _epochs,
     _pseudo_clean,
     _meta_set,
-    _two_networks,
+    _baselines,
+    _stages,
     _forget_rate,
 )

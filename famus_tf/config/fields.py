@@ -31,6 +31,7 @@ DECAY = Bounds("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 AT_LEAST_ONE = Bounds("a number, 1 or more", lambda value: value >= 1)
 BELOW_ONE = Bounds("a number in [0, 1)", lambda value: 0 <= value < 1)
 BELOW_ONE_OR_AUTO = Bounds("auto, or a number in [0, 1)", lambda value: value is None or 0 <= value < 1)
+PERCENT = Bounds("a number above 0 and at most 100", lambda value: 0 < value <= 100)
 INCREASING = Bounds(
     "increasing positive numbers joined by commas",
     lambda value: all(low < high for low, high in zip((0.0, *value), value, strict=False)),
@@ -38,13 +39,19 @@ INCREASING = Bounds(
 
 
 def flag(
-    default: Any, text: str, choices: tuple[str, ...] = (), bounds: Bounds | None = None, is_path: bool = False
+    default: Any,
+    text: str,
+    choices: tuple[str, ...] = (),
+    bounds: Bounds | None = None,
+    is_path: bool = False,
+    of: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field that is also a flag; `choices` list all that it may be, `bounds` say what holds for it.
 
     A path, or several joined by commas, may begin with ~ for the user's home, which a shell leaves alone after "=".
+    `of` names the methods that read it; empty: whichever.
     """
-    metadata = {"help": text, "choices": choices, "bounds": bounds, "is_path": is_path}
+    metadata = {"help": text, "choices": choices, "bounds": bounds, "is_path": is_path, "of": of}
     return dataclasses.field(default=default, metadata=metadata)
 
 

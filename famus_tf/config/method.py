@@ -17,6 +17,8 @@ class Kind:
       needs_meta_set: whether it learns from a meta set.
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
+      has_meta_learner: whether `methods.famus` trains it, with a meta-learner or with none to learn.
+      takes_loss: whether it minimises option `loss`; else it has its own.
       takes_scores: whether it learns from the scores of the examples, which L_g would change.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
       selector: `selector` where it is auto.
@@ -26,6 +28,8 @@ class Kind:
     needs_meta_set: bool = False
     networks: int = 1
     forgets: bool = False
+    has_meta_learner: bool = True
+    takes_loss: bool = True
     takes_scores: bool = False
     asks_probes: bool = False
     selector: str = "sampler"
@@ -38,8 +42,9 @@ METHODS = {
     "mw_net": Kind(needs_meta_set=True),
     "cmw_net": Kind(needs_meta_set=True),
     "l2r": Kind(needs_meta_set=True),
-    "mlc": Kind(needs_meta_set=True),
-    "soft_labels": Kind(needs_meta_set=True),
+    "jamal": Kind(needs_meta_set=True, selector="all"),
+    "mlc": Kind(needs_meta_set=True, takes_loss=False),
+    "soft_labels": Kind(needs_meta_set=True, takes_loss=False),
     "memory_weight_net": Kind(
         needs_meta_set=True,
         takes_scores=True,
@@ -49,8 +54,23 @@ METHODS = {
     ),
     "running_score": Kind(needs_meta_set=True, takes_scores=True, selector="agreement", schedule="one_loop"),
     "running_probability": Kind(),
-    "co_teaching": Kind(networks=2, forgets=True),
-    "jocor": Kind(networks=2, forgets=True),
+    "co_teaching": Kind(networks=2, forgets=True, has_meta_learner=False, takes_loss=False),
+    "jocor": Kind(networks=2, forgets=True, has_meta_learner=False, takes_loss=False),
+    "decoupling": Kind(networks=2, has_meta_learner=False, takes_loss=False),
+    "mixup": Kind(has_meta_learner=False),
+    "mentornet": Kind(has_meta_learner=False),
+    "mentormix": Kind(has_meta_learner=False),
+    "forward": Kind(has_meta_learner=False, takes_loss=False),
+    "gold_loss": Kind(needs_meta_set=True, has_meta_learner=False, takes_loss=False),
+    "m_correction": Kind(has_meta_learner=False, takes_loss=False),
+    "d2l": Kind(has_meta_learner=False, takes_loss=False),
+    "incv": Kind(networks=2, has_meta_learner=False, takes_loss=False),
+    "bbn": Kind(has_meta_learner=False),
+    "elr": Kind(has_meta_learner=False),
+    "elr_plus": Kind(networks=2, has_meta_learner=False, takes_loss=False),
+    "pls": Kind(has_meta_learner=False, takes_loss=False),
+    "ssr": Kind(has_meta_learner=False, takes_loss=False),
+    "pes": Kind(has_meta_learner=False, takes_loss=False),
 }
 
 
@@ -65,12 +85,14 @@ class MethodConfig(fields.FlagGroup):
     method: str = fields.flag(
         "mw_net",
         "How much training labels are trusted: cross_entropy (all alike, no meta step), mw_net (Meta-Weight-Net), "
-        "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each batch), "
+        "cmw_net (the same with a weighting for each family of class sizes), l2r (weights of its own for each "
+        "batch), jamal (class-balanced weights, corrected for each example), "
         "mlc (a transition matrix on the logits) or soft_labels (given labels mixed with running predictions); by "
         "running means over the visits of each example, memory_weight_net (of its score in the meta step and its "
         "label's probability and loss, mixed as the meta set teaches), running_score (the first two alike) or "
-        "running_probability (no meta step); or two networks that leave large losses out: co_teaching (each chooses "
-        "for the other) or jocor (by their joint loss).",
+        "running_probability (no meta step). Without a meta-learner, one network: mixup, mentornet, mentormix, "
+        "forward, gold_loss (with trusted images), m_correction, d2l, elr, pls, ssr, pes, bbn (long tails); two: "
+        "co_teaching, jocor, decoupling, incv, elr_plus (docs/methods.md).",
         tuple(METHODS),
     )
     selector: str = fields.flag(

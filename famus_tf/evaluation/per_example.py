@@ -66,25 +66,31 @@ def make_scanner(strategy, predict):
 
 
 def make_predictor(strategy, predict):
-    """Compiles a pass over images that gives the probabilities of all classes.
+    """Compiles a pass over images that gives the probabilities of all classes, float32 [N, c], as `make_rows`."""
+    return make_rows(strategy, lambda images: tf.nn.softmax(tf.cast(predict(images), tf.float32)))
+
+
+def make_rows(strategy, predict):
+    """Compiles a pass over images that gives a row of numbers for each.
 
     Args:
-      strategy, predict: as in `make_scanner`.
+      strategy, predict: as in `make_scanner`; logits may be any rows [n, d].
 
     Returns:
-      A function of batches as in `make_scanner` -> float32 [N, c] in their order, the same on all workers; rows of what
-      does not count mean nothing.
+      A function of batches as in `make_scanner` -> float32 [N, d] in their order, the same on all workers; NaN in rows
+      of what does not count.
     """
 
     @tf.function(autograph=False)
     def predicted(images, labels, weight):
-        del labels, weight
+        del labels
 
-        def rows(images):
-            records = {"probabilities": tf.nn.softmax(tf.cast(predict(images), tf.float32))}
-            return sharing.complete_records(strategy, records, rows=("probabilities",), shares=())
+        def rows(images, weight):
+            found = tf.cast(predict(images), tf.float32)
+            records = {"rows": tf.where(weight[:, tf.newaxis] > 0, found, np.nan)}
+            return sharing.complete_records(strategy, records, rows=("rows",), shares=())
 
-        return strategy.run(rows, args=(images,))["probabilities"]
+        return strategy.run(rows, args=(images, weight))["rows"]
 
     def run(batches):
         kept = 1 if clusters.num_workers(strategy) > 1 else None

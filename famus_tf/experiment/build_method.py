@@ -38,6 +38,7 @@ def make_method(
         num_probes=supervised.dataset.num_probes,
         seed=seed,
         steps_per_epoch=supervised.steps_per_epoch,
+        total_steps=supervised.total_steps,
         meta_from=method.meta_from_epoch * supervised.plain_steps_per_epoch,
         loss=supervised.make_loss(),
         validation_loss=supervised.validation_loss,
@@ -50,5 +51,6 @@ def make_method(
         optimization=optimization,
         baselines=baselines,
         forget_rate=forget_rate,
+        class_balanced_beta=supervised.loss.class_balanced_beta,
     )
     return methods.BY_NAME[method.method](setting)

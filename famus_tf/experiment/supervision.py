@@ -12,7 +12,7 @@ import numpy as np
 
 from famus_tf import losses
 from famus_tf.evaluation import per_example
-from famus_tf.experiment import build_data, build_optimizers
+from famus_tf.experiment import build_data, build_optimizers, looks
 from famus_tf.losses import dividemix, softmax
 from famus_tf.methods import averaged, co_divide
 from famus_tf.reports import splits
@@ -69,6 +69,12 @@ class GivenLabels:
             "focal": lambda: focal(flags.focal_gamma),
             "class_balanced_focal": lambda: focal(flags.focal_gamma),
             "ldam": lambda: losses.LDAM(counts, flags.ldam_margin),
+            "balanced_softmax": lambda: losses.BalancedSoftmax(counts, flags.adjustment),
+            "label_smoothing": lambda: losses.LabelSmoothing(flags.smoothing),
+            "bootstrapping": lambda: losses.Bootstrapping(flags.bootstrap_share, flags.bootstrap_hard),
+            "gce": lambda: losses.GeneralizedCrossEntropy(flags.gce_q, flags.gce_truncation),
+            "sce": lambda: losses.SymmetricCrossEntropy(flags.sce_alpha, flags.sce_beta),
+            "active_passive": lambda: losses.ActivePassive(flags.active_weight, flags.passive_weight),
         }
         loss = makers[flags.loss]()
         if not flags.drw_epoch and flags.loss != "class_balanced_focal":
@@ -127,7 +133,8 @@ class GivenLabels:
 
     def check(self, run):
         """Tells now, not after epochs without a meta step, that there are too few trusted examples."""
-        if run.members[0].method.needs_meta_batches:
+        method = run.members[0].method
+        if method.needs_meta_batches and not method.draws_epochs:
             run.members[0].feed.meta(0, 0)
 
     def make_prepare(self, run, number):
@@ -135,13 +142,22 @@ class GivenLabels:
 
     def make_plan(self, run, runners):
         """What epochs consist of, as `training.loop.TrainingLoop` takes it."""
-        feed, total = run.members[0].feed, self.total_steps
+        feed, total, method = run.members[0].feed, self.total_steps, runners[0].method
+        look = looks.Looks(run.strategy, feed, self.dataset)
+
+        def begin(epoch):
+            if not runners[0].progress.epoch_step:  # after a resume in mid-epoch the method's variables have it all
+                method.begin_epoch(epoch, look)
+
+        if method.draws_epochs:
+            return plan.DrawnEpochs(method, look.labels, look.stream, feed.steps_per_epoch, total, begin)
         return plan.AllBatches(
-            runners[0].method,
+            method,
             training_batches=lambda first_step: feed.training(first_step, total),
             meta_batches=lambda first_step: feed.meta(first_step, total),
             steps_per_epoch=feed.steps_per_epoch,
             total_steps=total,
+            begin=begin,
         )
 
     def batches_to_time(self, run, runners, number):

@@ -39,7 +39,7 @@ def unpack(data, with_meta, needs_index=False):
     """
     if isinstance(data, tuple) and len(data) == 3 and data[1] is None and data[2] is None:
         data = data[0]  # as Keras's train_on_batch hands on what it is given without labels
-    paired = isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], (tuple, list))
+    paired = is_pair(data)
     if with_meta and not paired:
         raise errors.InputError(
             "expected batches ((images, labels), (meta_images, meta_labels)); this meta-learner needs both sides"
@@ -51,6 +51,11 @@ def unpack(data, with_meta, needs_index=False):
             "index), the examples' positions in the training set"
         )
     return _batch(training), _batch(meta) if with_meta else None
+
+
+def is_pair(data):
+    """Whether a step's data has two sides, each `(images, labels[, index])`."""
+    return isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], (tuple, list))
 
 
 def _batch(batch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -40,12 +42,8 @@ class ExampleMemory(keras.layers.Layer):
 
     def build(self) -> None:
         """Makes the tables, both float32 [N, F]: the sums and the numbers of visits."""
-        try:
+        with refused(f"running means of {self.num_examples:,} examples", self._bytes()):
             self._make_tables()
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise errors.InputError(
-                f"running means of {self.num_examples:,} examples: {self._bytes():,} bytes do not fit into memory"
-            ) from error
         self.built = True
 
     def _make_tables(self):
@@ -62,9 +60,7 @@ class ExampleMemory(keras.layers.Layer):
 
     def places(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the tables for positions [n], 0 for those outside of 0 to N - 1; and which are inside, bool [n]."""
-        index = tf.cast(index, tf.int64)
-        inside = tf.logical_and(index >= 0, index < self.num_examples)
-        return tf.where(inside, index, tf.zeros_like(index)), inside
+        return places(index, self.num_examples)
 
     def observe(self, index: tf.Tensor, values: tf.Tensor, is_known: tf.Tensor) -> None:
         """Takes a visit of this replica's examples; to be called on all replicas.
@@ -117,6 +113,22 @@ class ExampleMemory(keras.layers.Layer):
             "names": self.names,
             "momentum": self.momentum,
         }
+
+
+@contextlib.contextmanager
+def refused(what: str, size: int) -> Iterator[None]:
+    """Around the making of tables: an InputError with their bytes where these do not fit into memory."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise errors.InputError(f"{what}: {size:,} bytes do not fit into memory") from error
+
+
+def places(index: tf.Tensor, num_examples: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rows of a table for positions [n], 0 for those outside of 0 to N - 1; and which are inside, bool [n]."""
+    index = tf.cast(index, tf.int64)
+    inside = tf.logical_and(index >= 0, index < num_examples)
+    return tf.where(inside, index, tf.zeros_like(index)), inside
 
 
 def put(table: keras.Variable, place: tf.Tensor, rows: tf.Tensor) -> None:

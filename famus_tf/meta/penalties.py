@@ -11,14 +11,14 @@ def add_penalties(gradients, variables, weight_decay):
     Args:
       gradients: list of this replica's gradients; the optimizer will sum them over the replicas.
       variables: list of `keras.Variable`.
-      weight_decay: coefficient lambda of lambda w, for every variable.
+      weight_decay: coefficient lambda of lambda w, for every variable; a number or a scalar tensor.
 
     Returns:
       List of gradients; each replica carries its share of the penalties.
     """
     share = 1.0 / replicas.count()
     gradients = list(gradients)
-    if weight_decay:
+    if tf.is_tensor(weight_decay) or weight_decay:
         decay = weight_decay * share
         gradients = [g + tf.cast(decay * v.value, g.dtype) for g, v in zip(gradients, variables, strict=True)]
     regularised = [position for position, variable in enumerate(variables) if variable.regularizer is not None]

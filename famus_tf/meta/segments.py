@@ -111,6 +111,27 @@ def pieces(network):
     return [[node.operation for node in nodes[start:end]] for start, end in bounds]
 
 
+def last_block_input(network):
+    """The tensor that the last block of a network takes, by `blocks.find_blocks`' rule for unnamed ones.
+
+    It is where the network is one tensor wide for the last time below its topmost layer with a kernel, and, where that
+    layer is one of several between two such places, below all of these.
+
+    Args:
+      network: as in `find_segments`, images -> features.
+
+    Raises:
+      InputError: there is no such place.
+    """
+    source, result = _single_tensors(network)
+    nodes = _topological_nodes(result, source)
+    top = max((position for position, node in enumerate(nodes) if _has_kernel(node.operation)), default=0)
+    below = [tensor for position, tensor in _possible_cuts(nodes, source, result) if position < top]
+    if not below:
+        raise errors.InputError(f"network {network.name!r}: expected a block below the classifier, to have it twice")
+    return below[-1]
+
+
 def _single_tensors(network):
     inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if not inputs or not outputs:

@@ -4,13 +4,32 @@
 """
 
 from famus_tf.methods import meta_learned
-from famus_tf.methods.baselines import co_teaching, jocor
+from famus_tf.methods.baselines import (
+    bbn,
+    co_teaching,
+    d2l,
+    decoupling,
+    elr,
+    elr_plus,
+    forward,
+    gold_loss,
+    incv,
+    jocor,
+    m_correction,
+    mentormix,
+    mentornet,
+    mixup,
+    pes,
+    pls,
+    ssr,
+)
 
 BY_NAME = {
     "cross_entropy": meta_learned.cross_entropy,
     "mw_net": meta_learned.mw_net,
     "cmw_net": meta_learned.cmw_net,
     "l2r": meta_learned.l2r,
+    "jamal": meta_learned.jamal,
     "mlc": meta_learned.mlc,
     "soft_labels": meta_learned.soft_labels,
     "memory_weight_net": meta_learned.memory_weight_net,
@@ -18,4 +37,19 @@ BY_NAME = {
     "running_probability": meta_learned.running_probability,
     "co_teaching": co_teaching.build,
     "jocor": jocor.build,
+    "decoupling": decoupling.build,
+    "mixup": mixup.build,
+    "mentornet": mentornet.build,
+    "mentormix": mentormix.build,
+    "forward": forward.build,
+    "gold_loss": gold_loss.build,
+    "m_correction": m_correction.build,
+    "d2l": d2l.build,
+    "incv": incv.build,
+    "bbn": bbn.build,
+    "elr": elr.build,
+    "elr_plus": elr_plus.build,
+    "pls": pls.build,
+    "ssr": ssr.build,
+    "pes": pes.build,
 }

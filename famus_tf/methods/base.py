@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from famus_tf import errors
 from famus_tf.meta import penalties
 from famus_tf.methods import averaged, keras_model
 from famus_tf.networks import logits as network_logits
+from famus_tf.training import plan
 from famus_tf.training.step import StepRecords
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Setting:
         num_probes: how many examples at the end of the training set are known to be labelled right.
         seed: of theta and of the gates.
         steps_per_epoch: training steps in an epoch.
+        total_steps: of the run.
         meta_from: plain steps before the first meta step.
         loss: training loss of each example, as `meta.learners.base.MetaLearner` takes it; None for cross-entropy.
         validation_loss: L_c, as `famus.FaMUS` takes it.
@@ -39,6 +41,7 @@ class Setting:
         metrics: list of Keras metrics of (labels, logits).
         record_meta_gradient: whether steps return the meta gradient.
         forget_rate: tau of Co-teaching and JoCoR, a number; `baselines.forget_rate` is None where the flag is auto.
+        class_balanced_beta: of weights by class.
         method, optimization, baselines: the groups of flags.
     """
 
@@ -47,6 +50,7 @@ class Setting:
     num_probes: int
     seed: int
     steps_per_epoch: int
+    total_steps: int
     meta_from: int
     loss: Callable[..., tf.Tensor] | None
     validation_loss: Callable[..., tf.Tensor]
@@ -56,6 +60,7 @@ class Setting:
     metrics: list[Any]
     record_meta_gradient: bool
     forget_rate: float
+    class_balanced_beta: float
     method: MethodConfig
     optimization: OptimizationConfig
     baselines: BaselinesConfig
@@ -69,6 +74,31 @@ class Setting:
     def num_examples(self) -> int:
         """N, the size of the training set."""
         return sum(self.class_sizes)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run, the last perhaps a part of one."""
+        return -(-self.total_steps // self.steps_per_epoch)
+
+
+class Look(Protocol):
+    """What a method may ask for before an epoch: what networks say of all training examples, and of trusted ones.
+
+    Attributes:
+        labels: the given labels, int [N].
+    """
+
+    labels: np.ndarray
+
+    def rows(self, network: keras.Model, positions: np.ndarray | None = None) -> np.ndarray:
+        """What a network makes of each training image, in inference mode and not augmented, float32 [N, d].
+
+        Of those at `positions` alone where these are given. NaN for an image that cannot be read. The outputs of a
+        network with several come side by side.
+        """
+
+    def trusted(self, network: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the trusted examples, and their labels."""
 
 
 class Method(keras_model.KerasModel):
@@ -85,11 +115,14 @@ class Method(keras_model.KerasModel):
       networks: list of `keras.Model`, images [n, height, width, channels] -> logits [n, c].
       trained_variables: list of `keras.Variable`, what `optimizer` moves.
       gated_layers: the layers l = 1..L that a selector decides on; none unless a subclass has them.
-      needs_meta_batches: whether some steps take a batch of a meta set; False unless a subclass says so.
+      needs_meta_batches: whether some steps take a second batch, of a meta set or of another stream; False unless a
+        subclass says so.
+      draws_epochs: whether `draws` says what an epoch's batches are drawn from; else they are all examples' in turn.
       variant: which of several graphs a step is traced for, `variant_of`; set where it is traced, None at other times.
     """
 
     gated_layers = ()
+    draws_epochs = False
     variant: int | str | None = None
 
     def __init__(self, weight_decay: float = 0.0, **kwargs: Any) -> None:
@@ -118,6 +151,25 @@ class Method(keras_model.KerasModel):
         del step
         return False
 
+    def begin_epoch(self, epoch: int, look: Look) -> None:
+        """Called before the first step of each epoch, outside of any replica; what it finds is kept in variables.
+
+        Args:
+          epoch: counted from 0.
+          look: asks the networks; each question is a pass over the data.
+        """
+
+    def draws(self, epoch: int, labels: np.ndarray) -> tuple[plan.Draw, plan.Draw | None]:
+        """What the batches of that epoch are drawn from, and those of the second stream; a function of the variables.
+
+        Asked where `draws_epochs` says so, after `begin_epoch`, and anew after a resume in mid-epoch.
+
+        Args:
+          epoch: counted from 0.
+          labels: the given labels, int [N].
+        """
+        raise NotImplementedError
+
     def variant_of(self, step: int | None = None) -> int | str | None:
         """Which graph the meta step of that number, counted from 0, takes; None where all take the same.
 
@@ -137,6 +189,13 @@ class Method(keras_model.KerasModel):
         """Images -> mean logits of the networks, [n, c]."""
         return averaged.mean_logits([network(images, training=training) for network in self.networks])
 
+    def _check_ready(self):
+        super()._check_ready()
+        if self.draws_epochs or type(self).begin_epoch is not Method.begin_epoch:
+            raise errors.InputError(
+                f"fit: {type(self).__name__} looks at all examples before an epoch; expected a run of famus_tf.main"
+            )
+
     def _keep_means(self, names):
         """Makes the running means of an epoch; to be called at the end of the constructor."""
         for network in self.networks:
@@ -154,10 +213,18 @@ class Method(keras_model.KerasModel):
             return None
         return tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
-    def _apply(self, gradients):
-        """The optimizer's step from this replica's gradients (it sums over replicas), penalties added."""
+    def _apply(self, gradients, decay=None, kept=None):
+        """The optimizer's step from this replica's gradients (it sums over replicas), penalties added.
+
+        Args:
+          gradients: list, one for each of `trained_variables`.
+          decay: L2 coefficient of this step, a scalar tensor; None: `weight_decay`.
+          kept: factor for each variable's gradient, 0 or 1, penalties and all; None: 1.
+        """
         variables = self.trained_variables
-        gradients = penalties.add_penalties(gradients, variables, self.weight_decay)
+        gradients = penalties.add_penalties(gradients, variables, self.weight_decay if decay is None else decay)
+        if kept is not None:
+            gradients = [tf.cast(one, part.dtype) * part for one, part in zip(kept, gradients, strict=True)]
         scale = self._loss_scale()
         if scale is not None:
             gradients = [tf.cast(scale, gradient.dtype) * gradient for gradient in gradients]

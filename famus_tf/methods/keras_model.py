@@ -68,8 +68,11 @@ class KerasModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras serialisation: the attributes of the same names."""
-        parameters = inspect.signature(type(self).__init__).parameters
-        names = ["name", *(name for name in parameters if name not in ("self", "kwargs"))]
+        names = ["name"]
+        for kind in type(self).__mro__[: type(self).__mro__.index(KerasModel)]:
+            # What a constructor takes as **kwargs is its base's.
+            parameters = inspect.signature(kind.__init__).parameters
+            names += [name for name in parameters if name not in ("self", "kwargs", *names)]
         return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     @classmethod

@@ -49,6 +49,13 @@ def l2r(setting):
     return _build(setting, lambda: learners.L2R(setting.loss))
 
 
+def jamal(setting):
+    """Class-balanced weights, corrected for each example of the batch (improved L2R)."""
+    beta = setting.class_balanced_beta
+    sizes, size = setting.class_sizes, setting.optimization.batch_size
+    return _build(setting, lambda: learners.Jamal(sizes, size, beta, setting.baselines.jamal_step, loss=setting.loss))
+
+
 def mlc(setting):
     """Meta Label Correction."""
     rate = setting.optimization.virtual_learning_rate or None

@@ -283,9 +283,11 @@ class MetaMethod(base.Method):
         return (tf.convert_to_tensor(self.optimizer._iterations) - 1) // every
 
     def _virtual_learning_rate(self):
-        """alpha of Virtual-Train, a scalar: that of the meta-learner where it has one, else that of w."""
-        rate = self.meta_learner.virtual_learning_rate
-        return tf.convert_to_tensor(self.optimizer.learning_rate if rate is None else rate)
+        """alpha of Virtual-Train, a scalar: that of the meta-learner where it has one, else that of w, scaled."""
+        learner = self.meta_learner
+        rate = learner.virtual_learning_rate
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate if rate is None else rate)
+        return rate if learner.virtual_scale == 1 else learner.virtual_scale * rate
 
     def _pool(self, gradients):
         """The gradients of all variables after Avg-Pool, list over layers of float32 [D_l]."""

@@ -116,9 +116,18 @@ def mix_coefficient(alpha, seed):
     Raises:
       InputError: alpha is not positive.
     """
+    return _mix_coefficients(alpha, tf.unstack(tf.random.stateless_uniform([2], seed, alg="philox")))
+
+
+def mix_coefficients(alpha, seed, count):
+    """As many such coefficients as `count`, each drawn by itself, float32 [count]."""
+    return _mix_coefficients(alpha, tf.unstack(tf.random.stateless_uniform([2, count], seed, alg="philox")))
+
+
+def _mix_coefficients(alpha, uniform):
     if alpha <= 0:
         raise errors.InputError(f"a mix-up alpha of {alpha}: expected more than 0")
-    u, v = tf.unstack(tf.random.stateless_uniform([2], seed, alg="philox"))
+    u, v = uniform
     exponent = tf.math.log(u) / alpha
     far = -tf.math.expm1(exponent) * tf.square(tf.cos(2.0 * math.pi * v))  # U^(1/alpha) t^2 / (2 alpha)
     return 0.5 + 0.5 * tf.sqrt(tf.math.divide_no_nan(far, tf.exp(exponent) + far))
@@ -146,14 +155,20 @@ def mix_up(images, targets, coefficient, seed, blocks):
     """
     if images.shape[0] is not None and images.shape[0] % blocks:
         raise errors.InputError(f"{images.shape[0]} rows to mix in {blocks} blocks: expected blocks of equal size")
-    partners = _partners(tf.shape(images)[0], seed, blocks)
+    return tuple(mixed(rows, partner_rows(rows, seed, blocks), coefficient) for rows in (images, targets))
 
-    def mixed(rows):
-        rows, other = (softmax.at_least_float32(part) for part in (rows, tf.gather(_of_all_replicas(rows), partners)))
-        share = tf.cast(coefficient, rows.dtype)
-        return share * rows + (1.0 - share) * other
 
-    return mixed(images), mixed(targets)
+def partner_rows(rows, seed, blocks=1):
+    """The rows that `mix_up` mixes into these by the same seed and number of blocks, of the same shape and type."""
+    return tf.gather(of_all_replicas(rows), _partners(tf.shape(rows)[0], seed, blocks))
+
+
+def mixed(rows, others, coefficient):
+    """lambda rows + (1 - lambda) others, at least float32; lambda a scalar or one for each row [n]."""
+    rows, others = softmax.at_least_float32(rows), softmax.at_least_float32(others)
+    share = tf.cast(coefficient, rows.dtype)
+    share = tf.reshape(share, [-1, *[1] * (rows.shape.rank - 1)]) if share.shape.rank else share
+    return share * rows + (1.0 - share) * others
 
 
 def training_batch(batch, predict, predict_of_peer, *, temperature, alpha, lambda_u, seed):
@@ -257,7 +272,7 @@ def _mean(probabilities):
 
 
 def _partners(n, seed, blocks):
-    """Where the partner of each of this replica's n rows stands in `_of_all_replicas`, int32 [n]."""
+    """Where the partner of each of this replica's n rows stands in `of_all_replicas`, int32 [n]."""
     count = replicas.count()
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     drawn = tf.argsort(tf.random.stateless_uniform([n * count], seed, alg="philox"))
@@ -270,7 +285,7 @@ def _partners(n, seed, blocks):
     return replica * n + block * share + row
 
 
-def _of_all_replicas(rows):
+def of_all_replicas(rows):
     """[n, ...] -> [n * replicas, ...] of the same type, one replica's rows behind the other's."""
     if replicas.count() == 1 or rows.dtype != tf.uint8:
         return replicas.all_gather(rows)

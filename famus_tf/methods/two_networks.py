@@ -81,13 +81,32 @@ class TwoNetworks(base.Method):
         with tf.GradientTape() as tape:
             first, second = (network(images, training=True) for network in self.pair)
             loss, weights = self.objective(labels, first, second, rate)
+        logits = averaged.mean_logits([first, second])
+        return self._taken(tape, loss, batches.Batch(images, labels, index), logits, weights, 1.0 - rate)
+
+    def step_apart(self, *of_each: batches.Batch) -> StepRecords:
+        """One step in which each network learns from a batch of its own by the cross-entropy.
+
+        Args:
+          *of_each: this replica's share of each network's batch.
+
+        Returns:
+          `training.step.StepRecords` of the first.
+        """
+        with tf.GradientTape() as tape:
+            logits = [network(batch.images, training=True) for network, batch in zip(self.pair, of_each, strict=True)]
+            losses = [softmax.cross_entropy(batch.labels, part) for batch, part in zip(of_each, logits, strict=True)]
+            loss = sum(map(softmax.mean_over_batch, losses))
+        return self._taken(tape, loss, of_each[0], logits[0], tf.ones_like(losses[0]), 1.0)
+
+    def _taken(self, tape, loss, batch, logits, weights, kept_share):
+        """The optimizer's step, and the records: of the batch's logits [n, c] and weights [n]."""
         self._apply(self._gradients(tape, loss))
         self._means["loss"].update_state(loss * replicas.count())
-        self._means["kept_share"].update_state(1.0 - rate)
-        logits = averaged.mean_logits([first, second])
-        self.compute_metrics(None, labels, logits)
-        records: StepRecords = {"index": index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
-        records.update(given_label.rows(labels, logits))  # type: ignore[typeddict-item]
+        self._means["kept_share"].update_state(kept_share)
+        self.compute_metrics(None, batch.labels, logits)
+        records: StepRecords = {"index": batch.index, "example_weight": tf.cast(weights, tf.float32), "loss": loss}
+        records.update(given_label.rows(batch.labels, logits))  # type: ignore[typeddict-item]
         return records
 
     def _rate(self) -> tf.Tensor:

@@ -25,6 +25,7 @@ class Feed:
 
     Attributes:
       num_examples: N, the number of training examples.
+      batch_size: examples of a global training batch.
       steps_per_epoch: training steps in an epoch.
       evaluated: names of the sets in `dataset.held_out` that are evaluated: all but the meta set.
 
@@ -38,6 +39,7 @@ class Feed:
         self._bad = bad
         self._seed = seed
         self._sizes = {"train": batch_size, "meta": meta_batch_size}
+        self.batch_size = batch_size
         self._eval_batch_size = eval_batch_size
         self._evaluations = {}  # made once: to trace one takes longer than to go through a small set
         self._on_host = None

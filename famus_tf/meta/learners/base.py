@@ -7,6 +7,7 @@ Besides these three a learner says of itself:
   starts_at_zero     whether L_tra vanishes at the theta that a step starts from: w_hat = w, Virtual-Train is free
   weighs_examples    whether theta is how far each example is trusted, which `example_weights` tells
   virtual_learning_rate   alpha of the virtual step, None for that of w
+  virtual_scale      factor of alpha in the virtual step, for a loss that is a sum there and a mean in the actual one
   fixed_parts        how many tensors at the end of what `parameters` returns no meta step changes
   remembers          whether it needs to know which examples a batch has
   takes_scores       whether it learns from the scores of the examples, which L_g would change
@@ -42,6 +43,7 @@ class MetaLearner(keras.layers.Layer):
     starts_at_zero = False
     weighs_examples = False
     virtual_learning_rate: float | None = None
+    virtual_scale = 1
     fixed_parts = 0
     beliefs_about: tuple[str, ...] = ()
     remembers = False

@@ -40,11 +40,16 @@ class CoTeaching(two_networks.TwoNetworks):
         self, labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, rate: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The sum of both networks' mean losses over what the other one chose; the weight is the mean of the two."""
-        losses = [softmax.cross_entropy(labels, logits) for logits in (first, second)]
-        chosen_by_first, chosen_by_second = (two_networks.small_loss_weights(each, rate) for each in losses)
-        loss = two_networks.mean_of_kept(losses[0], chosen_by_second)
-        loss += two_networks.mean_of_kept(losses[1], chosen_by_first)
-        return loss, (chosen_by_first + chosen_by_second) / 2
+        return exchanged(labels, first, second, rate)
+
+
+def exchanged(labels: tf.Tensor, first: tf.Tensor, second: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What `CoTeaching.objective` returns, of its arguments."""
+    losses = [softmax.cross_entropy(labels, logits) for logits in (first, second)]
+    chosen_by_first, chosen_by_second = (two_networks.small_loss_weights(each, rate) for each in losses)
+    loss = two_networks.mean_of_kept(losses[0], chosen_by_second)
+    loss += two_networks.mean_of_kept(losses[1], chosen_by_first)
+    return loss, (chosen_by_first + chosen_by_second) / 2
 
 
 def build(setting: base.Setting) -> CoTeaching:
