@@ -11,7 +11,6 @@ import numpy as np
 from scipy import stats
 
 POINTS = 100  # of the table
-_ITERATIONS = 10
 _EDGE = 1e-3
 _TINY = 1e-4
 
@@ -33,13 +32,14 @@ class BetaMixture(NamedTuple):
     table: np.ndarray
 
 
-def fit(losses: np.ndarray) -> BetaMixture | None:
-    """Fits by ten steps of expectation and maximisation by moments.
+def fit(losses: np.ndarray, iterations: int = 10) -> BetaMixture | None:
+    """Fits by expectation and maximisation by moments.
 
-    Losses are cut at their 5th and 95th percentile, scaled to [0, 1] and kept 0.001 from both ends.
+    Losses beyond their 5th and 95th percentile are left out, the others scaled to [0, 1] and kept 0.001 from both ends.
 
     Args:
       losses: float [N]; NaN and infinite ones do not count.
+      iterations: of the fit; with ten, as published, it has often not settled.
 
     Returns:
       `BetaMixture`; None where the losses do not differ.
@@ -50,9 +50,10 @@ def fit(losses: np.ndarray) -> BetaMixture | None:
     low, high = np.percentile(finite, [5, 95])
     if not high - low > 1e-6 * max(abs(low), abs(high)):
         return None
-    scaled = np.clip((finite - low) / (high - low), _EDGE, 1 - _EDGE)
+    inside = finite[(finite >= low) & (finite <= high)]
+    scaled = np.clip((inside - low) / (high - low), _EDGE, 1 - _EDGE)
     alphas, betas, weights = np.array([1.0, 2.0]), np.array([2.0, 1.0]), np.array([0.5, 0.5])
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         shares = _posterior(scaled, alphas, betas, weights)
         total = np.maximum(shares.sum(axis=1), 1e-12)
         mean = shares @ scaled / total

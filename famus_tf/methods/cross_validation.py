@@ -38,18 +38,19 @@ def select(
       The sets without halves, and eps.
     """
     result = sets.copy()
-    parts = [(np.flatnonzero(sets == half), said) for half, said in zip(HALVES, reversed(logits), strict=True)]
-    agreed = {id(said): (said[part].argmax(axis=1) == labels[part]) & _known(said[part]) for part, said in parts}
+    parts = [np.flatnonzero(sets == half) for half in HALVES]
+    said = [of_all[part] for part, of_all in zip(parts, reversed(logits), strict=True)]
+    known = [np.isfinite(rows).all(axis=1) for rows in said]
+    agreed = [(rows.argmax(axis=1) == labels[part]) & has for part, rows, has in zip(parts, said, known, strict=True)]
     if first:
-        count = sum(len(part) for part, _ in parts)
-        noise = noise_rate(sum(one.sum() for one in agreed.values()) / max(count, 1), logits[0].shape[1])
-    for part, said in parts:
-        agrees = agreed[id(said)]
+        share = sum(agrees.sum() for agrees in agreed) / max(sum(map(len, parts)), 1)
+        noise = noise_rate(share, logits[0].shape[1])
+    for part, rows, has, agrees in zip(parts, said, known, agreed, strict=True):
         result[part] = np.where(agrees, SELECTED, CANDIDATE)
         if not symmetric:
             continue
-        losses = softmax.cross_entropy(tf.constant(labels[part]), tf.constant(said[part])).numpy()
-        losses = np.where(agrees | ~_known(said[part]), -np.inf, losses)
+        losses = softmax.cross_entropy(tf.constant(labels[part]), tf.constant(rows)).numpy()
+        losses = np.where(agrees | ~has, -np.inf, losses)
         removed = min(int(min(2.0, noise / max(1 - noise, 1e-6)) * agrees.sum()), int(np.isfinite(losses).sum()))
         result[part[np.argsort(-losses, kind="stable")[:removed]]] = REMOVED
     return result, noise
@@ -82,7 +83,3 @@ def left_out(noise: tf.Tensor, epoch: tf.Tensor, num_classes: int, symmetric: bo
     kappa = num_classes - 1 if symmetric else 1
     left = noise**2 / (noise**2 + kappa * (1.0 - noise) ** 2)
     return left * tf.clip_by_value(tf.cast(epoch, tf.float64) / _RAMP, 0.0, 1.0)
-
-
-def _known(rows):
-    return np.isfinite(rows).all(axis=1)

@@ -71,7 +71,7 @@ class KerasModel(keras.Model):
         names = ["name"]
         for kind in type(self).__mro__[: type(self).__mro__.index(KerasModel)]:
             # What a constructor takes as **kwargs is its base's.
-            parameters = inspect.signature(kind.__init__).parameters
+            parameters = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
             names += [name for name in parameters if name not in ("self", "kwargs", *names)]
         return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 

@@ -160,7 +160,8 @@ def mix_up(images, targets, coefficient, seed, blocks):
 
 def partner_rows(rows, seed, blocks=1):
     """The rows that `mix_up` mixes into these by the same seed and number of blocks, of the same shape and type."""
-    return tf.gather(of_all_replicas(rows), _partners(tf.shape(rows)[0], seed, blocks))
+    partners = tf.gather(of_all_replicas(rows), _partners(tf.shape(rows)[0], seed, blocks))
+    return tf.ensure_shape(partners, rows.shape)  # which gathering over replicas forgets
 
 
 def mixed(rows, others, coefficient):

@@ -92,7 +92,8 @@ def read(path: str, num_classes: int) -> np.ndarray:
         elif place.suffix == ".json":
             found = np.asarray(json.loads(place.read_text()), np.float64)
         else:
-            found = np.loadtxt(place, delimiter="," if "," in place.read_text() else None, ndmin=2)
+            lines = place.read_text().splitlines() or [""]
+            found = np.array([[float(number) for number in line.replace(",", " ").split()] for line in lines])
         found = found.astype(np.float64)
     except OSError as error:
         raise errors.InputError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from famus_tf.losses import dividemix, softmax
+from famus_tf.losses import dividemix
 from famus_tf.methods import mixmatch
 
 
@@ -16,8 +16,8 @@ def views_of(images: tf.Tensor) -> list[tf.Tensor]:
 
 
 def mean_probabilities(predict: Callable[[tf.Tensor], tf.Tensor], views: list[tf.Tensor]) -> tf.Tensor:
-    """Mean over the views of softmax(predict(view)), float [n, c]; one pass over all of them, no gradient."""
-    rows = tf.nn.softmax(softmax.at_least_float32(predict(tf.concat(views, axis=0))))
+    """Mean over the views of softmax(predict(view)), float32 [n, c]; one pass over all of them, no gradient."""
+    rows = tf.nn.softmax(tf.cast(predict(tf.concat(views, axis=0)), tf.float32))
     return tf.stop_gradient(tf.add_n(tf.split(rows, len(views))) / len(views))
 
 

@@ -76,7 +76,7 @@ class ELRPlus(two_networks.TwoNetworks):
         mixed = [self._mixed(batch, which, seeds[2 * which : 2 * which + 2]) for which in range(2)]
         with tf.GradientTape() as tape:
             logits = [network(rows[0], training=True) for network, rows in zip(self.pair, mixed, strict=True)]
-            loss = sum(self._loss(part, *rows[1:], number) for part, rows in zip(logits, mixed, strict=True))
+            loss = sum(self._loss(number, part, *rows[1:]) for part, rows in zip(logits, mixed, strict=True))
         self._apply(self._gradients(tape, loss))
         if self.averages:
             weight_average.move(self.averages, self.pair, lambda: self._average_at(number))
@@ -104,14 +104,14 @@ class ELRPlus(two_networks.TwoNetworks):
             parts[1] = batch.labels  # as they came
         return parts if self.targets else [*parts, None]
 
-    def _loss(self, logits, labels, targets, number):
+    def _loss(self, number, logits, labels, targets):
         if targets is None:
             return softmax.mean_over_batch(softmax.cross_entropy(labels, logits))
         probabilities = early_learning.cut(logits)
         strength = self.strength
         if self.product:
             labels = early_learning.normalised(labels * targets)
-            strength = strength * weight_average.momentum(number, 1.0, self.ramp_steps)
+            strength = tf.cast(self.strength * weight_average.momentum(number, 1.0, self.ramp_steps), logits.dtype)
         losses = softmax.cross_entropy(labels, logits) + strength * early_learning.penalty(targets, probabilities)
         return softmax.mean_over_batch(losses)
 

@@ -74,9 +74,9 @@ class MCorrection(one_network.OneNetwork):
         def corrected():
             logits = softmax.at_least_float32(self.network(batch.images, training=False))
             wrong = self._wrong(softmax.cross_entropy(batch.labels, logits))
-            said = tf.nn.softmax(logits)
+            said = tf.cast(tf.nn.softmax(logits), tf.float32)
             if self.hard:
-                said = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[1], dtype=logits.dtype)
+                said = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[1])
             return mixmatch.mixed(said, given, wrong), wrong
 
         given = tf.one_hot(batch.labels, self.num_classes) if batch.labels.shape.rank == 1 else batch.labels

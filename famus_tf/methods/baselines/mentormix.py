@@ -64,7 +64,10 @@ class MentorMix(one_network.OneNetwork):
         rows = slice(replicas.number() * size, (replicas.number() + 1) * size)
         larger = mixmatch.mix_coefficients(self.alpha, coefficients, size * replicas.count())[rows]
         share = tf.where(values >= 0.5, larger, 1.0 - larger)
-        images, labels = (tf.gather(mixmatch.of_all_replicas(part), place) for part in (batch.images, batch.labels))
+        images, labels = (
+            tf.ensure_shape(tf.gather(mixmatch.of_all_replicas(part), place), part.shape)
+            for part in (batch.images, batch.labels)
+        )
         return mixmatch.mixed(batch.images, images, share), batch.labels, labels, share, values
 
     def objective(self, prepared: Any) -> one_network.Outcome:

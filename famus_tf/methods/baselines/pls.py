@@ -109,15 +109,20 @@ class PLS(one_network.OneNetwork):
         """The weighed losses of the mixed targets, and the penalty once there are guesses."""
         images, (targets, weights), others, share, noisy = prepared
         logits = self.network(images, training=True)
-        loss = softmax.weighted_mean(softmax.cross_entropy(targets, logits), weights, normalize=True)
+        loss = _mean(logits, targets, weights)
         if share is not None:
-            other = softmax.weighted_mean(softmax.cross_entropy(others[0], logits), others[1], normalize=True)
-            loss = share * loss + (1.0 - share) * other
+            share = tf.cast(share, loss.dtype)
+            loss = share * loss + (1.0 - share) * _mean(logits, *others)
             loss += tf.cast(self._judged.value, loss.dtype) * dividemix.class_prior_penalty(logits)
         count = tf.maximum(replicas.all_reduce_sum(tf.reduce_sum(noisy)), 1e-12)
         believed = replicas.all_reduce_sum(tf.reduce_sum(noisy * weights)) / count
         means = {"noisy_share": replicas.all_reduce_mean(tf.reduce_mean(noisy)), "guess_weight": believed}
         return one_network.Outcome(loss, logits, weights, share is None and len(images.shape) == 4, means=means)
+
+
+def _mean(logits, targets, weights):
+    losses = softmax.cross_entropy(targets, logits)
+    return softmax.weighted_mean(losses, tf.cast(weights, losses.dtype), normalize=True)
 
 
 def build(setting: base.Setting) -> PLS:
