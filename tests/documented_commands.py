@@ -27,7 +27,7 @@ def found():
 def _lines():
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):
         yield from ((path.name, line) for line in _of_markdown(path.read_text()))
-    for path in sorted([*(ROOT / "flags").iterdir(), *(ROOT / "launch").iterdir()]):
+    for path in sorted([*(ROOT / "flags").rglob("*.cfg"), *(ROOT / "launch").iterdir()]):
         yield from ((f"{path.parent.name}/{path.name}", line) for line in _of_script(path.read_text()))
     commands = *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests" / "faults").glob("*.py")
     for path in (ROOT / "famus_tf" / "main.py", *sorted(commands)):

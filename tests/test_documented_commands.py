@@ -40,6 +40,7 @@ NOT_HERE = {
 ELSEWHERE = {
     r"awk .*|for part in training .*": "tests/experiment/test_recipes.py::_run",
     r".*flags/folder\.cfg --workdir=runs/\w+ .*": "tests/experiment/test_recipes.py::_run",
+    r"python .*flags/baselines/\w+\.cfg": "tests/config/test_baselines.py::test_a_flag_file_makes_its_method",
     r"python .*flags/cifar10\w*\.cfg.*": _DATA_SETS,
     r"python .*flags/cifar100\w*\.cfg": _DATA_SETS,
     r"python .*flags/fashion_mnist_pseudo_clean\.cfg": _DATA_SETS,

@@ -47,7 +47,7 @@ class BaselinesConfig(fields.FlagGroup):
         bounds=fields.FRACTION,
         of=("jocor",),
     )
-    mixup_alpha: float = fields.flag(
+    mix_alpha: float = fields.flag(
         1.0,
         "a of mixup and pls: images are mixed by Beta(a, a); 0: not. Under much noise 8 or 32 keep the last epoch from "
         "collapsing.",

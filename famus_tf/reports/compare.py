@@ -21,22 +21,8 @@ from collections.abc import Iterable, Sequence
 
 from famus_tf.errors import InputError
 from famus_tf.files import plain_text, strict_json, whole_files
+from famus_tf.reports import method_names
 
-_METHODS = {
-    "cross_entropy": "cross-entropy",
-    "mw_net": "MW-Net",
-    "l2r": "L2R",
-    "mlc": "MLC",
-    "co_teaching": "Co-teaching",
-    "jocor": "JoCoR",
-}
-_SELECTORS = {
-    "all": ", all layers",
-    "sampler": " + FaMUS",
-    "random": ", random layers",
-    "block": ", fixed block",
-    "agreement": ", agreement",
-}
 # What decides how long a plain step takes: two groups are compared in time only where these agree.
 _DECIDES_STEP_TIME = ("dataset", "network", "batch_size", "strategy")
 _COLUMNS = (
@@ -334,7 +320,10 @@ def _label(run: Run) -> str:
     method, selector = (run.flags.get(name, run.results.get(name)) or "" for name in ("method", "selector"))
     if method == "cross_entropy" or run.results.get("selector", "") is None:  # it has no gates
         selector = ""
-    return _METHODS.get(method, method) + _SELECTORS.get(selector, f" {selector}".rstrip()) or _NOT_AVAILABLE
+    return (
+        method_names.METHODS.get(method, method) + method_names.SELECTORS.get(selector, f" {selector}".rstrip())
+        or _NOT_AVAILABLE
+    )
 
 
 def _distinction(group, groups, labels, label) -> str:

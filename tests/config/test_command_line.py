@@ -6,7 +6,7 @@ from famus_tf.config import automatic, command_line, config
 from famus_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FLAG_FILES = sorted((ROOT / "flags").glob("*.cfg"))
+FLAG_FILES = sorted((ROOT / "flags").rglob("*.cfg"))
 
 
 def read(*arguments: str) -> config.Config:
@@ -50,7 +50,7 @@ def test_flag_files_of_the_project(flag_file, monkeypatch):
     monkeypatch.chdir(ROOT)  # one that starts from another names it from there
     made = read(f"--flagfile={flag_file}")
     assert made.run.workdir == f"runs/{flag_file.stem}"
-    assert f"--flagfile=flags/{flag_file.name}" in flag_file.read_text(), "the head says how to run it"
+    assert f"--flagfile={flag_file.relative_to(ROOT)}" in flag_file.read_text(), "the head says how to run it"
 
 
 @pytest.mark.parametrize(

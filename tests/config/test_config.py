@@ -49,7 +49,7 @@ def test_every_field_has_one_flag_name_and_help():
         ({"data_dir": "a\nb"}, r"--data_dir='a\\nb': expected a text on one line"),
         ({"network": "vgg"}, "--network=vgg: expected one of small_preact, .*, or a path ending in .keras"),
         ({"network": "mine.h5"}, "--network=mine.h5: expected one of"),
-        ({"method": "maml"}, "--method=maml: expected one of cross_entropy, mw_net, cmw_net, l2r, mlc"),
+        ({"method": "maml"}, "--method=maml: expected one of cross_entropy, mw_net, cmw_net, l2r, jamal, mlc"),
         ({"meta_every": 0}, "--meta_every=0: expected a positive whole number"),
         ({"method": "l2r", "schedule": "one_loop"}, "--schedule=one_loop with --method=l2r, which starts anew"),
         (

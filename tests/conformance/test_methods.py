@@ -32,7 +32,7 @@ NEUTRAL = {
     "jocor": {"forget_rate": 0.0, "joint_weight": 0.0},
     "jamal": {"meta_from_epoch": 100},
     "decoupling": {"decoupling_epochs": 100},
-    "mixup": {"mixup_alpha": 0.0},
+    "mixup": {"mix_alpha": 0.0},
     "mentornet": {"mentor_burn_in": 1.0, "mentor_dropout": ()},
     "mentormix": {"mentormix_alpha": 0.0},
     "forward": {"estimate_epochs": 100},
@@ -42,7 +42,7 @@ NEUTRAL = {
     "incv": {"incv_rounds": 0},
     "elr": {"elr_strength": 0.0},
     "elr_plus": {"elr_strength": 0.0, "elr_mixup_alpha": 0.0},
-    "pls": {"pls_epochs": 100, "mixup_alpha": 0.0},
+    "pls": {"pls_epochs": 100, "mix_alpha": 0.0},
     "ssr": {"ssr_mixup_alpha": 0.0},
     "pes": {"pes_epochs": 100},
     "bbn": None,  # its classifier has twice as many inputs; tests/methods/test_bbn.py

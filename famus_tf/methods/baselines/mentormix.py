@@ -6,7 +6,7 @@
   x~_i = lambda_i x_i + (1 - lambda_i) x_j(i), and the label likewise
   step on the mean of l~; with the second weighing on the mean of v~ l~, v~ by a second m over l~, no weight decay
 
-After its code, whose numbers are better than the paper's, and which reports averaged weights (option `ema`).
+After its code, whose numbers are better than the paper's. It reports averaged weights, which are not here.
 """
 
 from __future__ import annotations

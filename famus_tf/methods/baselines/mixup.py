@@ -55,5 +55,5 @@ class MixUp(one_network.OneNetwork):
 
 def build(setting: base.Setting) -> MixUp:
     """MixUp from flags (`base.Setting`)."""
-    method = MixUp(setting.make_network(0), setting.baselines.mixup_alpha, **one_network.options(setting))
+    method = MixUp(setting.make_network(0), setting.baselines.mix_alpha, **one_network.options(setting))
     return one_network.compiled(method, setting)

@@ -128,6 +128,6 @@ def _mean(logits, targets, weights):
 def build(setting: base.Setting) -> PLS:
     """PLS from flags (`base.Setting`)."""
     flags = setting.baselines
-    numbers = flags.pls_epochs, flags.mixup_alpha, flags.pls_threshold, flags.pls_sharpness
+    numbers = flags.pls_epochs, flags.mix_alpha, flags.pls_threshold, flags.pls_sharpness
     method = PLS(setting.make_network(0), setting.num_examples, *numbers, **one_network.options(setting))
     return one_network.compiled(method, setting)
