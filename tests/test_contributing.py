@@ -92,8 +92,8 @@ FILES = {
 LINES = [
     (
         "methods/__init__.py",
-        "import co_teaching, jocor",
-        "import agreement, co_teaching, jocor",
+        "baselines import (\n",
+        "baselines import (\n    agreement,\n",
     ),
     (
         "methods/__init__.py",
@@ -103,7 +103,7 @@ LINES = [
     (
         "config/method.py",
         "METHODS = {",
-        'METHODS = {"agreement": Kind(networks=2), "one_weight": Kind(needs_meta_set=True), ',
+        'METHODS = {"agreement": Kind(networks=2, has_meta_learner=False), "one_weight": Kind(needs_meta_set=True), ',
     ),
     (
         "losses/__init__.py",
@@ -117,8 +117,8 @@ LINES = [
     ),
     (
         "config/loss.py",
-        '("cross_entropy", "focal",',
-        '("absolute_error", "cross_entropy", "focal",',
+        '            "cross_entropy",\n            "focal",\n',
+        '            "absolute_error",\n            "cross_entropy",\n            "focal",\n',
     ),
     (
         "networks/__init__.py",

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import co_divide_step
 
 
+@pytest.mark.slow
 def test_a_small_measurement(tmp_path, capsys):
     files = [f"--json={tmp_path / 'found.json'}", f"--plot={tmp_path / 'found.png'}"]
     small = ["--network=small_preact", "--image_size=8", "--batch_size=2", "--rounds=2", "--sample_seconds=0.01"]

@@ -19,6 +19,7 @@ def test_figures():
     assert (found["different_sets"], found["empty_after_50"], found["layers"]) == (3, 10, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["scale_free", "paper"])
 def test_small_network(tmp_path, capsys, objective):
     """As many gates as are expected from the first step on."""

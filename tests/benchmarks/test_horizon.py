@@ -69,6 +69,7 @@ def test_mixtures():
 SMALL = ("--train_limit=64", "--epochs=3", "--batch_size=16", "--meta_batch_size=8", "--windows=2", "--horizons=2")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     assert horizon.main(["digits", *SMALL, "--at=3", f"--json={tmp_path / 'out.json'}"]) == 0
     found = json.loads((tmp_path / "out.json").read_text())

@@ -52,6 +52,7 @@ def test_mean_and_spread():
     assert found["precision_200"]["values"] == [0.5, 0.7]
 
 
+@pytest.mark.slow
 def test_a_study(tmp_path, capsys):
     """Trains a run and the networks out of fold, once: a second command reads what is there."""
     network = small_networks.save_convolutions(tmp_path / "small.keras")

@@ -36,6 +36,7 @@ def test_figures():
     assert nothing == {"cosine": None, "cosine_of_means": None, "relative_variance": None}
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     command = ["--flagfile=flags/digits.cfg", "--method=mw_net", "--batch_size=16", "--steps=2,1", "--batches=2"]
     assert meta_gradient_agreement.main([*command, f"--json={tmp_path / 'out.json'}"]) == 0

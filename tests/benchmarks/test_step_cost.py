@@ -11,6 +11,7 @@ from famus_tf.devices import strategy as strategies
 TINY = ["--network=small_preact", "--image_size=8", "--channels=1", "--classes=3", "--batch_size=8"]
 
 
+@pytest.mark.slow
 def test_json_table_and_picture(tmp_path, capsys):
     command = [*TINY, "--modes=cross_entropy,one_loop_last_block_every4", "--rounds=2", "--sample_seconds=0.01"]
     command += [f"--json={tmp_path / 'cost.json'}", f"--plot={tmp_path / 'cost.png'}", "--targets"]
@@ -40,6 +41,7 @@ def test_json_table_and_picture(tmp_path, capsys):
     assert every4["operations"]["Conv2D"]["calls"] > plain["operations"]["Conv2D"]["calls"] > 0
 
 
+@pytest.mark.slow
 def test_gates_pinned_at_a_depth(tmp_path):
     command = [*TINY, "--modes=plain", "--depths=2", "--rounds=1", "--sample_seconds=0"]
     assert step_cost.main([*command, f"--json={tmp_path / 'cost.json'}"]) == 0
@@ -79,6 +81,7 @@ def test_a_step_is_traced_once(tmp_path):
     assert steps.tracing_count() == count
 
 
+@pytest.mark.slow
 def test_stages(tmp_path, capsys):
     command = [*TINY, "--modes=one_loop_classifier", "--rounds=1", f"--json={tmp_path / 's.json'}"]
     assert stages.main([*command, f"--plot={tmp_path / 's.png'}"]) == 0

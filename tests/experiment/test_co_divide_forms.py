@@ -55,6 +55,7 @@ def accuracy_said(text):
     return float(re.search(r"test accuracy ([\d.]+)", text).group(1))
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_step_with_guessed_labels_are_timed(tmp_path, networks):
     flags = EPOCHS | {"network": networks[True], "log_stage_times": True, "selector": "block"}
     results = co_divide_runs.run(tmp_path / "timed", **flags)

@@ -52,6 +52,7 @@ def test_batch_norm_of_each_replica_gives_what_two_devices_give(batch_norm_runs)
     assert (two / "worker1.log").read_text() == ""
 
 
+@pytest.mark.slow
 def test_one_killed_the_launch_script_ends_and_the_same_command_goes_on(batch_norm_runs, tmp_path):
     network, _, two = batch_norm_runs
     workdir = tmp_path / "killed"
@@ -89,6 +90,7 @@ def workers_of(script, index):
     ]
 
 
+@pytest.mark.slow
 def test_algorithm_2_with_synchronised_batch_norm(tmp_path):
     path = small_networks.save_convolutions(tmp_path / "network.keras", synchronized=True, dropout=0)
     flags = f"--network={path}", *worker_processes.ALGORITHM_2

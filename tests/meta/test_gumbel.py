@@ -1,6 +1,7 @@
 """Gumbel noise and the straight-through Gumbel-softmax against NumPy."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from scipy import stats
 
@@ -18,6 +19,7 @@ def test_noise_is_gumbel_and_a_function_of_the_seed():
     assert (noise != gumbel.sample_gumbel([200_000], tf.constant([3, 6], tf.int64)).numpy()).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_balanced_noise_is_logistic_and_the_number_of_gates_steady():
     """Seen alone, each gate's noise is the difference of two Gumbel variables, whatever the others' logits are."""
     rng = np.random.default_rng(0)

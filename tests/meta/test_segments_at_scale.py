@@ -33,6 +33,7 @@ def test_segments_are_of_similar_cost_and_compose_to_the_network(name):
     assert sum(len(layer.positions) for layer in gated) == len(network.trainable_variables)
 
 
+@pytest.mark.slow
 def test_three_steps_of_a_network_from_a_file(tmp_path):
     make("resnet50").save(tmp_path / "network.keras")
     network = networks.build(str(tmp_path / "network.keras"), (64, 64, 3), 5, [100.0] * 3, [50.0] * 3)

@@ -52,6 +52,7 @@ def test_the_stages_compute_the_step(data):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_keep_their_own_state(two_replicas, data):
     """What stands in the variables of each replica is there again, and the step can still be traced."""
     with two_replicas.scope():
@@ -80,6 +81,7 @@ def test_two_replicas_keep_their_own_state(two_replicas, data):
     assert any((old != new).any() for old, new in zip(before, state(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "missing"),
     [

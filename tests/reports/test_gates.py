@@ -92,6 +92,7 @@ def test_statistics_of_a_resumed_run_are_those_of_its_records(resumed, events):
             assert values_of(events, tag)[epoch["step"]] == pytest.approx(share[layer - 1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_timing_the_stages_leaves_the_run_as_it_is(resumed, tmp_path, monkeypatch):
     measure, measured = stage_times.measure, []
 
