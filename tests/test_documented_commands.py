@@ -52,6 +52,7 @@ ELSEWHERE = {
     r"python .*runs/folder/cleaned/cleaned\.cfg": "tests/experiment/test_clean.py::test_the_cleaned_lists_are_trained",
     r"python .*--mode=predict --workdir=runs/folder .*": "tests/experiment/test_predict.py::test_a_folder",
     r"python .*--mode=export --export_format=.*": "tests/experiment/test_export_formats.py::test_later",
+    r"python -m benchmarks\.baselines .*": "tests/benchmarks/test_baselines.py::test_a_study",
     r"python -m benchmarks\.labels .*": "tests/benchmarks/test_labels.py::test_a_study",
     r"python -m benchmarks\.round_trip .*": "tests/benchmarks/test_round_trip.py::test_a_round_trip",
     r"TF_CONFIG=.*": "tests/worker_processes.py::start_pair",

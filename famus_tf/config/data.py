@@ -172,6 +172,12 @@ class DataConfig(fields.FlagGroup):
         "Train on a class-balanced subset of so many images, for quick studies; 0: on all.",
         bounds=fields.COUNT_OR_ZERO,
     )
+    validation_share: float = fields.flag(
+        0.0,
+        "Share of the training images that is not trained on, but chooses the best epoch, by the labels as they are "
+        "given, wrong ones too: for rates and other settings to be chosen by, as the test set is not for that.",
+        bounds=fields.BELOW_ONE,
+    )
     augment: str = fields.flag(
         "auto",
         "Random changes to training images: none, crop (padded, then cropped), crop_flip (and mirrored), or auto: the "

@@ -154,7 +154,7 @@ class Dataset:
 # Fields that a source and its split have alike.
 _INHERITED = (
     *("name", "test_images", "test_labels", "class_names", "mean", "std"),
-    *("crop_padding", "flip", "padding_mode", "validation", "other_tests", "left_out"),
+    *("crop_padding", "flip", "padding_mode", "other_tests", "left_out"),
     *("test_is_drawn", "not_read", "conflicts", "transform"),
 )
 
@@ -162,13 +162,14 @@ _INHERITED = (
 def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
     """Splits a source: a clean meta set first, then the long tail and the limit on the rest, then noise on its labels.
 
-    Each of them draws from another random stream, so that neither the noise nor the limit changes the meta set.
+    Each of them draws from another random stream, so that neither the noise nor the limit changes the meta set. Of what
+    is left a share may be held out last, with the labels that it was given, to choose the epoch by.
     The meta set is class-balanced and taken out of the training set, as in Shu et al., "Meta-Weight-Net" (2019).
 
     Args:
         source: the data set.
-        data: the flags of the data: noise, long tail, `train_limit` and `meta_per_class`. Of a source with a meta set
-            all of that is taken, whatever the number.
+        data: the flags of the data: noise, long tail, `train_limit`, `validation_share` and `meta_per_class`. Of a
+            source with a meta set all of that is taken, whatever the number.
         seed: the seed of the run.
 
     Returns:
@@ -199,6 +200,10 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
         labels = _noisy_labels(source, data, train_index, streams.generator(seed, "label noise"))
     taken_out = Examples(source.train_images[meta_index], source.train_labels[meta_index])
     meta, meta_index = given_meta or (taken_out, meta_index)
+    judging = _judging(source, data.validation_share, len(train_index), streams.generator(seed, "validation"))
+    judging_index, train_index = train_index[judging], train_index[~judging]
+    judged = Examples(source.train_images[judging_index], labels[judging])
+    labels = labels[~judging]
     return Dataset(
         train_images=source.train_images[train_index],
         train_labels=labels,
@@ -208,19 +213,41 @@ def make_dataset(source: Source, data: DataConfig, seed: int) -> Dataset:
         meta_labels=meta.labels.astype(np.int32),
         meta_index=meta_index,
         meta_is_checked=given_meta is not None or _labels_are_known(source, data),
-        files=_files(source, train_index, meta_index),
+        validation=judged if len(judging_index) else source.validation,
+        files=_files(source, train_index, meta_index, judging_index),
         notes=(*source.notes, *copies),
         **{name: getattr(source, name) for name in _INHERITED},
     )
 
 
-def _files(source: Source, train_index: np.ndarray, meta_index: np.ndarray) -> dict[str, np.ndarray]:
+def _judging(source: Source, share: float, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of so many training examples choose the epoch and are not trained on, bool [count]."""
+    chosen = np.zeros(count, bool)
+    size = round(share * count)
+    if share and source.validation is not None:
+        raise errors.InputError(
+            f"option `validation_share`={share} with {source.name}, which has a validation set: expected 0"
+        )
+    if share and not 0 < size < count:
+        raise errors.InputError(
+            f"option `validation_share`={share} of {count} training images is {size}: expected some, and not all"
+        )
+    chosen[rng.permutation(count)[:size]] = True
+    return chosen
+
+
+def _files(
+    source: Source, train_index: np.ndarray, meta_index: np.ndarray, judging_index: np.ndarray
+) -> dict[str, np.ndarray]:
     """The files of the decoded images of each part of the split."""
     if not source.files:
         return {}
     # The positions of a meta set that the source has count on from the end of its training set.
     drawn_from = np.concatenate([source.files["training"], source.files.get("meta", np.zeros(0, "S1"))])
-    return {**source.files, "training": drawn_from[train_index], "meta": drawn_from[meta_index]}
+    drawn = {"training": drawn_from[train_index], "meta": drawn_from[meta_index]}
+    if len(judging_index):
+        drawn["validation"] = drawn_from[judging_index]
+    return {**source.files, **drawn}
 
 
 def _true_labels(source: Source, data: DataConfig, train_index: np.ndarray) -> np.ndarray | None:

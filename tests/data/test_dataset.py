@@ -268,3 +268,30 @@ def test_pool_of_trusted_examples():
     assert len(_make(empty, meta_per_class=0).meta_labels) == 0
     with pytest.raises(errors.InputError, match=r"toy: which labels are right is not known .* `meta_per_class`=0"):
         _make(empty)
+
+
+def test_a_share_is_held_out_with_the_labels_as_given():
+    source = _source()
+    whole = _make(source, noise="symmetric", seed=3)
+    made = _make(source, noise="symmetric", seed=3, validation_share=0.25)
+    held = made.validation
+    assert len(held.labels) == round(0.25 * len(whole.train_labels))
+    given = dict(zip(whole.train_index.tolist(), whole.train_labels.tolist(), strict=True))
+    index = held.images[:, 0, 0, 0].astype(int)
+    assert sorted([*made.train_index, *index]) == sorted(whole.train_index)
+    assert [given[k] for k in index.tolist()] == held.labels.tolist()
+    assert [given[k] for k in made.train_index.tolist()] == made.train_labels.tolist()
+    np.testing.assert_array_equal(made.meta_index, whole.meta_index)
+    assert list(made.held_out) == ["meta", "validation", "test"]
+    again = _make(source, noise="symmetric", seed=4, validation_share=0.25).validation
+    assert not np.array_equal(again.images, held.images)
+
+
+def test_a_share_that_is_none_or_all_is_refused():
+    for share in (0.001, 0.999):
+        with pytest.raises(errors.InputError, match=r"option `validation_share`=.*: expected some, and not all"):
+            _make(_source(), validation_share=share)
+    source = dataclasses.replace(_source(), validation=Examples(_source().test_images, _source().test_labels))
+    with pytest.raises(errors.InputError, match="toy, which has a validation set: expected 0"):
+        _make(source, validation_share=0.5)
+    assert _make(source).validation is source.validation
