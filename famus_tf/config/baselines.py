@@ -5,19 +5,19 @@ import dataclasses
 from famus_tf.config import fields
 
 
-def _falls_in_time(value: tuple[float, ...]) -> bool:
-    """Whether these are pairs of a share and the percent of the run until which it holds."""
-    shares, ends = value[::2], value[1::2]
+def _is_schedule(value: tuple[float, ...]) -> bool:
+    """Whether these are pairs of a share and the percents of the run for which it holds."""
+    shares, percents = value[::2], value[1::2]
     return (
-        len(shares) == len(ends)
+        len(shares) == len(percents)
         and all(0 <= share < 1 for share in shares)
-        and all(low < high for low, high in zip((0.0, *ends), ends, strict=False))
-        and all(end <= 100 for end in ends)
+        and all(percent > 0 for percent in percents)
+        and sum(percents) <= 100
     )
 
 
 _SHARES_BY_PERCENT = fields.Bounds(
-    "pairs of a share below 1 and the percent of the run until which it holds, such as 0.5,17,0.05,83", _falls_in_time
+    "pairs of a share below 1 and for how many percents of the run, 100 in all, such as 0.5,17,0.05,83", _is_schedule
 )
 
 
@@ -76,8 +76,8 @@ class BaselinesConfig(fields.FlagGroup):
     )
     mentor_dropout: tuple[float, ...] = fields.flag(
         (0.5, 17.0, 0.05, 83.0),
-        "Of mentornet: example dropout, shares of each batch left out and the percents of the run until which they "
-        "hold; empty: none.",
+        "Of mentornet: example dropout, shares of each batch left out and for how many percents of the run each holds; "
+        "empty: none. Published for another curriculum: 0.5,17,0.05,78,0.9,5.",
         bounds=_SHARES_BY_PERCENT,
         of=("mentornet",),
     )

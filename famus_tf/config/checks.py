@@ -53,9 +53,10 @@ def _run(config) -> None:
             f"--pretrained={flags.pretrained} with --network={flags.network}: expected none, or one of the networks "
             f"{', '.join(PRETRAINED_NETWORKS)}"
         )
-    if flags.log_meta_gradient and config.method.method == "l2r":
+    if flags.log_meta_gradient and config.method.method in ("l2r", "jamal"):
         raise InputError(
-            "--log_meta_gradient with --method=l2r, whose theta belongs to the batch of one step: expected false"
+            f"--log_meta_gradient with --method={config.method.method}, whose theta belongs to the batch of one step: "
+            "expected false"
         )
 
 
@@ -150,7 +151,7 @@ def _method(config) -> None:
             f"--meta_batch_size={config.optimization.meta_batch_size} with --selector=agreement, which compares two "
             "halves of it: expected 2 or more"
         )
-    if flags.method in ("l2r", "mlc"):
+    if flags.method in ("l2r", "jamal", "mlc"):
         for name, wanted in (("schedule", "three_stage"), ("meta_every", 1)):
             if getattr(flags, name) != wanted:
                 raise InputError(
@@ -291,6 +292,10 @@ def _baselines(config) -> None:
         ("log_meta_gradient", config.run.log_meta_gradient, False),
         ("log_stage_times", config.run.log_stage_times, False),
     ]
+    if kind.draws_epochs:
+        unused.append(("sampling", config.optimization.sampling, "natural"))
+    if method == "bbn" and config.loss.loss == "ldam":
+        unused.append(("loss", "ldam", "cross_entropy"))
     if not kind.takes_loss:
         unused += [("loss", config.loss.loss, "cross_entropy"), ("drw_epoch", config.loss.drw_epoch, 0)]
     for name, value, expected in unused:
@@ -302,8 +307,25 @@ def _baselines(config) -> None:
 def _stages(config) -> None:
     """Epochs before something begins are fewer than those of the run."""
     epochs, flags = config.optimization.epochs, config.baselines
-    if not epochs:
-        return
+    method = config.method.method
+    estimates = method == "gold_loss" or (method == "forward" and not flags.transition_file)
+    if estimates and not flags.estimate_epochs:
+        raise InputError(
+            f"--estimate_epochs=0 with --method={method}: expected 1 or more, as a network that is not trained says "
+            "nothing of the labels"
+        )
+    name, count = before_stages(method, flags)
+    if epochs and count >= epochs:
+        raise InputError(f"--{name}: {count} epochs with --epochs={epochs}: expected fewer")
+
+
+def before_stages(method, flags) -> tuple[str, int]:
+    """Which flags say how many epochs a method is plain training for, or prepares, and that number.
+
+    Args:
+        method: its name.
+        flags: a `config.baselines.BaselinesConfig`.
+    """
     before = {
         "forward": ("estimate_epochs", 0 if flags.transition_file else flags.estimate_epochs),
         "gold_loss": ("estimate_epochs", flags.estimate_epochs),
@@ -311,10 +333,9 @@ def _stages(config) -> None:
         "pls": ("pls_epochs", flags.pls_epochs),
         "pes": ("pes_epochs + pes_head_epochs", flags.pes_epochs + flags.pes_head_epochs),
         "incv": ("incv_rounds x incv_round_epochs", flags.incv_rounds * flags.incv_round_epochs),
+        "decoupling": ("decoupling_epochs", flags.decoupling_epochs),
     }
-    name, count = before.get(config.method.method, ("", 0))
-    if count >= epochs:
-        raise InputError(f"--{name}: {count} epochs with --epochs={epochs}: expected fewer")
+    return before.get(method, ("", 0))
 
 
 def _forget_rate(config) -> None:

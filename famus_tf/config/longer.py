@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from famus_tf.config.method import METHODS
+
 LENGTHS = ("epochs", "train_steps")
 
 
@@ -26,6 +28,11 @@ def obstacle(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> st
         name: what `wanted` has found.
         there, here: as there.
     """
+    if METHODS[here["method"]].follows_length:
+        return (
+            f"--{name}: the run directory has {there[name]}, this command has {here[name]}, and --method="
+            f"{here['method']} follows the length of the run from the first step on"
+        )
     if here["lr_schedule"] == "cosine":
         return (
             f"--{name}: the run directory has {there[name]}, this command has {here[name]}, and a longer run's "

@@ -18,6 +18,8 @@ class Kind:
       networks: how many networks one step trains, for the rules; the method's `build` makes them.
       forgets: whether it leaves a share of each batch out, `forget_rate`.
       has_meta_learner: whether `methods.famus` trains it, with a meta-learner or with none to learn.
+      draws_epochs: whether it chooses what an epoch's batches are drawn from.
+      follows_length: whether what it does in a step depends on the length of the run.
       takes_loss: whether it minimises option `loss`; else it has its own.
       takes_scores: whether it learns from the scores of the examples, which L_g would change.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
@@ -30,6 +32,8 @@ class Kind:
     forgets: bool = False
     has_meta_learner: bool = True
     takes_loss: bool = True
+    draws_epochs: bool = False
+    follows_length: bool = False
     takes_scores: bool = False
     asks_probes: bool = False
     selector: str = "sampler"
@@ -58,19 +62,19 @@ METHODS = {
     "jocor": Kind(networks=2, forgets=True, has_meta_learner=False, takes_loss=False),
     "decoupling": Kind(networks=2, has_meta_learner=False, takes_loss=False),
     "mixup": Kind(has_meta_learner=False),
-    "mentornet": Kind(has_meta_learner=False),
-    "mentormix": Kind(has_meta_learner=False),
-    "forward": Kind(has_meta_learner=False, takes_loss=False),
-    "gold_loss": Kind(needs_meta_set=True, has_meta_learner=False, takes_loss=False),
+    "mentornet": Kind(has_meta_learner=False, follows_length=True),
+    "mentormix": Kind(has_meta_learner=False, follows_length=True),
+    "forward": Kind(has_meta_learner=False, takes_loss=False, follows_length=True),
+    "gold_loss": Kind(needs_meta_set=True, has_meta_learner=False, takes_loss=False, follows_length=True),
     "m_correction": Kind(has_meta_learner=False, takes_loss=False),
-    "d2l": Kind(has_meta_learner=False, takes_loss=False),
-    "incv": Kind(networks=2, has_meta_learner=False, takes_loss=False),
-    "bbn": Kind(has_meta_learner=False),
+    "d2l": Kind(has_meta_learner=False, takes_loss=False, follows_length=True),
+    "incv": Kind(networks=2, has_meta_learner=False, takes_loss=False, draws_epochs=True, follows_length=True),
+    "bbn": Kind(has_meta_learner=False, draws_epochs=True, follows_length=True),
     "elr": Kind(has_meta_learner=False),
     "elr_plus": Kind(networks=2, has_meta_learner=False, takes_loss=False),
-    "pls": Kind(has_meta_learner=False, takes_loss=False),
-    "ssr": Kind(has_meta_learner=False, takes_loss=False),
-    "pes": Kind(has_meta_learner=False, takes_loss=False),
+    "pls": Kind(has_meta_learner=False, takes_loss=False, draws_epochs=True),
+    "ssr": Kind(has_meta_learner=False, takes_loss=False, draws_epochs=True),
+    "pes": Kind(has_meta_learner=False, takes_loss=False, draws_epochs=True),
 }
 
 

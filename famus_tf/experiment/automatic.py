@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from famus_tf.config import automatic, config
+from famus_tf.config import automatic, checks, config
 from famus_tf.config import text as flag_text
 from famus_tf.config.method import METHODS
 from famus_tf.data.images import parallel
@@ -149,7 +149,9 @@ def _epochs_by_number(count):
 
 def _least_epochs(flags):
     """More than those that other flags count from the start."""
-    return 1 + max(flags.loss.drw_epoch, flags.method.meta_from_epoch, flags.optimization.warmup_epochs)
+    _, before_stages = checks.before_stages(flags.method.method, flags.baselines)
+    others = flags.loss.drw_epoch, flags.method.meta_from_epoch, flags.optimization.warmup_epochs
+    return 1 + max(*others, before_stages)
 
 
 def _as_saved(flags, saved):

@@ -3,6 +3,7 @@
 import pathlib
 
 from famus_tf import errors
+from famus_tf.config import checks as rules
 from famus_tf.config.data import OWN_IMAGES
 from famus_tf.config.method import METHODS
 from famus_tf.devices import cluster as clusters
@@ -26,6 +27,21 @@ def check_replicas(run, method, optimization, strategy):
         size = getattr(optimization, name)
         if size % replicas:
             raise errors.InputError(f"--{name}={size}: expected a multiple of the {replicas} devices in use")
+
+
+def stages_that_never_come(config, epochs):
+    """A sentence where a run of so many epochs ends before what its method is named for begins; None where not."""
+    method, flags = config.method.method, config.baselines
+    name, count = rules.before_stages(method, flags)
+    if method == "d2l":
+        name, count = "d2l_epochs", flags.d2l_epochs + 6
+    if not count or count < epochs:
+        return None
+    shown = "and six more" if method == "d2l" else f"{count} in all"
+    return (
+        f"--{name} ({shown}) with {epochs} epochs in all: --method={method} ends before it does more than what comes "
+        "before; expected fewer, or a longer run"
+    )
 
 
 def check_longer(config, run):

@@ -13,6 +13,7 @@ from PIL import Image
 from famus_tf import errors
 from famus_tf.config import config as configs
 from famus_tf.config.data import OWN_IMAGES, DataConfig
+from famus_tf.config.method import METHODS
 from famus_tf.data.formats import image_list
 from famus_tf.data.images import image_files, typical_size
 from famus_tf.data.labels import class_names
@@ -213,6 +214,8 @@ def _write_flags(folder, config, dataset, sets):
     values["other_test_lists"] = ",".join(others)
     if "meta" not in sets:
         values["meta_per_class"] = 0
+    if METHODS[config.method.method].forgets:  # auto would look for the noise, whose flags the lists have no use for
+        values["forget_rate"] = config.forget_rate
     lines = config.with_values(values).flag_lines()
     with whole_files.written(folder / "cleaned.cfg") as place:
         place.write_text("\n".join([*lines, f"--workdir={_absolute(folder / 'run')}", ""]), encoding="utf-8")

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from famus_tf import errors
+from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.data import streams
 from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import per_example
@@ -16,7 +17,10 @@ from famus_tf.training import stopping
 _FOLDER = "folds"
 _MOST_NUMBERS = 50_000_000  # of the probabilities, 200 MB
 # A method that trusts all labels alike, whatever the run's own is.
-_PLAIN = {"method": "cross_entropy", "algorithm": "single", "meta_set": "clean", "probe_share": 0.0}
+_PLAIN = {
+    **{field.name: field.default for field in dataclasses.fields(BaselinesConfig)},
+    **{"method": "cross_entropy", "algorithm": "single", "meta_set": "clean", "probe_share": 0.0},
+}
 
 
 def scan(config, dataset, strategy, workdir, count):

@@ -66,7 +66,7 @@ def make(config, run, network, workdir):
         running_score=examples.score,
         true=dataset.train_true_labels,
         out_of_fold=None if outside is None else outside.probability,
-        suspicion=_suspicion(config, run, clean, said.margin) if outside is None else _doubt(outside.probability),
+        suspicion=_suspicion(config, run, clean, said) if outside is None else _doubt(outside.probability),
     )
     if dataset.meta_is_checked or not len(dataset.meta_labels):
         return found
@@ -108,20 +108,26 @@ def _with_meta(found, dataset, said):
     return dataclasses.replace(found, **joined)
 
 
-def _suspicion(config, run, clean, margin):
-    """By what the run has learnt and seen of the labels; `margin`: by the exported network, float [N]."""
+def _suspicion(config, run, clean, said):
+    """By what the run has learnt and seen of the labels; `said` of them by the exported network.
+
+    Where its steps have seen mixed images alone, the network is all that can be asked.
+    """
     if clean is not None:
         return _doubt(clean)
     examples, dataset = run.history.together.examples, run.dataset
     trust = [found for found in (method.trust() for method in run.methods) if found is not None]
+    unseen = np.isnan(examples.probability).all()
     if trust:
         learned = 1 - np.mean(trust, axis=0, dtype=np.float64)
+    elif unseen:
+        learned = _doubt(said.probability)
     else:
         repeating = config.method.selector == "agreement"
         learned = suspicion.of_history(examples, dataset.train_labels, dataset.num_classes, with_score=repeating)
     signs = [-examples.area_under_margin]
-    if suspicion.is_told_by(examples.weight):
-        signs.append(-margin)
+    if unseen or suspicion.is_told_by(examples.weight):
+        signs.append(-said.margin)
     return suspicion.together(learned, signs)
 
 

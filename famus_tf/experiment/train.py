@@ -59,6 +59,8 @@ def _train(config, strategy, workdir):
     if config.report.label_report and config.report.report_folds:
         folds.check(fitted, dataset, strategy.num_replicas_in_sync)
     run = build_run.assemble(fitted, dataset, strategy, workdir)
+    if chief:
+        notes.say(filter(None, [checks.stages_that_never_come(config, run.supervised.epochs)]))
     resumed = run.checkpoints.restore()
     checks.check_longer(config, run)
     sharing.check_workers_agree(strategy, config.flag_lines(), json.dumps(data.summary), run.history.step)

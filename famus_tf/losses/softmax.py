@@ -43,7 +43,8 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Softmax cross-entropy of each example.
 
     Args:
-      labels: whole [n] or [n, 1] class ids, or [n, c] distributions.
+      labels: whole [n] or [n, 1] class ids, or [n, c] distributions, whose rows sum to 1: TensorFlow's gradient, p less
+        the label, is wrong for others.
       logits: float [n, c]; computed in float32.
 
     Returns:

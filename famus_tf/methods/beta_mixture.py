@@ -12,6 +12,8 @@ from scipy import stats
 
 POINTS = 100  # of the table
 _EDGE = 1e-3
+_APART = 1e-2
+_FEWEST = 20
 _TINY = 1e-4
 
 
@@ -42,10 +44,10 @@ def fit(losses: np.ndarray, iterations: int = 10) -> BetaMixture | None:
       iterations: of the fit; with ten, as published, it has often not settled.
 
     Returns:
-      `BetaMixture`; None where the losses do not differ.
+      `BetaMixture`; None where it would say nothing: fewer than 20 losses, none that differ, or two components alike.
     """
     finite = losses[np.isfinite(losses)].astype(np.float64)
-    if len(finite) < 2:
+    if len(finite) < _FEWEST:
         return None
     low, high = np.percentile(finite, [5, 95])
     if not high - low > 1e-6 * max(abs(low), abs(high)):
@@ -63,6 +65,9 @@ def fit(losses: np.ndarray, iterations: int = 10) -> BetaMixture | None:
         weights = total / len(scaled)
     order = np.argsort(alphas / (alphas + betas), kind="stable")
     alphas, betas, weights = alphas[order], betas[order], weights[order]
+    means = alphas / (alphas + betas)
+    if not np.isfinite(means).all() or means[1] - means[0] < _APART:
+        return None
     points = np.clip(np.linspace(0, 1, POINTS), _EDGE, 1 - _EDGE)
     table = np.clip(_posterior(points, alphas, betas, weights)[1], _TINY, 1 - _TINY)
     table[table.argmax() :] = table.max()

@@ -83,3 +83,9 @@ def left_out(noise: tf.Tensor, epoch: tf.Tensor, num_classes: int, symmetric: bo
     kappa = num_classes - 1 if symmetric else 1
     left = noise**2 / (noise**2 + kappa * (1.0 - noise) ** 2)
     return left * tf.clip_by_value(tf.cast(epoch, tf.float64) / _RAMP, 0.0, 1.0)
+
+
+def trust(sets: np.ndarray) -> np.ndarray | None:
+    """1 for what is selected, 0 for what is removed, else 1/2, float32 [N]; None where nothing is either."""
+    values = np.select([sets == SELECTED, sets == REMOVED], [1.0, 0.0], 0.5)
+    return values.astype(np.float32) if (values != 0.5).any() else None

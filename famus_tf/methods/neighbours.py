@@ -27,7 +27,7 @@ def votes(features: np.ndarray, labels: np.ndarray, num_classes: int, count: int
         return result
     rows /= tf.maximum(tf.norm(rows, axis=1, keepdims=True), 1e-12)
     one_hot = np.eye(num_classes, dtype=np.float32)[labels[known]]
-    chunk = max(1, _MOST // len(rows))
+    chunk = max(1, _MOST // max(len(rows), count * num_classes))
     found = []
     for start in range(0, len(rows), chunk):
         similarity = tf.matmul(rows[start : start + chunk], rows, transpose_b=True)
@@ -57,7 +57,8 @@ def clean_by_votes(counts: np.ndarray, labels: np.ndarray, threshold: float) -> 
 def intrinsic_dimension(features: np.ndarray, count: int) -> np.ndarray:
     """-1 / mean_j log(d_j / d_k), d_j the distance of the j-th neighbour among these points, float64 [n].
 
-    The estimator of Ma et al., "Dimensionality-Driven Learning with Noisy Labels" (ICML 2018), Eq. 4.
+    NaN where all neighbours are as far away, as among equal points. The estimator of Ma et al., "Dimensionality-Driven
+    Learning with Noisy Labels" (ICML 2018), Eq. 4.
 
     Args:
       features: float [n, d].
@@ -69,4 +70,5 @@ def intrinsic_dimension(features: np.ndarray, count: int) -> np.ndarray:
     np.fill_diagonal(distances, np.inf)
     nearest = np.sort(distances, axis=1)[:, :count]
     ratios = np.maximum(nearest, 1e-12) / np.maximum(nearest[:, -1:], 1e-12)
-    return -1.0 / np.minimum(np.log(ratios).mean(axis=1), -1e-12)
+    mean = np.log(ratios).mean(axis=1)
+    return np.where(mean < -1e-6, -1.0 / np.minimum(mean, -1e-6), np.nan)

@@ -14,25 +14,33 @@ from famus_tf.losses import softmax
 # Probabilities below it count as it: their logarithm stays finite.
 _TINY = 1e-12
 _WORST_CONDITION = 1e6
+_MOST_PASSED = 0.3
 
 
-def from_anchors(probabilities: np.ndarray, percentile: float) -> np.ndarray:
+def from_anchors(probabilities: np.ndarray, percentile: float, labels: np.ndarray | None = None) -> np.ndarray:
     """T by the most certain example of each class (Patrini et al., CVPR 2017, Eq. 12), as its code picks it.
 
     For class i the example at a percentile of p_i takes the place of the largest, which may be an outlier; row i is
-    what is said of it. With few examples of a class a high percentile is safer (100 is the paper).
+    what is said of it. 100 is the paper. No more than 3 of 10 of the examples that are labelled i are passed over, or a
+    small class would have its row from another class's example.
 
     Args:
       probabilities: what a network trained on the given labels says, float [N, c]; rows with NaN do not count.
       percentile: in (0, 100].
+      labels: the given labels, int [N]; None: classes of one size.
 
     Returns:
       float64 [c, c], T_ij = P(given j | true i), rows sum to 1.
     """
-    known = probabilities[np.isfinite(probabilities).all(axis=1)].astype(np.float64)
-    order = np.sort(known, axis=0)
-    rank = min(max(int(np.ceil(len(known) * percentile / 100)) - 1, 0), len(known) - 1)
-    rows = [known[np.flatnonzero(known[:, i] == order[rank, i])[0]] for i in range(known.shape[1])]
+    readable = np.isfinite(probabilities).all(axis=1)
+    known = probabilities[readable].astype(np.float64)
+    count = known.shape[1]
+    sizes = np.full(count, len(known) / count) if labels is None else np.bincount(labels[readable], minlength=count)
+    order = np.sort(known, axis=0)[::-1]
+    rows = []
+    for i in range(count):
+        passed = int(min(len(known) * (1 - percentile / 100), _MOST_PASSED * sizes[i]) + 1e-9)
+        rows.append(known[np.flatnonzero(known[:, i] == order[min(passed, len(known) - 1), i])[0]])
     return _normalised(np.stack(rows))
 
 

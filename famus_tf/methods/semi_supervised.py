@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from famus_tf.losses import dividemix
+from famus_tf.devices import replicas
+from famus_tf.losses import dividemix, softmax
 from famus_tf.methods import mixmatch
 
 
@@ -23,7 +24,7 @@ def mean_probabilities(predict: Callable[[tf.Tensor], tf.Tensor], views: list[tf
 
 def mixed_batch(
     labelled: tuple[list[tf.Tensor], tf.Tensor],
-    unlabelled: tuple[list[tf.Tensor], tf.Tensor],
+    unlabelled: tuple[list[tf.Tensor], tf.Tensor] | None,
     alpha: float,
     weight: tf.Tensor,
     seeds: tf.Tensor,
@@ -31,20 +32,44 @@ def mixed_batch(
     """All views of both kinds mixed with each other.
 
     Args:
-      labelled, unlabelled: two views [n, H, W, C] and their targets [n, c], of each kind as many.
+      labelled, unlabelled: two views [n, H, W, C] and their targets [n, c], of each kind as many; None for none.
       alpha: of `mixmatch.mix_coefficient`; 0 mixes nothing.
       weight: of the unlabelled rows, scalar.
       seeds: int [2, 2].
 
     Returns:
-      Images [4n, H, W, C] and their `dividemix.MixedLabels`.
+      Images [4n, H, W, C], or [2n, ...] without unlabelled ones, and their `dividemix.MixedLabels`.
     """
-    images = tf.concat([*labelled[0], *unlabelled[0]], axis=0)
-    targets = tf.concat([labelled[1]] * 2 + [unlabelled[1]] * 2, axis=0)
+    kinds = [labelled] if unlabelled is None else [labelled, unlabelled]
+    images = tf.concat([view for views, _ in kinds for view in views], axis=0)
+    targets = tf.concat([targets for _, targets in kinds for _ in range(2)], axis=0)
     if alpha:
         images, targets = mixmatch.mix_up(
-            images, targets, mixmatch.mix_coefficient(alpha, seeds[0]), seeds[1], blocks=4
+            images, targets, mixmatch.mix_coefficient(alpha, seeds[0]), seeds[1], blocks=2 * len(kinds)
         )
     rows = tf.shape(targets)[0]
-    labels = dividemix.MixedLabels(targets, tf.range(rows) < rows // 2, tf.cast(weight, tf.float32))
+    labels = dividemix.MixedLabels(targets, tf.range(rows) < rows // len(kinds), tf.cast(weight, tf.float32))
     return tf.nest.map_structure(tf.stop_gradient, (images, labels))
+
+
+def class_weighted_loss(labels: dividemix.MixedLabels, logits: tf.Tensor, class_weights: tf.Tensor) -> tf.Tensor:
+    """Mean of sum_k c_k t_k (-log p_k) over labelled rows + weighted mean square over the others, a replica's share.
+
+    Not a cross-entropy of c t, whose gradient TensorFlow takes for that of a distribution.
+
+    Args:
+      labels: of `mixed_batch`; labelled are all rows or the first half.
+      logits: float [rows, c].
+      class_weights: c, float [c].
+    """
+    logits = softmax.at_least_float32(logits)
+    targets = tf.cast(labels.targets, logits.dtype)
+    weighted = -tf.reduce_sum(targets * tf.cast(class_weights, logits.dtype) * tf.nn.log_softmax(logits), axis=-1)
+    square = tf.reduce_mean(tf.square(tf.nn.softmax(logits) - targets), axis=-1)
+    labelled = tf.cast(labels.labelled, logits.dtype)
+    count = tf.reduce_sum(labelled)
+    supervised = tf.reduce_sum(labelled * weighted) / count
+    rest = tf.math.divide_no_nan(
+        tf.reduce_sum((1.0 - labelled) * square), tf.cast(tf.size(labelled), count.dtype) - count
+    )
+    return (supervised + tf.cast(labels.unlabelled_weight, logits.dtype) * rest) / replicas.count()

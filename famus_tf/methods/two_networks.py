@@ -82,7 +82,13 @@ class TwoNetworks(base.Method):
             first, second = (network(images, training=True) for network in self.pair)
             loss, weights = self.objective(labels, first, second, rate)
         logits = averaged.mean_logits([first, second])
-        return self._taken(tape, loss, batches.Batch(images, labels, index), logits, weights, 1.0 - rate)
+        kept = self.kept_share(weights, rate)
+        return self._taken(tape, loss, batches.Batch(images, labels, index), logits, weights, kept)
+
+    def kept_share(self, weights: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        """The share of the global batch that is learnt from, by what `objective` was given and returned."""
+        del weights
+        return 1.0 - rate
 
     def step_apart(self, *of_each: batches.Batch) -> StepRecords:
         """One step in which each network learns from a batch of its own by the cross-entropy.

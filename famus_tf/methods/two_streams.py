@@ -17,7 +17,7 @@ def two_branches(network: keras.Model) -> keras.Model:
     """Makes the network with two branches from one with one.
 
     The trunk ends where the network is one tensor wide for the last time below its last block: the last block and what
-    is between it and the classifier are copied, the copy with weights of its own.
+    is between it and the classifier are copied, the copy with weights drawn anew, also where the network is pretrained.
 
     Args:
       network: functional `keras.Model`, images -> logits [n, c], whose layers the result takes.

@@ -25,6 +25,8 @@ def momentum(step: tf.Tensor, final: float, ramp_steps: int) -> tf.Tensor:
 def move(averages: Sequence[keras.Model], networks: Sequence[keras.Model], share: Callable[[], tf.Tensor]) -> None:
     """average <- m average + (1 - m) network, for weights and BatchNorm's statistics; whole numbers are copied.
 
+    Of several replicas the statistics are those of the first, as its own; they are brought together by the epoch's end.
+
     To be called at the end of a step in a replica's context, by all replicas, and not in a `tf.cond`.
 
     Args:

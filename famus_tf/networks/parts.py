@@ -46,9 +46,10 @@ def of(network: keras.Model) -> Parts:
         tensor = inputs[0]
     is_classifier = hasattr(operation, "kernel") and len(operation.kernel.shape) == 2 and len(inputs) == 1
     if not is_classifier or len(inputs[0].shape) != 2:
+        inside = "a model in the model, " if isinstance(operation, keras.Model) else ""
         raise errors.InputError(
-            f"network {network.name!r} ends in layer {operation.name!r}; expected a Dense layer on vectors, as the "
-            "method needs the features below it"
+            f"network {network.name!r} ends in {inside}layer {operation.name!r}; expected a Dense layer on vectors as "
+            "its last, as the method needs the features below it"
         )
     images = network.inputs[0]
     return Parts(

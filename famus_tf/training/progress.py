@@ -40,6 +40,7 @@ class Progress(tf.train.experimental.PythonState):
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       noted: names of what the run has been told of once; see `divergence.note_collapse`.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
+      paired_steps: number of timed steps with a second batch, of a meta set or another stream.
       meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
         checkpoints and tracing.
     """
@@ -58,6 +59,7 @@ class Progress(tf.train.experimental.PythonState):
         self.noted = []
         self.meta_durations = []
         self.plain_durations = []
+        self.paired_steps = 0
 
     def record(self, records):
         """Adds the records of one step, `step.StepRecords` gathered over the replicas."""
@@ -73,6 +75,7 @@ class Progress(tf.train.experimental.PythonState):
 
     def time(self, seconds, with_meta):
         """Adds the duration of one step."""
+        self.paired_steps += bool(with_meta)
         durations = self.meta_durations if with_meta else self.plain_durations
         durations.append(seconds)
         del durations[:-_KEPT_DURATIONS]
@@ -85,10 +88,8 @@ class Progress(tf.train.experimental.PythonState):
 
     def seconds_per_step(self, last=_KEPT_DURATIONS):
         """Mean over the kinds of steps, by their shares, of the median of the `last` durations; None without any."""
-        kinds = [
-            (self.gate_steps, self.meta_durations[-last:]),
-            (self.step - self.gate_steps, self.plain_durations[-last:]),
-        ]
+        paired = max(self.gate_steps, self.paired_steps)  # of runs that were begun before these were counted: gates
+        kinds = [(paired, self.meta_durations[-last:]), (self.step - paired, self.plain_durations[-last:])]
         kinds = [(max(steps, 1), float(np.median(durations))) for steps, durations in kinds if durations]
         total = sum(steps for steps, _ in kinds)
         return sum(steps * seconds for steps, seconds in kinds) / total if kinds else None
@@ -110,6 +111,7 @@ class Progress(tf.train.experimental.PythonState):
             "noted": self.noted,
             "meta_durations": self.meta_durations,
             "plain_durations": self.plain_durations,
+            "paired_steps": self.paired_steps,
         }
         arrays = {"example_weight": self.example_weight, "gate_sums": self.gate_sums}
         arrays |= self.examples.arrays()

@@ -11,7 +11,7 @@ from famus_tf.config import command_line, config
 from famus_tf.config.baselines import BaselinesConfig
 from famus_tf.config.method import METHODS
 from famus_tf.errors import InputError
-from famus_tf.experiment import build_data, build_run
+from famus_tf.experiment import build_data, build_run, checks
 from tests import small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -60,6 +60,19 @@ def test_a_flag_of_another_method_is_refused(field):
         ({"method": "mentornet", "mentor_dropout": (0.5,)}, r"^--mentor_dropout=0\.5: expected pairs"),
         ({"method": "mentornet", "mentor_dropout": (0.5, 90.0, 0.1, 20.0)}, r"^--mentor_dropout=.*: expected pairs"),
         (
+            {"method": "pls", "sampling": "balanced", "batches_per_epoch": 5},
+            r"^--sampling=balanced with --method=pls, which does not use it",
+        ),
+        ({"method": "bbn", "loss": "ldam"}, r"^--loss=ldam with --method=bbn, which does not use it"),
+        (
+            {"method": "forward", "estimate_epochs": 0},
+            r"^--estimate_epochs=0 with --method=forward: expected 1 or more",
+        ),
+        ({"method": "gold_loss", "estimate_epochs": 0}, r"^--estimate_epochs=0 with --method=gold_loss: expected 1"),
+        ({"method": "decoupling", "decoupling_epochs": 40}, r"^--decoupling_epochs: 40 epochs with --epochs=40"),
+        ({"method": "jamal", "meta_every": 2}, "jamal"),
+        ({"method": "jamal", "log_meta_gradient": True}, r"^--log_meta_gradient with --method=jamal, whose theta"),
+        (
             {"method": "elr_plus", "network": "my.keras"},
             r"^--method=elr_plus with --network=my\.keras: expected the name",
         ),
@@ -73,6 +86,23 @@ def test_a_flag_of_another_method_is_refused(field):
 def test_what_does_not_go_together_is_refused(values, message):
     with pytest.raises(InputError, match=message):
         config.from_values(_RUN | values)
+
+
+def test_a_longer_run_of_a_method_that_follows_its_length_is_another():
+    longer = config.from_values(_RUN | {"method": "bbn", "epochs": 60, "lr_schedule": "step"})
+    shorter = config.from_values(_RUN | {"method": "bbn", "lr_schedule": "step"})
+    assert "--method=bbn follows the length of the run" in longer.first_difference(shorter.flag_lines())
+    longer, shorter = (
+        config.from_values(_RUN | {"method": "elr", "epochs": epochs, "lr_schedule": "step"}) for epochs in (60, 40)
+    )
+    assert longer.first_difference(shorter.flag_lines()) is None
+
+
+def test_stages_that_never_come_are_told():
+    for name, values in (("forward", {"estimate_epochs": 5}), ("d2l", {"d2l_epochs": 5}), ("pes", {"pes_epochs": 9})):
+        made = config.from_values({"method": name, "train_steps": 100, **values})
+        assert f"--method={name} ends before" in checks.stages_that_never_come(made, 5)
+        assert checks.stages_that_never_come(made, 40) is None
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

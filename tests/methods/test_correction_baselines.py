@@ -121,6 +121,7 @@ def test_decoupling_learns_where_the_networks_disagree():
     loss, weights = method.objective(_LABELS, *map(tf.constant, z), None)
     assert float(loss) == pytest.approx((apart * losses).sum() / max(0.1 * N, apart.sum()), rel=1e-9)
     np.testing.assert_allclose(weights, apart * N / max(0.1 * N, apart.sum()))
+    assert float(method.kept_share(weights, None)) == pytest.approx(apart.mean())
     early = _made(decoupling.Decoupling, _networks(), first_step=3)
     assert float(early.objective(_LABELS, *map(tf.constant, z), None)[0]) == pytest.approx(losses.mean(), rel=1e-9)
 
@@ -143,6 +144,7 @@ def _incv(**options):
 def test_incv_goes_through_its_rounds():
     method = _incv(candidate_epochs=1)
     method.begin_epoch(0, _Look())
+    assert method.trust() is None
     first, second = method.draws(0, _LABELS)
     assert sorted([*first.positions, *second.positions]) == list(range(N)) and len(first.positions) == 6
     assert method.variant_of(0) == "folds" and method.variant_of(1) is None
@@ -154,6 +156,7 @@ def test_incv_goes_through_its_rounds():
     assert set(sets[[0, 5]]) <= {cross_validation.CANDIDATE, cross_validation.REMOVED}
     training, joining = method.draws(1, _LABELS)
     assert len(training.positions) == 10 and joining is None
+    assert set(method.trust()[[0, 5]]) <= {0.0, 0.5} and (method.trust() == 1).sum() == 10
     noise = cross_validation.noise_rate(10 / 12, 3)
     assert float(method._noise.numpy()) == pytest.approx(noise)
     method.optimizer.iterations.assign(6)  # epoch 5 of co-teaching

@@ -58,6 +58,14 @@ def test_the_percentile_passes_over_outliers():
     np.testing.assert_allclose(noise_estimates.from_anchors(said, 100)[0], [1.0, 0.0])
 
 
+@pytest.mark.parametrize("labels", [np.repeat(np.arange(50), 4), None])
+def test_a_small_class_has_its_row_from_its_own_examples(labels):
+    """Of 50 classes of four 3% of all are six: what lies there is of another class."""
+    true = np.repeat(np.arange(50), 4)
+    said = 0.8 * np.eye(50)[true] + 0.2 / 50
+    np.testing.assert_array_equal(noise_estimates.from_anchors(said, 97, labels).argmax(1), np.arange(50))
+
+
 def test_gold_t_is_the_mean_over_trusted_examples():
     said = _RNG.dirichlet([1, 1, 1], 8)
     labels = np.array([0, 0, 0, 1, 1, 1, 1, 0])
@@ -123,6 +131,8 @@ def test_the_beta_mixture_finds_what_it_was_drawn_from():
 
 def test_losses_that_say_nothing_have_no_mixture():
     assert beta_mixture.fit(np.ones(50)) is None
+    assert beta_mixture.fit(np.array([0.1, 3.0])) is None
+    assert beta_mixture.fit(np.concatenate([np.ones(40), [9.0]])) is None
     assert beta_mixture.fit(np.array([np.nan, np.inf, 1.0])) is None
     assert beta_mixture.fit(np.concatenate([_RNG.uniform(size=50), [np.nan]])) is not None
 
@@ -163,6 +173,10 @@ def test_the_dimension_of_points_in_a_ball_is_its_own(dimension):
     points = np.pad(ball, ((0, 0), (0, 12 - dimension)))  # in a larger space
     found = neighbours.intrinsic_dimension(points, 20)
     assert np.median(found[np.linalg.norm(ball, axis=1) < 0.5]) == pytest.approx(dimension, rel=0.12)
+
+
+def test_points_that_are_equal_have_no_dimension():
+    assert np.isnan(neighbours.intrinsic_dimension(np.ones((30, 4)), 20)).all()
 
 
 def test_the_curriculum_by_the_course_of_the_run():

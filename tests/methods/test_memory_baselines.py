@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.meta import batches
 from famus_tf.methods import early_learning, neighbours, pseudo_loss, weight_average
 from famus_tf.methods.baselines import d2l, elr, elr_plus, pes, pls, ssr
@@ -160,8 +161,10 @@ def test_pls_learns_guesses_for_noisy_labels_weighed():
     targets = np.where(noisy[:, None], guess, _ONE_HOT)
     w = np.where(noisy, weights, 1.0)
     outcome = method.objective(method.prepare(batch, None))
-    assert float(outcome.loss) == pytest.approx((w * _ce(targets, z[0])).sum() / w.sum(), rel=1e-5)
-    np.testing.assert_allclose(outcome.weights, w, rtol=1e-6)
+    prior = np.log(1 / 3 / _p(z[0]).mean(0)).mean()
+    assert float(outcome.loss) == pytest.approx((w * _ce(targets, z[0])).sum() / w.sum() + prior, rel=1e-5)
+    np.testing.assert_array_equal(outcome.weights, ~noisy)  # of the given labels
+    np.testing.assert_array_equal(method.trust(), ~noisy)
     assert float(outcome.means["noisy_share"]) == pytest.approx(5 / 12)
     assert float(outcome.means["guess_weight"]) == pytest.approx(weights[:5].mean(), rel=1e-6)
 
@@ -213,8 +216,23 @@ def test_ssr_relabels_selects_and_fills_classes():
     assert np.bincount(kept[draw.positions].astype(int)).tolist() == [28, 28, 28]
     assert clean[draw.positions].all() and set(draw.positions) == set(np.flatnonzero(clean))
     assert float(method._shares.numpy()[0]) == pytest.approx(58 / 60)
+    np.testing.assert_array_equal(method.trust(), np.arange(60) >= 4)  # two are relabelled, two are not clean
     method.begin_epoch(1, _Look(np.concatenate([features, 0 * logits], 1), labels))
     np.testing.assert_array_equal(method._labels.numpy(), labels)  # never cumulative
+
+
+def test_before_anything_is_judged_nobody_is_trusted_or_not():
+    for kind in (ssr.SSR, pls.PLS, pes.PES):
+        assert _made(kind, _flat_network(), N).trust() is None
+
+
+@pytest.mark.parametrize("kind", [elr.ELR, elr_plus.ELRPlus])
+def test_fit_on_another_number_of_examples_is_refused(kind):
+    networks = [small_networks.dense("float32") for _ in range(4)]
+    method = kind(networks[0], 5) if kind is elr.ELR else kind(networks[:2], networks[2:], 5)
+    method.compile(keras.optimizers.SGD(0.1))
+    with pytest.raises(errors.InputError, match=r"fit on 12 examples: .* is made for num_examples=5; expected as many"):
+        method.fit(_IMAGES.astype("float32"), _LABELS)
 
 
 def test_ssr_with_open_thresholds_takes_all_as_labelled():
@@ -260,10 +278,49 @@ def test_pes_selects_what_it_predicts_and_weighs_classes():
     confident, others = method.draws(0, _LABELS)
     assert list(confident.positions) == list(range(9)) and list(others.positions) == [9, 10, 11]
     sizes = np.bincount(_LABELS[:9], minlength=3)
-    expected = np.minimum(sizes.mean() / np.maximum(sizes, 1), 3)
+    expected = np.minimum(sizes.mean() / sizes, 3)
     np.testing.assert_allclose(method._class_weights.numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(method.trust(), np.arange(N) < 9)
+    few = np.where((_LABELS == 0) | (np.arange(N) == np.flatnonzero(_LABELS == 1)[0]), _LABELS, (_LABELS + 1) % 3)
+    method.begin_epoch(1, _Look(np.eye(3)[few], _LABELS))
+    count = (_LABELS == 0).sum()
+    expected = [(count + 1) / 2 / count, min((count + 1) / 2, 3), 0]
+    np.testing.assert_allclose(method._class_weights.numpy(), expected, rtol=1e-6)
+    method.begin_epoch(2, _Look(np.eye(3)[_LABELS], _LABELS))
+    all_of_them, others = method.draws(2, _LABELS)
+    assert list(all_of_them.positions) == list(range(N)) and others is None
+    method.begin_epoch(3, _Look(np.eye(3)[(_LABELS + 1) % 3], _LABELS))
+    assert method.draws(3, _LABELS)[0].positions is None  # none is confident
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_pes_weighs_classes_inside_of_mixed_labels(alone):
+    """sum_k c_k t_k (-log p_k), and its gradient, which is not p - c t."""
+    keras.utils.set_random_seed(0)
+    method = _made(pes.PES, _flat_network(), N, first_epochs=0, head_epochs=0, lambda_u=0.0, alpha=4.0)
+    method._class_weights.assign([0.5, 1.0, 3.0])
+    batch = _batch(views=2)
+    images, labels = prepared = method.prepare(batch, None if alone else batch)
+    with tf.GradientTape() as tape:
+        loss = method.objective(prepared).loss
+    found = tape.gradient(loss, method.trained_variables[-1].value)
+    p, t, c = _p(method.network(images).numpy()), labels.targets.numpy(), np.array([0.5, 1.0, 3.0])
+    rows = slice(None) if alone else slice(2 * N)
+    assert len(t) == (2 if alone else 4) * N and np.ptp(t.max(-1)) > 0
+    assert float(loss) == pytest.approx(-(c * t * np.log(p))[rows].sum(-1).mean(), rel=1e-5)
+    by_hand = (p * (c * t).sum(-1, keepdims=True) - c * t)[rows].mean(0)
+    np.testing.assert_allclose(found, by_hand, rtol=1e-4, atol=1e-8)
+
+
+def test_pes_without_a_second_stage_goes_on_with_its_classifier():
+    method = _made(pes.PES, _flat_network("float32"), N, first_epochs=1, head_epochs=0)
+    head = method.trained_variables[2]
+    head.assign_add(tf.ones(head.shape))
+    before = head.numpy()
     method.begin_epoch(1, _Look(np.eye(3)[_LABELS], _LABELS))
-    assert method.draws(1, _LABELS)[0].positions is None  # all are confident
+    np.testing.assert_array_equal(head.numpy(), before)
+    method.optimizer.iterations.assign(5)
+    assert [float(one) for one in method.kept_gradients()] == [1, 1, 1, 1]
 
 
 def test_pes_trains_by_mixmatch_with_class_weights():
@@ -291,6 +348,18 @@ def test_d2l_turns_when_the_dimension_rises():
     assert not d2l.is_turning_point(np.array([*steady, 6.0]), 2)  # not before e > 2 + 5
 
 
+def test_d2l_takes_batches_as_they_were_drawn(monkeypatch):
+    """Of examples in the order of their classes, each batch would be of one."""
+    monkeypatch.setattr(d2l, "_BATCH", 50)
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(4), 50)
+    rows = 100 * np.eye(4)[classes] + rng.normal(size=(200, 4))
+    method = _made(d2l.D2L, _flat_network(), first_epoch=0, epochs=3)
+    method.begin_epoch(0, _Look(rows, classes))
+    in_order = d2l.mean_dimension(rows)
+    assert float(method._latest.numpy()) < 0.7 * in_order
+
+
 def test_d2l_believes_predictions_by_the_dimension():
     method = _made(d2l.D2L, _flat_network(), first_epoch=0, epochs=20)
     seen = []
@@ -301,7 +370,7 @@ def test_d2l_believes_predictions_by_the_dimension():
         rows = rows if epoch < 7 else rng.normal(size=(200, 6))
         method.begin_epoch(epoch, _Look(rows, np.zeros(200)))
         seen.append(float(method._latest.numpy()))
-        chosen = np.sort(np.random.default_rng([0, epoch]).permutation(200))
+        chosen = np.random.default_rng([0, epoch]).permutation(200)
         groups = np.array_split(rows.astype("float32")[chosen], 1)
         expected = np.mean([neighbours.intrinsic_dimension(part, 20).mean() for part in groups])
         assert seen[-1] == pytest.approx(expected, rel=0.1)

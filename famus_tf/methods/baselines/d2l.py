@@ -50,7 +50,8 @@ class D2L(one_network.OneNetwork):
         """Measures the dimension; at and after the turning point sets alpha."""
         chosen = np.random.default_rng([self.seed, epoch]).permutation(len(look.labels))[:_IMAGES]
         measured = self._dimensions.numpy()
-        measured[epoch] = mean_dimension(look.rows(self._features, np.sort(chosen)))
+        rows = look.rows(self._features, np.sort(chosen))
+        measured[epoch] = mean_dimension(rows[np.argsort(np.argsort(chosen))])  # batches as they were drawn
         self._dimensions.assign(measured)
         self._latest.assign(measured[epoch])
         turned = float(self._share.numpy()) < 1
@@ -70,12 +71,19 @@ class D2L(one_network.OneNetwork):
 
 
 def mean_dimension(features: np.ndarray) -> float:
-    """Mean over the points, each among those of its batch of 128; features float [n, d], rows with NaN do not count."""
+    """Mean over the points, each among those of its batch of 128; 0 where none has a dimension.
+
+    Args:
+      features: float [n, d]; rows with NaN do not count.
+    """
     known = features[np.isfinite(features).all(axis=1)]
-    count = max(len(known) // _BATCH, 1)
-    groups = np.array_split(known, count) if len(known) > _BATCH else [known]
-    found = [neighbours.intrinsic_dimension(group, min(_NEIGHBOURS, len(group) - 1)) for group in groups]
-    return float(np.concatenate(found).mean())
+    groups = np.array_split(known, max(len(known) // _BATCH, 1))
+    found = [
+        neighbours.intrinsic_dimension(group, min(_NEIGHBOURS, len(group) - 1)) for group in groups if len(group) > 2
+    ]
+    values = np.concatenate([np.empty(0), *found])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else 0.0
 
 
 def is_turning_point(dimensions: np.ndarray, first_epoch: int) -> bool:

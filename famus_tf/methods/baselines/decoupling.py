@@ -49,6 +49,11 @@ class Decoupling(two_networks.TwoNetworks):
         weights = counts * total / among
         return two_networks.mean_of_kept(losses, weights), weights
 
+    def kept_share(self, weights: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        """The share about which the networks disagree."""
+        del rate
+        return replicas.all_reduce_mean(tf.reduce_mean(tf.cast(weights > 0, tf.float32)))
+
 
 def build(setting: base.Setting) -> Decoupling:
     """Decoupling from flags (`base.Setting`)."""

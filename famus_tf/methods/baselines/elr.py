@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from famus_tf import errors
 from famus_tf.losses import softmax
 from famus_tf.meta import example_table
 from famus_tf.methods import base, early_learning, one_network
@@ -57,6 +58,13 @@ class ELR(one_network.OneNetwork):
         losses += self.strength * early_learning.penalty(targets, probabilities)
         means = {"disagreement": early_learning.disagreement(prepared.labels, targets)}
         return one_network.Outcome(softmax.mean_over_batch(losses), logits, means=means)
+
+    def _check_examples(self, count):
+        if self.strength and count != self.num_examples:
+            raise errors.InputError(
+                f"fit on {count:,} examples: {type(self).__name__} is made for num_examples={self.num_examples:,}; "
+                "expected as many"
+            )
 
 
 def build(setting: base.Setting) -> ELR:

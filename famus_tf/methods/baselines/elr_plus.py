@@ -18,8 +18,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.devices import replicas
-from famus_tf.losses import softmax
+from famus_tf.losses import given_label, softmax
 from famus_tf.meta import batches, example_table
 from famus_tf.methods import averaged, base, early_learning, mixmatch, one_network, two_networks, weight_average
 from famus_tf.training.step import StepRecords
@@ -72,7 +73,7 @@ class ELRPlus(two_networks.TwoNetworks):
         batch, _ = batches.unpack(data, with_meta=False, needs_index=bool(self.targets))
         number = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
         seeds = tf.random.split(tf.stack([tf.constant(self.seed, tf.int64), number]), 4, alg="philox")
-        self._move_targets(batch)
+        said = self._move_targets(batch)
         mixed = [self._mixed(batch, which, seeds[2 * which : 2 * which + 2]) for which in range(2)]
         with tf.GradientTape() as tape:
             logits = [network(rows[0], training=True) for network, rows in zip(self.pair, mixed, strict=True)]
@@ -83,12 +84,18 @@ class ELRPlus(two_networks.TwoNetworks):
         self._means["loss"].update_state(loss * replicas.count())
         self._means["kept_share"].update_state(1.0)
         self.compute_metrics(None, batch.labels, averaged.mean_logits(logits))
-        return {"index": batch.index, "example_weight": tf.ones([tf.shape(batch.images)[0]]), "loss": loss}
+        weights = tf.ones([tf.shape(batch.images)[0]])
+        records: StepRecords = {"index": batch.index, "example_weight": weights, "loss": loss}
+        if said:
+            records.update(given_label.rows(batch.labels, averaged.mean_logits(said)))  # type: ignore[typeddict-item]
+        return records
 
     def _move_targets(self, batch):
-        for which, table in enumerate(self.targets):
-            said = early_learning.cut(self.averages[1 - which](batch.images, training=False))
-            table.move(batch.index, early_learning.normalised(said), self.momentum)
+        """Returns the averages' logits [n, c] of the images as they are, a list."""
+        logits = [average(batch.images, training=False) for average in self.averages]
+        for table, of_other in zip(self.targets, reversed(logits), strict=True):
+            table.move(batch.index, early_learning.normalised(early_learning.cut(of_other)), self.momentum)
+        return logits
 
     def _mixed(self, batch, which, seeds):
         """Images, labels [n, c] and targets of one network, mixed alike; targets None without any."""
@@ -110,13 +117,22 @@ class ELRPlus(two_networks.TwoNetworks):
         probabilities = early_learning.cut(logits)
         strength = self.strength
         if self.product:
-            labels = early_learning.normalised(labels * targets)
+            agreed = labels * targets  # 0 for an example whose target knows nothing of its label
+            labels = tf.where(tf.reduce_sum(agreed, axis=-1, keepdims=True) > 0, agreed, labels)
+            labels = early_learning.normalised(labels)
             strength = tf.cast(self.strength * weight_average.momentum(number, 1.0, self.ramp_steps), logits.dtype)
         losses = softmax.cross_entropy(labels, logits) + strength * early_learning.penalty(targets, probabilities)
         return softmax.mean_over_batch(losses)
 
     def _average_at(self, number):
         return weight_average.momentum(number, self.average, self.ramp_steps)
+
+    def _check_examples(self, count):
+        if self.strength and count != self.num_examples:
+            raise errors.InputError(
+                f"fit on {count:,} examples: {type(self).__name__} is made for num_examples={self.num_examples:,}; "
+                "expected as many"
+            )
 
 
 def build(setting: base.Setting) -> ELRPlus:

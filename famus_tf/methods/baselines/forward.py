@@ -76,16 +76,16 @@ class Forward(one_network.OneNetwork):
     def correct_by(self, transition: np.ndarray) -> None:
         """Takes T [c, c]; InputError for backward correction where it has no inverse."""
         noise_estimates.checked(transition, self.num_classes, "transition")
+        inverse = noise_estimates.inverse(transition) if self.correction == "backward" else np.eye(self.num_classes)
+        self._inverse.assign(inverse)
         self._matrix.assign(transition)
         self._corrects.assign(True)
-        if self.correction == "backward":
-            self._inverse.assign(noise_estimates.inverse(transition))
 
     def begin_epoch(self, epoch: int, look: base.Look) -> None:
         """Estimates T, and begins anew with it."""
         if self.transition is None and epoch == self.estimate_epoch and epoch:
             probabilities = tf.nn.softmax(look.rows(self.network)).numpy()
-            self.correct_by(noise_estimates.from_anchors(probabilities, self.percentile))
+            self.correct_by(noise_estimates.from_anchors(probabilities, self.percentile, look.labels))
             self._restart(self.optimizer)
 
     def objective(self, prepared: Any) -> one_network.Outcome:

@@ -10,8 +10,7 @@ Labels", ICML 2019): what a network predicts that has not seen the label is sele
     eps_S = eps^2 / (eps^2 + kappa (1 - eps)^2), kappa = K - 1 (symmetric) or 1
   later also min(|C| n / |S|, n / 2) candidates of C join each batch, of which as many losses as before are kept
 
-Differences from the published code: a round's two trainings are one, each network on its part; its last epoch selects,
-not the best by the labels left out.
+Differences from the code: a round's two trainings are one, each network on its part, whose last epoch selects.
 """
 
 from __future__ import annotations
@@ -38,12 +37,9 @@ class INCV(two_networks.TwoNetworks):
     """Two networks that select examples, for each other and for their batches.
 
     Args:
-      networks, num_examples: two, and N.
-      rounds, round_epochs: of selection, and the epochs of each.
+      networks, num_examples, rounds, round_epochs, symmetric: two, N, those of selection, whether the noise is.
       candidate_epochs: epochs of co-teaching before candidates join.
-      symmetric: whether the noise is.
-      steps_per_epoch, batch_size: of the run.
-      seed: of the halves.
+      steps_per_epoch, batch_size, seed: of the run.
     """
 
     draws_epochs = True
@@ -105,6 +101,10 @@ class INCV(two_networks.TwoNetworks):
         size = min(len(candidates) * self.batch_size // int(selected.sum()), self.batch_size // 2) // devices * devices
         joining = plan.Draw(candidates, size) if since >= self.candidate_epochs and size else None
         return plan.Draw(np.flatnonzero(selected)), joining
+
+    def trust(self) -> np.ndarray | None:
+        """1 for what is selected, 0 for what is removed, else 1/2; None before the first round has ended."""
+        return cross_validation.trust(self._sets.numpy())
 
     def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step: each network on its own batch in a round, later co-teaching on both together."""

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf.devices import replicas
@@ -34,7 +35,7 @@ class MentorNet(one_network.OneNetwork):
       form: "threshold" or "predefined".
       percentile: of the losses, in (0, 1].
       burn_in: share of the run in which all examples count.
-      dropout: example dropout, pairs of a share left out and the percent of the run until which it holds, flat.
+      dropout: example dropout, pairs of a share left out and for how many percents of the run, flat.
     """
 
     further_means = ("kept_share", "threshold")
@@ -83,10 +84,10 @@ class MentorNet(one_network.OneNetwork):
         return values * curriculum.kept_at_random(values, self._dropout_at(percent), self.step_seeds(1)[0])
 
     def _dropout_at(self, percent):
-        rates, ends = self.dropout[::2], self.dropout[1::2]
+        rates, ends = self.dropout[::2], np.cumsum(self.dropout[1::2])
         rate = tf.zeros([], tf.float64)
-        for one, end in sorted(zip(rates, ends, strict=True), key=lambda pair: -pair[1]):
-            rate = tf.where(percent <= end, tf.constant(one, tf.float64), rate)
+        for one, end in reversed([*zip(rates, ends, strict=True)]):
+            rate = tf.where(percent < end, tf.constant(one, tf.float64), rate)
         return rate
 
 

@@ -4,12 +4,13 @@
   before each later epoch: confident are the examples whose given label is argmax of the mean p
   step by MixMatch: confident ones with their labels, loss CE times c_k; the others with guesses, the mean p of two
     views sharpened with T = 1/2, loss lambda_u r (mean square), r rising from 0 to 1 in 16 epochs
-  c_k = min(mean of the confident classes' sizes / size of class k, 3)
+  c_k = min(mean of the confident classes' sizes / size of class k, 3), 0 of a class without any
 
 Differences from the published code: the classifier is trained by the run's optimizer, where the code has Adam at 1e-4;
 images are judged as they are, not by two augmented views; each batch has n of both kinds, where the code divides n by
-the sets' sizes; a stays as it is, where the code changes it half way. In the code the new classifier never moves after
-T_2, as its optimizer was made before: option `pes_frozen_head`.
+the sets' sizes; a stays as it is, where the code changes it half way. The new classifier has
+the values that the run began with. Without any confident example an epoch is one of cross-entropy. In the code the new
+classifier never moves after T_2, as its optimizer was made before: option `pes_frozen_head`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ class PES(one_network.OneNetwork):
     Args:
       network: as there; it ends in a Dense layer.
       num_examples: N.
-      first_epochs, head_epochs: T_1 and T_2.
-      steps_per_epoch: of the run.
+      first_epochs, head_epochs, steps_per_epoch: T_1, T_2, and of the run.
       lambda_u: weight of the guesses.
       alpha: of MixUp; 0 mixes nothing.
       frozen_head: whether the classifier stays as it is after T_2.
@@ -66,16 +66,16 @@ class PES(one_network.OneNetwork):
         self._new_head = [variable.numpy() for variable in self._head.trainable_variables]
         self._confident = example_table.ExampleTable(self.num_examples)
         options = {"trainable": False, "aggregation": "only_first_replica"}
-        self._class_weights = self.add_weight(
-            name="class_weights", shape=(self.num_classes,), initializer="ones", **options
-        )
+        shape = (self.num_classes,)
+        self._class_weights = self.add_weight(name="class_weights", shape=shape, initializer="ones", **options)
+        self._selected = self.add_weight(name="selected", shape=(), dtype="bool", initializer="zeros", **options)
         self._share = self.add_weight(name="confident_share", shape=(), initializer="zeros", **options)
 
     def begin_epoch(self, epoch: int, look: base.Look) -> None:
         """Begins the classifier anew, or selects."""
         if epoch in (self.first_epochs, self.first_epochs + self.head_epochs):
             restart.forget(self.optimizer)
-        if epoch == self.first_epochs and epoch:
+        if epoch == self.first_epochs and epoch and self.head_epochs:
             for variable, value in zip(self._head.trainable_variables, self._new_head, strict=True):
                 variable.assign(value)
         if epoch < self.first_epochs + self.head_epochs:
@@ -83,7 +83,9 @@ class PES(one_network.OneNetwork):
         logits = look.rows(self.network)
         confident = np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == look.labels)
         sizes = np.bincount(look.labels[confident], minlength=self.num_classes)
-        self._class_weights.assign(np.minimum(sizes.mean() / np.maximum(sizes, 1), _MOST_WEIGHT))
+        mean = sizes[sizes > 0].mean() if sizes.any() else 0.0
+        self._class_weights.assign(np.where(sizes > 0, np.minimum(mean / np.maximum(sizes, 1), _MOST_WEIGHT), 0.0))
+        self._selected.assign(True)
         self._confident.fill(confident)
         self._share.assign(confident.mean())
 
@@ -93,9 +95,14 @@ class PES(one_network.OneNetwork):
         if epoch < self.first_epochs + self.head_epochs:
             return plan.Draw(), None
         confident = self._confident.numpy() > 0
-        if confident.all() or not confident.any():
+        if not confident.any():
             return plan.Draw(), None
-        return plan.Draw(np.flatnonzero(confident), views=2), plan.Draw(np.flatnonzero(~confident), views=2)
+        others = None if confident.all() else plan.Draw(np.flatnonzero(~confident), views=2)
+        return plan.Draw(np.flatnonzero(confident), views=2), others
+
+    def trust(self) -> np.ndarray | None:
+        """1 for a confident example, else 0; None before the last stage."""
+        return self._confident.numpy() if bool(self._selected.numpy()) else None
 
     def kept_gradients(self) -> list[tf.Tensor]:
         """The classifier's alone in the second stage, all but its own in the third where it is frozen."""
@@ -103,34 +110,35 @@ class PES(one_network.OneNetwork):
         last = first + self.head_epochs * self.steps_per_epoch
         step = self.step_number()
         body = tf.cast((step < first) | (step >= last), tf.float32)
-        head = tf.cast(step < last, tf.float32) if self.frozen_head else tf.ones([])
+        head = tf.cast(step < last, tf.float32) if self.frozen_head and self.head_epochs else tf.ones([])
         of_head = {id(variable) for variable in self._head.trainable_variables}
         return [head if id(variable) in of_head else body for variable in self.trained_variables]
 
     def prepare(self, batch: batches.Batch, second: batches.Batch | None) -> Any:
-        """Images, labels, and each row's weight."""
+        """Images, and their labels or `dividemix.MixedLabels`."""
+        views = semi_supervised.views_of(batch.images)
+        if len(views) == 1:
+            return batch.images, batch.labels
+        labelled = views, tf.one_hot(batch.labels, self.num_classes)
         if second is None:
-            return batch.images, batch.labels, tf.ones([tf.shape(batch.images)[0]])
-        views, others = semi_supervised.views_of(batch.images), semi_supervised.views_of(second.images)
+            return semi_supervised.mixed_batch(labelled, None, self.alpha, 0.0, self.step_seeds(2))
+        others = semi_supervised.views_of(second.images)
         said = semi_supervised.mean_probabilities(lambda images: self.network(images, training=True), others)
-        given = tf.one_hot(batch.labels, self.num_classes)
         epochs = tf.cast(self.step_number(), tf.float32) / self.steps_per_epoch - self.first_epochs - self.head_epochs
         weight = self.lambda_u * tf.clip_by_value(epochs / _RAMP_EPOCHS, 0.0, 1.0)
         guessed = others, mixmatch.sharpen(said, _TEMPERATURE)
-        images, labels = semi_supervised.mixed_batch((views, given), guessed, self.alpha, weight, self.step_seeds(2))
-        return images, labels, tf.linalg.matvec(labels.targets, self._class_weights.value)
+        return semi_supervised.mixed_batch(labelled, guessed, self.alpha, weight, self.step_seeds(2))
 
     def objective(self, prepared: Any) -> one_network.Outcome:
-        """The mean of the rows' losses, weighed by class where they are labelled."""
-        images, labels, weights = prepared
+        """The mean loss; in the last stage sum_k c_k t_k (-log p_k) of labelled rows, and the square of the others."""
+        images, labels = prepared
         logits = self.network(images, training=True)
-        mixed = isinstance(labels, dividemix.MixedLabels)
-        losses = dividemix.SemiSupervised()(labels, logits)
-        if mixed:
-            losses *= tf.where(labels.labelled, tf.cast(weights, losses.dtype), 1.0)
-        size = tf.shape(losses)[0] // (4 if mixed else 1)
         means = {"confident_share": self._share.value}
-        return one_network.Outcome(softmax.mean_over_batch(losses), logits, weights[:size], not mixed, means=means)
+        if not isinstance(labels, dividemix.MixedLabels):
+            loss = softmax.mean_over_batch(softmax.cross_entropy(labels, logits))
+            return one_network.Outcome(loss, logits, means=means)
+        loss = semi_supervised.class_weighted_loss(labels, logits, self._class_weights.value)
+        return one_network.Outcome(loss, logits, as_given=False, means=means)
 
 
 def build(setting: base.Setting) -> PES:
@@ -138,6 +146,5 @@ def build(setting: base.Setting) -> PES:
     flags = setting.baselines
     numbers = setting.num_examples, flags.pes_epochs, flags.pes_head_epochs, setting.steps_per_epoch
     further = flags.pes_lambda_u, flags.pes_mixup_alpha, flags.pes_frozen_head
-    return one_network.compiled(
-        PES(setting.make_network(0), *numbers, *further, **one_network.options(setting)), setting
-    )
+    method = PES(setting.make_network(0), *numbers, *further, **one_network.options(setting))
+    return one_network.compiled(method, setting)

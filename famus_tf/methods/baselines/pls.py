@@ -72,10 +72,14 @@ class PLS(one_network.OneNetwork):
         self._weights.fill(weights)
         self._judged.assign(True)
 
+    def trust(self) -> np.ndarray | None:
+        """1 for a label that is believed, else 0; None before they are judged."""
+        return (self._weights.numpy() < 0).astype(np.float32) if bool(self._judged.numpy()) else None
+
     def draws(self, epoch: int, labels: np.ndarray) -> tuple[plan.Draw, plan.Draw | None]:
-        """All examples in two views."""
-        del epoch, labels
-        return plan.Draw(views=2), None
+        """All examples, in two views once there is something to guess."""
+        del labels
+        return plan.Draw(views=1 if epoch < self.first_epoch else 2), None
 
     def prepare(self, batch: batches.Batch, second: batches.Batch | None) -> Any:
         """Mixed images, both targets and weights of each, and the share of the first."""
@@ -113,11 +117,11 @@ class PLS(one_network.OneNetwork):
         if share is not None:
             share = tf.cast(share, loss.dtype)
             loss = share * loss + (1.0 - share) * _mean(logits, *others)
-            loss += tf.cast(self._judged.value, loss.dtype) * dividemix.class_prior_penalty(logits)
+        loss += tf.cast(self._judged.value, loss.dtype) * tf.cast(dividemix.class_prior_penalty(logits), loss.dtype)
         count = tf.maximum(replicas.all_reduce_sum(tf.reduce_sum(noisy)), 1e-12)
         believed = replicas.all_reduce_sum(tf.reduce_sum(noisy * weights)) / count
         means = {"noisy_share": replicas.all_reduce_mean(tf.reduce_mean(noisy)), "guess_weight": believed}
-        return one_network.Outcome(loss, logits, weights, share is None and len(images.shape) == 4, means=means)
+        return one_network.Outcome(loss, logits, 1.0 - noisy, as_given=share is None, means=means)
 
 
 def _mean(logits, targets, weights):

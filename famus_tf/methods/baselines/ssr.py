@@ -6,7 +6,8 @@
   an epoch: as many batches as all images fill, of clean examples, of each class as many as of the largest
   both views of a batch mixed with each other by lambda >= 1/2, lambda ~ Beta(a, a);  step on CE against the mixed y'
 
-Strong augmentation is an option of its own (`strong_augment`). The consistency loss of SSR+ is not here.
+Differences from the published code: weak augmentation, where it trains with AutoAugment's; images are judged as they
+are, not weakly augmented. The consistency loss of SSR+ is not here.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class SSR(one_network.OneNetwork):
         self._both = parts.of(network).both
         self._labels = example_table.ExampleTable(self.num_examples, initial=-1.0)  # y'; -1: as given
         self._clean = example_table.ExampleTable(self.num_examples, initial=1.0)
+        self._trust = example_table.ExampleTable(self.num_examples, initial=-1.0)  # -1: before the first epoch
         options = {"trainable": False, "aggregation": "only_first_replica"}
         self._shares = self.add_weight(name="shares", shape=(2,), initializer="zeros", **options)
 
@@ -70,7 +72,12 @@ class SSR(one_network.OneNetwork):
         clean = neighbours.clean_by_votes(votes, labels, self.clean_from)
         self._labels.fill(labels)
         self._clean.fill(clean)
+        self._trust.fill(clean & (labels == look.labels))
         self._shares.assign([clean.mean(), (labels != look.labels).mean()])
+
+    def trust(self) -> np.ndarray | None:
+        """1 for an example that is clean with the label that it was given, else 0."""
+        return None if self._trust.numpy().min() < 0 else self._trust.numpy()
 
     def draws(self, epoch: int, labels: np.ndarray) -> tuple[plan.Draw, plan.Draw | None]:
         """The clean examples, each class as often as the largest."""
