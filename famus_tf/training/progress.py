@@ -40,7 +40,7 @@ class Progress(tf.train.experimental.PythonState):
       gate_sums: float64 [L], how often each gate was on; `gate_steps` is the number of steps with gates.
       noted: names of what the run has been told of once; see `divergence.note_collapse`.
       lowest_sum: sum over those steps of the lowest selected layer's number (1..L).
-      paired_steps: number of timed steps with a second batch, of a meta set or another stream.
+      paired_steps: number of steps with a second batch, of a meta set or another stream.
       meta_durations, plain_durations: seconds of the last steps with and without a meta step, without evaluation,
         checkpoints and tracing.
     """
@@ -75,7 +75,6 @@ class Progress(tf.train.experimental.PythonState):
 
     def time(self, seconds, with_meta):
         """Adds the duration of one step."""
-        self.paired_steps += bool(with_meta)
         durations = self.meta_durations if with_meta else self.plain_durations
         durations.append(seconds)
         del durations[:-_KEPT_DURATIONS]

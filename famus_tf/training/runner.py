@@ -47,6 +47,7 @@ class Runner:
         self._last_end = now
         self._pending = records
         self.progress.step += 1
+        self.progress.paired_steps += meta_batch is not None
         self.progress.epoch_step += 1
         return logs
 

@@ -52,3 +52,12 @@ def test_running_means_outlive_a_stop_and_begin_anew(tmp_path, names):
     once, _ = make()
     expected = np.mean(once.method.network(images, training=True).numpy().argmax(1) == labels)
     assert [again.logs()[name] for name in names] == [pytest.approx(expected)] * len(names)
+
+
+def test_the_seconds_of_a_step_are_the_mean_over_both_kinds_by_their_number():
+    """Also of a method without gates whose later steps take a second batch."""
+    done = progress.Progress(4, 0)
+    done.step, done.paired_steps = 40, 10
+    for with_second, seconds in ((False, 0.1), (True, 0.5), (False, 0.1), (True, 0.5)):
+        done.time(seconds, with_second)
+    assert done.seconds_per_step() == pytest.approx(0.75 * 0.1 + 0.25 * 0.5)
