@@ -134,8 +134,22 @@ class GeneralizedCrossEntropy(_Bounded):
         return {"q": self.q, "truncation": self.truncation}
 
 
+class _TwoTerms(_Bounded):
+    """alpha times one loss and beta times another."""
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        for name, weight in (("alpha", alpha), ("beta", beta)):
+            errors.check_number(name, weight, "a number, 0 or more", lambda number: number >= 0)
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras serialisation."""
+        return {"alpha": self.alpha, "beta": self.beta}
+
+
 @keras.saving.register_keras_serializable("famus_tf")
-class SymmetricCrossEntropy(_Bounded):
+class SymmetricCrossEntropy(_TwoTerms):
     """alpha CE + beta RCE (Wang et al., "Symmetric Cross Entropy", ICCV 2019, Eq. 7), RCE = -sum p log y.
 
     log 0 counts as log 1e-4 = -9.21, so that RCE of a class is 9.21 (1 - p_y).
@@ -148,10 +162,7 @@ class SymmetricCrossEntropy(_Bounded):
     """
 
     def __init__(self, alpha: float = 0.1, beta: float = 1.0) -> None:
-        for name, weight in (("alpha", alpha), ("beta", beta)):
-            errors.check_number(name, weight, "a number, 0 or more", lambda number: number >= 0)
-        self.alpha = float(alpha)
-        self.beta = float(beta)
+        super().__init__(alpha, beta)
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
@@ -159,13 +170,9 @@ class SymmetricCrossEntropy(_Bounded):
         forward = softmax.cross_entropy(labels, logits)
         return self.alpha * forward + self.beta * reverse_cross_entropy(labels, logits)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras serialisation."""
-        return {"alpha": self.alpha, "beta": self.beta}
-
 
 @keras.saving.register_keras_serializable("famus_tf")
-class ActivePassive(_Bounded):
+class ActivePassive(_TwoTerms):
     """alpha NCE + beta RCE (Ma et al., "Normalized Loss Functions for Deep Learning with Noisy Labels", ICML 2020).
 
     NCE = log p_y / sum_k log p_k (Eq. 2), RCE as in `SymmetricCrossEntropy`.
@@ -178,20 +185,13 @@ class ActivePassive(_Bounded):
     """
 
     def __init__(self, alpha: float = 1.0, beta: float = 1.0) -> None:
-        for name, weight in (("alpha", alpha), ("beta", beta)):
-            errors.check_number(name, weight, "a number, 0 or more", lambda number: number >= 0)
-        self.alpha = float(alpha)
-        self.beta = float(beta)
+        super().__init__(alpha, beta)
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """The loss of each example, float32 [n] (float64 for float64 logits); labels [n] or [n, c]."""
         del step
         active = normalized_cross_entropy(labels, logits)
         return self.alpha * active + self.beta * reverse_cross_entropy(labels, logits)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras serialisation."""
-        return {"alpha": self.alpha, "beta": self.beta}
 
 
 def reverse_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

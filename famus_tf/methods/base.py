@@ -178,6 +178,10 @@ class Method(keras_model.KerasModel):
         del step
         return None
 
+    def step_number(self) -> tf.Tensor:
+        """Number of steps done, int64 scalar."""
+        return tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+
     def trust(self) -> np.ndarray | None:
         """How far the label of each training example is trusted by what was remembered of it, float32 [N] in [0, 1].
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import given_label, softmax
 from famus_tf.meta import batches
-from famus_tf.methods import base
+from famus_tf.methods import base, mixmatch
 from famus_tf.training.step import StepRecords
 
 
@@ -135,13 +135,22 @@ class OneNetwork(base.Method):
         """Factors for the gradients of `trained_variables`, 0 for those that do not move; None: all do."""
         return None
 
-    def step_number(self) -> tf.Tensor:
-        """Number of steps done, int64 scalar."""
-        return tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
-
     def step_seeds(self, count: int) -> tf.Tensor:
         """Seeds for this step's random numbers, int64 [count, 2], the same on all replicas."""
         return tf.random.split(tf.stack([tf.constant(self.seed, tf.int64), self.step_number()]), count, alg="philox")
+
+    def mix_up(
+        self, alpha: float, images: tf.Tensor, *parts: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        """Mixes images [n, ...] with those of a permutation of the global batch by this step's random numbers.
+
+        Returns:
+          The mixed images, each part's rows of the partners, and the share of the rows themselves, a scalar.
+        """
+        coefficient, permutation = tf.unstack(self.step_seeds(2))
+        share = mixmatch.mix_coefficient(alpha, coefficient)
+        others, *partners = (mixmatch.partner_rows(rows, permutation) for rows in (images, *parts))
+        return mixmatch.mixed(images, others, share), partners, share
 
 
 def options(setting: base.Setting) -> dict[str, Any]:

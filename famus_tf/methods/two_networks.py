@@ -116,8 +116,7 @@ class TwoNetworks(base.Method):
         return records
 
     def _rate(self) -> tf.Tensor:
-        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
-        return tf.cast(0.0 if self.forget_rate is None else self.forget_rate(step), tf.float64)
+        return tf.cast(0.0 if self.forget_rate is None else self.forget_rate(self.step_number()), tf.float64)
 
 
 @keras.saving.register_keras_serializable("famus_tf")

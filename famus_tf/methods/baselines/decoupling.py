@@ -42,7 +42,7 @@ class Decoupling(two_networks.TwoNetworks):
         del rate
         apart = tf.argmax(first, axis=-1) != tf.argmax(second, axis=-1)
         losses = softmax.cross_entropy(labels, first) + softmax.cross_entropy(labels, second)
-        early = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64) < self.first_step
+        early = self.step_number() < self.first_step
         counts = tf.cast(apart | early, losses.dtype)
         total = tf.cast(tf.size(counts) * replicas.count(), losses.dtype)
         among = tf.maximum(_FLOOR * total, replicas.all_reduce_sum(tf.reduce_sum(counts)))

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from famus_tf import errors
 from famus_tf.losses import softmax
 from famus_tf.meta import example_table
 from famus_tf.methods import base, early_learning, one_network
@@ -60,11 +59,8 @@ class ELR(one_network.OneNetwork):
         return one_network.Outcome(softmax.mean_over_batch(losses), logits, means=means)
 
     def _check_examples(self, count):
-        if self.strength and count != self.num_examples:
-            raise errors.InputError(
-                f"fit on {count:,} examples: {type(self).__name__} is made for num_examples={self.num_examples:,}; "
-                "expected as many"
-            )
+        if self.strength:
+            early_learning.check_examples(count, self.num_examples, type(self).__name__)
 
 
 def build(setting: base.Setting) -> ELR:

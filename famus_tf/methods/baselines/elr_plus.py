@@ -18,7 +18,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import given_label, softmax
 from famus_tf.meta import batches, example_table
@@ -61,8 +60,13 @@ class ELRPlus(two_networks.TwoNetworks):
         self.averages = list(averages or ()) if strength else []
         for network in self.averages:
             network.trainable = False
-        self.num_examples, self.seed, self.ramp_steps = int(num_examples), int(seed), int(ramp_steps)
-        self.strength, self.momentum, self.alpha, self.average = strength, momentum, alpha, average
+        self.num_examples = int(num_examples)
+        self.seed = int(seed)
+        self.strength = strength
+        self.momentum = momentum
+        self.alpha = alpha
+        self.average = average
+        self.ramp_steps = int(ramp_steps)
         self.product = product
         count = len(self.averages)
         self.targets = [example_table.ExampleTable(self.num_examples, self.num_classes) for _ in range(count)]
@@ -71,7 +75,7 @@ class ELRPlus(two_networks.TwoNetworks):
         """One step of both networks; see `two_networks.TwoNetworks.step`."""
         del with_meta
         batch, _ = batches.unpack(data, with_meta=False, needs_index=bool(self.targets))
-        number = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+        number = self.step_number()
         seeds = tf.random.split(tf.stack([tf.constant(self.seed, tf.int64), number]), 4, alg="philox")
         said = self._move_targets(batch)
         mixed = [self._mixed(batch, which, seeds[2 * which : 2 * which + 2]) for which in range(2)]
@@ -128,11 +132,8 @@ class ELRPlus(two_networks.TwoNetworks):
         return weight_average.momentum(number, self.average, self.ramp_steps)
 
     def _check_examples(self, count):
-        if self.strength and count != self.num_examples:
-            raise errors.InputError(
-                f"fit on {count:,} examples: {type(self).__name__} is made for num_examples={self.num_examples:,}; "
-                "expected as many"
-            )
+        if self.strength:
+            early_learning.check_examples(count, self.num_examples, type(self).__name__)
 
 
 def build(setting: base.Setting) -> ELRPlus:

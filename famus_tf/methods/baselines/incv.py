@@ -124,7 +124,7 @@ class INCV(two_networks.TwoNetworks):
 
     def _rate(self):
         since = self.rounds * self.round_epochs * self.steps_per_epoch
-        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64) - since
+        step = self.step_number() - since
         return cross_validation.left_out(
             self._noise.value, step // self.steps_per_epoch, self.num_classes, self.symmetric
         )

@@ -84,10 +84,8 @@ class MCorrection(one_network.OneNetwork):
         targets, wrong = tf.cond(self._corrects.value, corrected, lambda: (given, nothing))
         if not self.alpha:
             return batch.images, targets, None, None, wrong
-        coefficient, permutation = tf.unstack(self.step_seeds(2))
-        share = mixmatch.mix_coefficient(self.alpha, coefficient)
-        images = mixmatch.mixed(batch.images, mixmatch.partner_rows(batch.images, permutation), share)
-        return images, targets, mixmatch.partner_rows(targets, permutation), share, wrong
+        images, (others,), share = self.mix_up(self.alpha, batch.images, targets)
+        return images, targets, others, share, wrong
 
     def objective(self, prepared: Any) -> one_network.Outcome:
         """The mean loss of the mixed targets, and the penalty once labels are corrected."""

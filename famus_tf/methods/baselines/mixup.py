@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from famus_tf.losses import softmax
 from famus_tf.meta import batches
@@ -38,10 +37,8 @@ class MixUp(one_network.OneNetwork):
         del second
         if not self.alpha:
             return batch.images, batch.labels, None, None
-        coefficient, permutation = tf.unstack(self.step_seeds(2))
-        share = mixmatch.mix_coefficient(self.alpha, coefficient)
-        images = mixmatch.mixed(batch.images, mixmatch.partner_rows(batch.images, permutation), share)
-        return images, batch.labels, mixmatch.partner_rows(batch.labels, permutation), share
+        images, (others,), share = self.mix_up(self.alpha, batch.images, batch.labels)
+        return images, batch.labels, others, share
 
     def objective(self, prepared: Any) -> one_network.Outcome:
         """The mean of both labels' losses by their shares."""

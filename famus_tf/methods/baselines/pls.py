@@ -22,7 +22,7 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import dividemix, softmax
 from famus_tf.meta import batches, example_table
-from famus_tf.methods import base, mixmatch, one_network, pseudo_loss, semi_supervised
+from famus_tf.methods import base, one_network, pseudo_loss, semi_supervised
 from famus_tf.training import plan
 
 
@@ -54,8 +54,11 @@ class PLS(one_network.OneNetwork):
         **kwargs: Any,
     ) -> None:
         super().__init__(network, **kwargs)
-        self.num_examples, self.first_epoch = int(num_examples), int(first_epoch)
-        self.alpha, self.threshold, self.sharpness = alpha, threshold, sharpness
+        self.num_examples = int(num_examples)
+        self.first_epoch = int(first_epoch)
+        self.alpha = alpha
+        self.threshold = threshold
+        self.sharpness = sharpness
         self._guesses = example_table.ExampleTable(self.num_examples, self.num_classes)
         # w of a noisy label, -1 of the others: whether a label is believed and how far a guess is.
         self._weights = example_table.ExampleTable(self.num_examples, initial=-1.0)
@@ -99,10 +102,8 @@ class PLS(one_network.OneNetwork):
         images, targets, weights, noisy = parts
         if not self.alpha:
             return images, (targets, weights), None, None, noisy
-        coefficient, permutation = tf.unstack(self.step_seeds(2))
-        share = mixmatch.mix_coefficient(self.alpha, coefficient)
-        partners = [mixmatch.partner_rows(part, permutation) for part in (images, targets, weights)]
-        return mixmatch.mixed(images, partners[0], share), (targets, weights), partners[1:], share, noisy
+        images, others, share = self.mix_up(self.alpha, images, targets, weights)
+        return images, (targets, weights), others, share, noisy
 
     def _guess(self, views):
         mean = semi_supervised.mean_probabilities(lambda images: self.network(images, training=True), views)
