@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from famus_tf import errors
 from famus_tf.devices import replicas
 from famus_tf.losses import softmax
 
 _LEAST = 1e-4
-
-
-def check_examples(count: int, num_examples: int, name: str) -> None:
-    """Raises InputError unless a method of that name is made for the number of examples that it is to be trained on."""
-    if count != num_examples:
-        raise errors.InputError(
-            f"fit on {count:,} examples: {name} is made for num_examples={num_examples:,}; expected as many"
-        )
 
 
 def cut(logits: tf.Tensor) -> tf.Tensor:

@@ -18,12 +18,12 @@ def check_classes(meta_learner, num_classes):
         )
 
 
-def check_examples(meta_learner, count):
-    """Raises InputError where a learner is made for another number of training examples than there are."""
-    wanted = meta_learner.num_examples
+def check_examples(learner, count):
+    """Raises InputError where a learner or a method is made for another number of training examples than there are."""
+    wanted = learner.num_examples
     if wanted and wanted != count:
         raise errors.InputError(
-            f"{type(meta_learner).__name__} for num_examples={wanted:,}: expected {count:,}, the training examples "
+            f"{type(learner).__name__} for num_examples={wanted:,}: expected {count:,}, the training examples "
             "that there are"
         )
 

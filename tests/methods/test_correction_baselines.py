@@ -9,7 +9,7 @@ from famus_tf import errors
 from famus_tf.meta import batches
 from famus_tf.methods import cross_validation, noise_estimates, two_streams
 from famus_tf.methods.baselines import bbn, decoupling, forward, gold_loss, incv
-from tests import small_networks
+from tests import baseline_oracles, small_networks
 
 N = 12
 _RNG = np.random.default_rng(0)
@@ -21,21 +21,6 @@ _T = np.array([[0.7, 0.2, 0.1], [0.0, 0.9, 0.1], [0.3, 0.3, 0.4]])
 
 def _batch(images=_IMAGES, labels=_LABELS):
     return batches.Batch(tf.constant(images), tf.constant(labels), tf.range(len(labels), dtype=tf.int64))
-
-
-def _made(kind, network, *args, **options):
-    method = kind(network, *args, **options)
-    method.compile(keras.optimizers.SGD(0.1))
-    return method
-
-
-def _p(z):
-    e = np.exp(z - z.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def _ce(y, z):
-    return -(y * np.log(_p(np.asarray(z)))).sum(-1)
 
 
 class _Look:
@@ -53,11 +38,11 @@ class _Look:
 
 @pytest.mark.parametrize("correction", ["forward", "backward"])
 def test_a_given_matrix_corrects_from_the_start(correction):
-    method = _made(forward.Forward, small_networks.dense("float64"), _T, correction=correction)
+    method = baseline_oracles.made(forward.Forward, small_networks.dense("float64"), _T, correction=correction)
     z = method.network(_IMAGES).numpy()
     by_hand = {
-        "forward": -np.log((_p(z) @ _T)[np.arange(N), _LABELS]),
-        "backward": -((_ONE_HOT @ np.linalg.inv(_T)) * np.log(_p(z))).sum(-1),
+        "forward": -np.log((baseline_oracles.softmax(z) @ _T)[np.arange(N), _LABELS]),
+        "backward": -((_ONE_HOT @ np.linalg.inv(_T)) * np.log(baseline_oracles.softmax(z))).sum(-1),
     }
     outcome = method.objective(_batch())
     assert float(outcome.loss) == pytest.approx(by_hand[correction].mean(), rel=1e-5)
@@ -65,12 +50,14 @@ def test_a_given_matrix_corrects_from_the_start(correction):
 
 
 def test_the_identity_corrects_nothing():
-    method = _made(forward.Forward, small_networks.dense("float64"), np.eye(3))
-    assert float(method.objective(_batch()).loss) == pytest.approx(_ce(_ONE_HOT, method.network(_IMAGES)).mean())
+    method = baseline_oracles.made(forward.Forward, small_networks.dense("float64"), np.eye(3))
+    assert float(method.objective(_batch()).loss) == pytest.approx(
+        baseline_oracles.cross_entropies(_ONE_HOT, method.network(_IMAGES)).mean()
+    )
 
 
 def test_forward_estimates_and_begins_anew():
-    method = _made(forward.Forward, small_networks.dense("float32"), estimate_epoch=1, percentile=100.0)
+    method = baseline_oracles.made(forward.Forward, small_networks.dense("float32"), estimate_epoch=1, percentile=100.0)
     start = [variable.numpy() for variable in method.network.variables]
     images = _IMAGES.astype("float32")
     look = _Look(np.log(np.concatenate([_T, np.full((9, 3), 1 / 3)]) + 1e-30))
@@ -82,7 +69,7 @@ def test_forward_estimates_and_begins_anew():
     for one, variable in zip(start, method.network.variables, strict=True):
         np.testing.assert_array_equal(one, variable.numpy())
     z = method.network(images).numpy()
-    expected = -np.log((_p(z) @ _T)[np.arange(N), _LABELS]).mean()
+    expected = -np.log((baseline_oracles.softmax(z) @ _T)[np.arange(N), _LABELS]).mean()
     assert float(method.objective(_batch(images)).loss) == pytest.approx(expected, rel=1e-5)
 
 
@@ -92,7 +79,7 @@ def test_backward_correction_refuses_what_has_no_inverse():
 
 
 def test_gold_loss_learns_from_corrected_and_trusted_labels():
-    method = _made(gold_loss.GoldLoss, small_networks.dense("float64"), 1, 2)
+    method = baseline_oracles.made(gold_loss.GoldLoss, small_networks.dense("float64"), 1, 2)
     assert [method.is_meta_step(step) for step in range(4)] == [False, False, True, True]
     said, labels = np.log(np.repeat(_T, 4, axis=0) + 1e-30).astype("float32"), np.repeat([0, 1, 2], 4)
     method.begin_epoch(1, _Look(trusted=(said, labels)))
@@ -100,7 +87,10 @@ def test_gold_loss_learns_from_corrected_and_trusted_labels():
     images, true = _RNG.normal(size=(5, 4)), _RNG.integers(0, 3, 5)
     outcome = method.objective((_batch(), _batch(images, true)))
     z, trusted = method.network(_IMAGES).numpy(), method.network(images).numpy()
-    total = -np.log((_p(z) @ _T)[np.arange(N), _LABELS]).sum() + _ce(np.eye(3)[true], trusted).sum()
+    total = (
+        -np.log((baseline_oracles.softmax(z) @ _T)[np.arange(N), _LABELS]).sum()
+        + baseline_oracles.cross_entropies(np.eye(3)[true], trusted).sum()
+    )
     assert float(outcome.loss) == pytest.approx(total / (N + 5), rel=1e-5)
 
 
@@ -113,21 +103,21 @@ def _networks(dtype="float64", alike=False):
 
 
 def test_decoupling_learns_where_the_networks_disagree():
-    method = _made(decoupling.Decoupling, _networks())
+    method = baseline_oracles.made(decoupling.Decoupling, _networks())
     z = [network(_IMAGES).numpy() for network in method.pair]
     apart = z[0].argmax(-1) != z[1].argmax(-1)
     assert 0 < apart.sum() < N
-    losses = _ce(_ONE_HOT, z[0]) + _ce(_ONE_HOT, z[1])
+    losses = baseline_oracles.cross_entropies(_ONE_HOT, z[0]) + baseline_oracles.cross_entropies(_ONE_HOT, z[1])
     loss, weights = method.objective(_LABELS, *map(tf.constant, z), None)
     assert float(loss) == pytest.approx((apart * losses).sum() / max(0.1 * N, apart.sum()), rel=1e-9)
     np.testing.assert_allclose(weights, apart * N / max(0.1 * N, apart.sum()))
     assert float(method.kept_share(weights, None)) == pytest.approx(apart.mean())
-    early = _made(decoupling.Decoupling, _networks(), first_step=3)
+    early = baseline_oracles.made(decoupling.Decoupling, _networks(), first_step=3)
     assert float(early.objective(_LABELS, *map(tf.constant, z), None)[0]) == pytest.approx(losses.mean(), rel=1e-9)
 
 
 def test_decoupled_networks_that_are_alike_stay_as_they_are():
-    method = _made(decoupling.Decoupling, _networks(alike=True))
+    method = baseline_oracles.made(decoupling.Decoupling, _networks(alike=True))
     before = [variable.numpy() for variable in method.trained_variables]
     for _ in range(3):
         method.step((_IMAGES, _LABELS))
@@ -136,7 +126,7 @@ def test_decoupled_networks_that_are_alike_stay_as_they_are():
 
 
 def _incv(**options):
-    return _made(
+    return baseline_oracles.made(
         incv.INCV, _networks("float32"), N, **{"rounds": 1, "round_epochs": 1, "batch_size": 4, "seed": 3} | options
     )
 
@@ -180,7 +170,10 @@ def test_incv_in_a_round_gives_each_network_its_own_part():
     before = [network(images).numpy() for network in method.pair]
     method.variant = "folds"
     records = method.step(((images[:6], _LABELS[:6]), (images[6:], _LABELS[6:])))
-    expected = _ce(_ONE_HOT[:6], before[0][:6]).mean() + _ce(_ONE_HOT[6:], before[1][6:]).mean()
+    expected = (
+        baseline_oracles.cross_entropies(_ONE_HOT[:6], before[0][:6]).mean()
+        + baseline_oracles.cross_entropies(_ONE_HOT[6:], before[1][6:]).mean()
+    )
     assert float(records["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -209,7 +202,7 @@ def test_bbn_doubles_the_last_block():
 
 def test_bbn_weighs_both_streams_by_the_course_of_the_run():
     _, doubled = _branches()
-    method = _made(bbn.BBN, doubled, epochs=10, steps_per_epoch=2)
+    method = baseline_oracles.made(bbn.BBN, doubled, epochs=10, steps_per_epoch=2)
     method.optimizer.iterations.assign(9)  # epoch 4
     a = 1 - 0.4**2
     labels = np.array([0, 1, 2, 2, 1, 0]), np.array([2, 2, 1, 0, 1, 2])
@@ -222,14 +215,16 @@ def test_bbn_weighs_both_streams_by_the_course_of_the_run():
     ]
     w, b = (v.numpy() for v in doubled.get_layer(two_streams.CLASSIFIER).variables)
     z = 2 * np.concatenate([a * f[0], (1 - a) * f[1]], -1) @ w + b
-    expected = a * _ce(np.eye(3)[labels[0]], z) + (1 - a) * _ce(np.eye(3)[labels[1]], z)
+    expected = a * baseline_oracles.cross_entropies(np.eye(3)[labels[0]], z) + (
+        1 - a
+    ) * baseline_oracles.cross_entropies(np.eye(3)[labels[1]], z)
     assert float(outcome.loss) == pytest.approx(expected.mean(), rel=1e-5)
     assert float(outcome.means["natural_share"]) == pytest.approx(a)
 
 
 def test_bbn_at_the_start_is_the_conventional_branch_alone():
     _, doubled = _branches()
-    method = _made(bbn.BBN, doubled, epochs=10)
+    method = baseline_oracles.made(bbn.BBN, doubled, epochs=10)
     labels = np.array([0, 1, 2, 2, 1, 0])
     with tf.GradientTape() as tape:
         loss = method.objective(method.prepare(_batch(_bbn_images(0), labels), None)).loss
@@ -237,7 +232,7 @@ def test_bbn_at_the_start_is_the_conventional_branch_alone():
     trunk, classifier = doubled.get_layer(two_streams.TRUNK), doubled.get_layer(two_streams.CLASSIFIER)
     w, b = (v.numpy() for v in classifier.variables)
     f = doubled.get_layer(two_streams.BRANCHES[0])(trunk(_bbn_images(0))).numpy()
-    expected = _ce(np.eye(3)[labels], 2 * f @ w[: f.shape[1]] + b).mean()
+    expected = baseline_oracles.cross_entropies(np.eye(3)[labels], 2 * f @ w[: f.shape[1]] + b).mean()
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     of_second = {id(v) for v in doubled.get_layer(two_streams.BRANCHES[1]).trainable_variables}
     for variable, gradient in zip(method.trained_variables, gradients, strict=True):
@@ -255,7 +250,7 @@ def test_bbn_with_equal_branches_at_the_middle_is_the_plain_network():
 
 def test_bbn_draws_a_reversed_stream_for_each_epoch():
     _, doubled = _branches()
-    method = _made(bbn.BBN, doubled, seed=1)
+    method = baseline_oracles.made(bbn.BBN, doubled, seed=1)
     labels = np.repeat([0, 1, 2], [80, 15, 5])
     natural, other = method.draws(0, labels)
     assert natural.positions is None and len(other.positions) == 100
@@ -265,7 +260,7 @@ def test_bbn_draws_a_reversed_stream_for_each_epoch():
 
 
 def test_fit_refuses_methods_that_look_at_all_examples():
-    method = _made(incv.INCV, _networks("float32"), N)
+    method = baseline_oracles.made(incv.INCV, _networks("float32"), N)
     with pytest.raises(errors.InputError, match=r"fit: INCV looks at all examples"):
         method.fit(_IMAGES.astype("float32"), _LABELS)
 

@@ -14,7 +14,7 @@ import keras
 
 from famus_tf.losses import softmax
 from famus_tf.meta import example_table
-from famus_tf.methods import base, early_learning, one_network
+from famus_tf.methods import base, early_learning, meta_checks, one_network
 
 
 @keras.saving.register_keras_serializable("famus_tf")
@@ -60,7 +60,7 @@ class ELR(one_network.OneNetwork):
 
     def _check_examples(self, count):
         if self.strength:
-            early_learning.check_examples(count, self.num_examples, type(self).__name__)
+            meta_checks.check_examples(self, count)
 
 
 def build(setting: base.Setting) -> ELR:

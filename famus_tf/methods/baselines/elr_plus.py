@@ -12,6 +12,7 @@ the code lets them take turns by the epoch; the averages are asked in inference 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,16 @@ import tensorflow as tf
 from famus_tf.devices import replicas
 from famus_tf.losses import given_label, softmax
 from famus_tf.meta import batches, example_table
-from famus_tf.methods import averaged, base, early_learning, mixmatch, one_network, two_networks, weight_average
+from famus_tf.methods import (
+    averaged,
+    base,
+    early_learning,
+    meta_checks,
+    mixmatch,
+    one_network,
+    two_networks,
+    weight_average,
+)
 from famus_tf.training.step import StepRecords
 
 
@@ -33,13 +43,10 @@ class ELRPlus(two_networks.TwoNetworks):
       networks: as in `two_networks.TwoNetworks`.
       averages: two networks with the same weights; None where `strength` is 0.
       num_examples: N.
-      strength: lambda. 0: two networks on MixUp.
-      momentum: b.
-      alpha: of MixUp; 0 mixes nothing.
-      average: g.
-      ramp_steps: S of `weight_average.momentum`.
+      strength, momentum: lambda and b; with a lambda of 0 it is two networks on MixUp.
+      alpha, seed: of MixUp; an alpha of 0 mixes nothing.
+      average, ramp_steps: g, and S of `weight_average.momentum`.
       product: whether labels are multiplied by the targets.
-      seed: of MixUp.
     """
 
     def __init__(
@@ -84,7 +91,8 @@ class ELRPlus(two_networks.TwoNetworks):
             loss = sum(self._loss(number, part, *rows[1:]) for part, rows in zip(logits, mixed, strict=True))
         self._apply(self._gradients(tape, loss))
         if self.averages:
-            weight_average.move(self.averages, self.pair, lambda: self._average_at(number))
+            share = functools.partial(weight_average.momentum, number, self.average, self.ramp_steps)
+            weight_average.move(self.averages, self.pair, share)
         self._means["loss"].update_state(loss * replicas.count())
         self._means["kept_share"].update_state(1.0)
         self.compute_metrics(None, batch.labels, averaged.mean_logits(logits))
@@ -103,8 +111,7 @@ class ELRPlus(two_networks.TwoNetworks):
 
     def _mixed(self, batch, which, seeds):
         """Images, labels [n, c] and targets of one network, mixed alike; targets None without any."""
-        labels = tf.cast(batch.labels, tf.int64) if batch.labels.shape.rank == 1 else batch.labels
-        labels = tf.one_hot(labels, self.num_classes) if labels.shape.rank == 1 else labels
+        labels = tf.one_hot(batch.labels, self.num_classes) if batch.labels.shape.rank == 1 else batch.labels
         parts = [batch.images, labels]
         if self.targets:
             parts.append(self.targets[which].rows(batch.index))
@@ -128,12 +135,9 @@ class ELRPlus(two_networks.TwoNetworks):
         losses = softmax.cross_entropy(labels, logits) + strength * early_learning.penalty(targets, probabilities)
         return softmax.mean_over_batch(losses)
 
-    def _average_at(self, number):
-        return weight_average.momentum(number, self.average, self.ramp_steps)
-
     def _check_examples(self, count):
         if self.strength:
-            early_learning.check_examples(count, self.num_examples, type(self).__name__)
+            meta_checks.check_examples(self, count)
 
 
 def build(setting: base.Setting) -> ELRPlus:
