@@ -75,8 +75,7 @@ class ELRPlus(two_networks.TwoNetworks):
         self.average = average
         self.ramp_steps = int(ramp_steps)
         self.product = product
-        count = len(self.averages)
-        self.targets = [example_table.ExampleTable(self.num_examples, self.num_classes) for _ in range(count)]
+        self.targets = [example_table.ExampleTable(self.num_examples, self.num_classes) for _ in self.averages]
 
     def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step of both networks; see `two_networks.TwoNetworks.step`."""
