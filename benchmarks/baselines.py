@@ -5,17 +5,18 @@
 
 `benchmarks/baseline_rows.py` says which runs a study has. The rate of a row is chosen by runs with another seed, in
 which a tenth of the training images, with the labels as they are given, is held out (`--validation_share=0.1`): the one
-with the highest last accuracy on these. No test image has a say. Interrupted, the same command goes on from there.
+with the highest last accuracy on these. No test image has a say. It goes row by row and writes the file of `--json`
+after each; interrupted, the same command goes on from there. With `--keep` a study is run in parts: rows that the file
+has of other commands stay.
 """
 
 import argparse
 import json
 import pathlib
 import signal
-import statistics
 import sys
 
-from benchmarks import accuracy, baseline_rows, studies
+from benchmarks import accuracy, baseline_rows, kept_rows, studies
 from famus_tf.config import command_line
 from famus_tf.errors import InputError
 from famus_tf.files import closed_pipe
@@ -82,41 +83,70 @@ def main(argv=None):
         if unknown:
             raise InputError(f"--only={unknown[0]}: expected some of {', '.join(slugs)}")
         labels = [label for name, label in slugs.items() if not arguments.only or name in arguments.only]
-        chosen, found, failed = choose(arguments, labels, _say)
-        seeds = arguments.seeds.split(",")
-        rates = {label: [(rate, seed, ("--nolabel_report",)) for seed in seeds] for label, rate in chosen.items()}
-        jobs = [job for job, _ in make_jobs(arguments, rates)]
-        finished, further = accuracy.train(jobs, arguments.parallel, _say)
-        if finished:
-            print(_report(arguments, jobs, finished, chosen, found))
+        kept = _kept_rows(arguments, labels) if arguments.keep else []
+        rows, failed = _run(arguments, labels, kept)
     except InputError as error:
         print(f"baselines: error: {command_line.with_flags(str(error))}", file=sys.stderr)
         return 2
-    for job, failure in (failed | further).items():
+    except KeyboardInterrupt:
+        print("baselines: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    if rows:
+        print(table.format_rows(rows, arguments.markdown))
+        print("learning rates, by what is held out:")
+        print("\n".join(f"  {row['method']}: {row['learning_rate']}" for row in rows))
+    for job, failure in failed.items():
         print(f"baselines: {job.name} failed: {failure}", file=sys.stderr)
-    return 1 if failed or further else 0
+    return 1 if failed else 0
 
 
-def _report(arguments, jobs, finished, chosen, found):
-    """Writes the JSON where it is asked for; returns the table, sorted by the last accuracy."""
-    last = {}
-    for job in jobs:
-        if job in finished:
-            run = table.read_run(finished[job])
-            last.setdefault(job.label, []).append(run.number("test_accuracy", "last"))
-    order = sorted(last, key=lambda label: -statistics.fmean(last[label]))
-    runs = [
-        [table.read_run(finished[job]) for job in jobs if job.label == label and job in finished] for label in order
-    ]
-    rows = table.with_provenance(table.rows(runs, order), runs)
-    for row, label in zip(rows, order, strict=True):
-        held_out = {str(rate): value for rate, value in found[label].items()}
-        row |= {"learning_rate": chosen[label], "validation_accuracy_by_rate": held_out}
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        table.write_json(arguments.json, rows)
-    rates = "\n".join(f"  {label}: {chosen[label]}" for label in order)
-    return f"{table.format_rows(rows, arguments.markdown)}\nlearning rates, by what is held out:\n{rates}"
+def _run(arguments, labels, kept):
+    """Runs the rows one by one.
+
+    Returns:
+      The table's rows, and {job: why it failed}.
+    """
+    groups, of_choice, failed, rows = {}, {}, {}, kept
+    for label in labels:
+        chosen, found, failures = choose(arguments, [label], _say)
+        failed |= failures
+        if label not in chosen:
+            continue
+        runs = [(chosen[label], seed, ("--nolabel_report",)) for seed in arguments.seeds.split(",")]
+        jobs = [job for job, _ in make_jobs(arguments, {label: runs})]
+        finished, failures = accuracy.train(jobs, arguments.parallel, _say)
+        failed |= failures
+        if finished:
+            groups[label] = [table.read_run(finished[job]) for job in jobs if job in finished]
+            held_out = {str(rate): value for rate, value in found[label].items()}
+            of_choice[label] = {"learning_rate": chosen[label], "validation_accuracy_by_rate": held_out}
+            rows = _rows(groups, of_choice, kept)
+            if arguments.json:
+                arguments.json.parent.mkdir(parents=True, exist_ok=True)
+                table.write_json(arguments.json, rows)
+    return rows, failed
+
+
+def _rows(groups, of_choice, kept):
+    """The rows of what has been run and of what is kept, the highest last accuracy first."""
+    labels, runs = list(groups), list(groups.values())
+    rows = table.with_provenance(table.rows(runs, labels), runs)
+    rows = [row | of_choice[row["method"]] for row in rows] + [row for row in kept if row["method"] not in groups]
+    return sorted(rows, key=lambda row: -row["last_test_accuracy"]["mean"])
+
+
+def _kept_rows(arguments, labels):
+    if not arguments.json.exists():
+        return []
+    try:
+        kept = json.loads(arguments.json.read_text(encoding="utf-8"))
+        rates = {row["method"]: [(row["learning_rate"], "0", ("--nolabel_report",))] for row in kept}
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"--json={arguments.json}: expected a file that this command wrote") from None
+    every = {label: [(RATES[0], "0", ())] for label in baseline_rows.rows(arguments.dataset, arguments.study)}
+    jobs = [job for job, _ in make_jobs(arguments, every | rates)]
+    wanted = {job.label: command_line.read_config(["famus_tf.main", *job.flags]) for job in jobs}
+    return kept_rows.read(arguments.json, wanted, labels, arguments.study)
 
 
 def _say(line):
@@ -138,7 +168,10 @@ def _parse(argv):
     made.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs", "baselines"))
     made.add_argument("--markdown", action="store_true")
     made.add_argument("--json", type=pathlib.Path, help="file to write")
+    made.add_argument("--keep", action="store_true", help="keep the rows that the file of --json has of other runs")
     arguments = made.parse_args(argv)
+    if arguments.keep and not arguments.json:
+        made.error("--keep: expected --json with it")
     if arguments.study not in baseline_rows.STUDIES[arguments.dataset]:
         made.error(f"--study={arguments.study}: expected one of {', '.join(baseline_rows.STUDIES[arguments.dataset])}")
     return arguments

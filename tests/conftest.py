@@ -50,13 +50,56 @@ QUICK = (
     "training/test_epoch_statistics.py",
     "training/test_learning_rates.py",
 )
+# Beside what is marked in its file: what takes long, and whose like is run on other data, by another learner, or in
+# smaller numbers. Beginnings of pytest's names.
+SLOW = (
+    "data/test_data_sets.py::test_flag_file_on_a_small_tree[cifar100",
+    "data/test_data_sets.py::test_flag_file_on_a_small_tree[cifar10_longtail",
+    "data/test_data_sets.py::test_flag_file_on_a_small_tree[fashion_mnist_pseudo_clean",
+    "experiment/test_co_divide_forms.py::test_layers_chosen_by_agreement",
+    "experiment/test_co_divide_forms.py::test_one_loop_with_meta_steps_now_and_then_on_epochs_of_a_sample",
+    "experiment/test_co_divide_forms.py::test_other_learners_on_pseudo_clean_sets[memory_weight_net",
+    "experiment/test_co_divide_forms.py::test_weights_by_what_is_remembered[running",
+    "experiment/test_co_divide_runs.py::test_one_network_killed_in_mid_epoch_goes_on_and_ends_the_same",
+    "experiment/test_experiment.py::test_interrupted_it_goes_on_and_ends_with_the_same_weights[one_loop_every_2",
+    "experiment/test_experiment.py::test_the_loop_is_fit[l2r",
+    "experiment/test_experiment.py::test_the_loop_is_fit[mlc",
+    "experiment/test_first_hour.py::test_sets_smaller_than_the_default_batches",
+    "experiment/test_folds.py::test_batches_of_a_part_are_no_larger_than_it",
+    "experiment/test_folds.py::test_images_that_are_skipped_are_of_no_suspicion",
+    "experiment/test_image_kind_runs.py::test_training_skips_and_lists_them[streamed",
+    "experiment/test_image_kind_runs.py::test_training_stops_at_the_first_of_them[streamed",
+    "experiment/test_image_sets.py::test_algorithm_1_with_trusted_labels[cnwl",
+    "experiment/test_image_sets.py::test_cnwl_at_another_rate",
+    "experiment/test_longer_runs.py::test_it_ends_as_a_run_of_that_length[boundaries",
+    "experiment/test_longer_runs.py::test_it_ends_as_a_run_of_that_length[steps",
+    "experiment/test_multi_worker_batch_norm.py::test_batch_norm_of_each_replica_gives_what_two_devices_give",
+    "experiment/test_old_runs.py::test_it_goes_on_and_ends_with_the_same_weights[co_divide",
+    "experiment/test_probes.py::test_export_knows_of_them[cmw_net",
+    "experiment/test_probes.py::test_export_knows_of_them[soft_labels",
+    "experiment/test_sizes_of_images.py::test_a_mode_that_cuts_nothing_off[pad",
+    "faults/test_headers.py::test_200_headers",
+    "faults/test_mutated_files.py::test_300_mutated_files",
+    "meta/test_sampler.py::test_scale_free_samplers_begin_with_the_gates_that_are_expected[200",
+    "networks/test_applications.py::test_weights_of_a_file_and_their_preprocessing[inception_resnet_v2",
+    "networks/test_families.py::test_famus_step_with_long_tail_losses",
+    "reports/test_gates.py::test_statistics_of_a_resumed_run_are_those_of_its_records",
+)
+
+
+def _is_there(place):
+    file, _, test = place.partition("::")
+    return f"def {test.partition('[')[0]}(" in (HERE / file).read_text("utf-8")
 
 
 def pytest_collection_modifyitems(items):
-    """Marks what is quick."""
+    """Marks what is quick, and what is slow."""
     assert all((HERE / place).exists() for place in QUICK)
+    assert all(_is_there(place) for place in SLOW)
     for item in items:
         path = item.path.relative_to(HERE).as_posix()
+        if f"{path}::{item.name}".startswith(SLOW):
+            item.add_marker("slow")
         if any(path == place or path.startswith(f"{place}/") for place in QUICK):
             item.add_marker("quick")
 

@@ -13,6 +13,7 @@ from famus_tf.files import plain_text, whole_files
 _CLASS_NAMES = "class_names.json"
 _DATA = "data.json"
 _TOP = 5
+_ENCODED = tf.TensorSpec((None,), tf.string, name="encoded")
 
 
 def export(network, path, image_shape, class_names, data=None, *, decode=None, metadata=None):
@@ -192,18 +193,24 @@ def _write(network, fresh, image_shape, class_names, decode):
             "top_probabilities": top,
         }
 
-    def serve_encoded(encoded):
-        images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
-        return serve(images)
-
     any_size = (None,) * 4
     endpoints = {
         "serving_default": (serve, tf.TensorSpec(any_size, tf.uint8, name="images")),
         "float_images": (serve, tf.TensorSpec(any_size, tf.float32, name="images")),
     }
     if decode is not None:
-        endpoints["encoded_images"] = (serve_encoded, tf.TensorSpec((None,), tf.string, name="encoded"))
+        decode_all = _traced(decode, image_shape)
+        endpoints["encoded_images"] = (lambda encoded: serve(decode_all(encoded)), _ENCODED)
     for name, (function, signature) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=[signature])
     archive.write_out(str(fresh), verbose=False)
     return list(endpoints)
+
+
+def _traced(decode, image_shape):
+    """`decode` for a batch, traced here: what writes a signature would trace it twice, for seconds."""
+
+    def decode_all(encoded):
+        return tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
+
+    return tf.function(decode_all, autograph=False).get_concrete_function(_ENCODED)

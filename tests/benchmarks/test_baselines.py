@@ -43,7 +43,7 @@ def test_a_study(tmp_path, capsys):
     assert baselines.main([*words, f"--json={tmp_path / 'found.json'}"]) == 0
     rows = json.loads((tmp_path / "found.json").read_text())
     assert {row["method"] for row in rows} == {"cross-entropy", "MixUp"}
-    accuracies = [row["last"]["mean"] if isinstance(row["last"], dict) else row["last"] for row in rows]
+    accuracies = [row["last_test_accuracy"]["mean"] for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
     for row in rows:
         by_rate = {float(rate): value for rate, value in row["validation_accuracy_by_rate"].items()}
@@ -52,6 +52,12 @@ def test_a_study(tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/log.txt")}
     assert len(before) == 8 and baselines.main(words) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
+    kept = [*words[:3], "--only=mixup", *words[4:], f"--json={tmp_path / 'found.json'}", "--keep"]
+    assert baselines.main(kept) == 0 and json.loads((tmp_path / "found.json").read_text()) == [
+        row | ({"ratio_to_cross_entropy": None} if row["method"] == "MixUp" else {}) for row in rows
+    ]
+    assert baselines.main([*kept, "--set=--epochs=3"]) == 2
+    assert "row 'cross-entropy': --epochs" in capsys.readouterr().err
 
 
 def test_another_row_is_refused(capsys):

@@ -161,16 +161,18 @@ class _Content:
 
     def number(self, place, size, big=True):
         """The whole number of `size` bytes at a place, int32; `big`: whether its first byte counts most."""
-        places = place + tf.range(size)
-        inside = (places >= 0) & (places < self.length)
-        parts = tf.cast(tf.gather(self._bytes, tf.where(inside, places, 0)), tf.int64) * tf.cast(inside, tf.int64)
         powers = tf.constant([256**k for k in range(size)], tf.int64)
-        value = tf.reduce_sum(parts * tf.where(big, powers[::-1], powers))
+        value = tf.reduce_sum(self._read(place, size) * tf.where(big, powers[::-1], powers))
         return tf.cast(tf.minimum(value, 2**30), tf.int32)
 
     def has(self, place, text):
         """Whether these bytes stand there."""
-        return tf.reduce_all([tf.equal(self.number(place + k, 1), byte) for k, byte in enumerate(text)])
+        return tf.reduce_all(tf.equal(self._read(place, len(text)), tf.constant(list(text), tf.int64)))
+
+    def _read(self, place, size):
+        places = place + tf.range(size)
+        inside = (places >= 0) & (places < self.length)
+        return tf.cast(tf.gather(self._bytes, tf.where(inside, places, 0)), tf.int64) * tf.cast(inside, tf.int64)
 
 
 def _exif_of_jpeg(content):
