@@ -10,6 +10,10 @@ STUDIES = {
     "cifar10n": {"worse_label": ([], 20)},
     "fashion_mnist_longtail": {"imbalance_100": ([], 20)},
 }
+# Stands for the run directory of cross-entropy with the same seed, at its own rate.
+PLAIN_RUN = "RUN_OF_CROSS_ENTROPY"
+PLAIN = "cross-entropy"
+_NO_COURSE = ["--lr_schedule=constant", "--warmup_epochs=0"]
 NOISY = tuple(
     (dataset, study) for dataset, found in STUDIES.items() for study in found if dataset != "fashion_mnist_longtail"
 )
@@ -76,6 +80,8 @@ def _long_tail(epochs):
         "CB-focal": [*plain, "--loss=class_balanced_focal"],
         "LDAM-DRW": [*plain, "--loss=ldam", f"--drw_epoch={late}"],
         "BBN": ["--method=bbn"],
+        "cRT": ["--method=crt", f"--init_from={PLAIN_RUN}", f"--epochs={round(0.5 * epochs)}"],
+        "tau-norm": ["--method=tau_norm", f"--init_from={PLAIN_RUN}", "--epochs=0", "--train_steps=1", *_NO_COURSE],
         "Jamal et al.": ["--method=jamal", f"--meta_from_epoch={late}"],
         "MW-Net exact": ["--selector=all"],
         "MW-Net + FaMUS": [],

@@ -27,12 +27,13 @@ CHOOSING_SEED = "100"
 _HELD_OUT = ("--validation_share=0.1", "--nolabel_report")
 
 
-def make_jobs(arguments, rates):
+def make_jobs(arguments, rates, plain_rate=None):
     """The runs of a study with given rates.
 
     Args:
       arguments: as `_parse` returns them.
       rates: {label: list of (rate, seed, further flags)}.
+      plain_rate: that of cross-entropy, for rows that go on from its runs; None: not known yet.
 
     Returns:
       List of (`accuracy.Job`, rate).
@@ -40,24 +41,29 @@ def make_jobs(arguments, rates):
     made = []
     for label, flags in baseline_rows.rows(arguments.dataset, arguments.study).items():
         for rate, seed, further in rates.get(label, ()):
-            name = f"{accuracy.slug(label)}_rate{rate}_seed{seed}"
-            directory = arguments.runs / arguments.dataset / arguments.study / name
+            directory = _directory(arguments, label, rate, seed)
+            plain = str(_directory(arguments, baseline_rows.PLAIN, plain_rate, seed))
             common = f"--flagfile=flags/{arguments.dataset}.cfg", *studies.COMMON[arguments.dataset]
             where = f"--base_learning_rate={rate}", f"--seed={seed}", f"--workdir={directory}"
-            flags_of_run = (*common, *flags, *arguments.set, *further, *where)
+            own = [flag.replace(baseline_rows.PLAIN_RUN, plain) for flag in flags]
+            flags_of_run = (*common, *own, *arguments.set, *further, *where)
             job = accuracy.Job(arguments.dataset, arguments.study, label, seed, directory, flags_of_run)
             made.append((job, rate))
     return made
 
 
-def choose(arguments, labels, log):
+def _directory(arguments, label, rate, seed):
+    return arguments.runs / arguments.dataset / arguments.study / f"{accuracy.slug(label)}_rate{rate}_seed{seed}"
+
+
+def choose(arguments, labels, log, plain_rate=None):
     """The rate of each row, by what is held out.
 
     Returns:
       {label: rate}, {label: {rate: last accuracy on what is held out}}, {job: why it failed}.
     """
     asked = {label: [(rate, CHOOSING_SEED, _HELD_OUT) for rate in RATES] for label in labels}
-    jobs = make_jobs(arguments, asked)
+    jobs = make_jobs(arguments, asked, plain_rate)
     finished, failed = accuracy.train([job for job, _ in jobs], arguments.parallel, log)
     found = {label: {} for label in labels}
     for job, rate in jobs:
@@ -83,6 +89,9 @@ def main(argv=None):
         if unknown:
             raise InputError(f"--only={unknown[0]}: expected some of {', '.join(slugs)}")
         labels = [label for name, label in slugs.items() if not arguments.only or name in arguments.only]
+        follow = [one for one in labels if any(baseline_rows.PLAIN_RUN in flag for flag in known[one])]
+        if follow and baseline_rows.PLAIN not in labels:
+            raise InputError(f"--only: {follow[0]} goes on from the runs of cross_entropy; expected that row too")
         kept = _kept_rows(arguments, labels) if arguments.keep else []
         rows, failed = _run(arguments, labels, kept)
     except InputError as error:
@@ -107,13 +116,15 @@ def _run(arguments, labels, kept):
       The table's rows, and {job: why it failed}.
     """
     groups, of_choice, failed, rows = {}, {}, {}, kept
+    plain_rate = None
     for label in labels:
-        chosen, found, failures = choose(arguments, [label], _say)
+        chosen, found, failures = choose(arguments, [label], _say, plain_rate)
         failed |= failures
         if label not in chosen:
             continue
         runs = [(chosen[label], seed, ("--nolabel_report",)) for seed in arguments.seeds.split(",")]
-        jobs = [job for job, _ in make_jobs(arguments, {label: runs})]
+        plain_rate = chosen[label] if label == baseline_rows.PLAIN else plain_rate
+        jobs = [job for job, _ in make_jobs(arguments, {label: runs}, plain_rate)]
         finished, failures = accuracy.train(jobs, arguments.parallel, _say)
         failed |= failures
         if finished:
@@ -140,11 +151,12 @@ def _kept_rows(arguments, labels):
         return []
     try:
         kept = json.loads(arguments.json.read_text(encoding="utf-8"))
-        rates = {row["method"]: [(row["learning_rate"], "0", ("--nolabel_report",))] for row in kept}
+        rate_of = {row["method"]: row["learning_rate"] for row in kept}
     except (ValueError, TypeError, KeyError):
         raise InputError(f"--json={arguments.json}: expected a file that this command wrote") from None
     every = {label: [(RATES[0], "0", ())] for label in baseline_rows.rows(arguments.dataset, arguments.study)}
-    jobs = [job for job, _ in make_jobs(arguments, every | rates)]
+    rates = {label: [(rate, "0", ("--nolabel_report",))] for label, rate in rate_of.items()}
+    jobs = [job for job, _ in make_jobs(arguments, every | rates, rate_of.get(baseline_rows.PLAIN))]
     wanted = {job.label: command_line.read_config(["famus_tf.main", *job.flags]) for job in jobs}
     return kept_rows.read(arguments.json, wanted, labels, arguments.study)
 

@@ -195,6 +195,13 @@ class BaselinesConfig(fields.FlagGroup):
         bounds=fields.POSITIVE,
         of=("bbn",),
     )
+    tau: float | None = fields.flag(
+        None,
+        "Of tau_norm: how far the classifier's columns are brought to one length: 0 not, 1 wholly; auto: the best of "
+        "0, 0.1, ..., 1 on the trusted images.",
+        bounds=fields.FRACTION_OR_AUTO,
+        of=("tau_norm",),
+    )
     elr_strength: float = fields.flag(
         3.0,
         "lambda of elr and elr_plus; 0: off. Published: 3 (CIFAR-10, WebVision, Clothing1M), 1 (CIFAR-10 asymmetric), "

@@ -53,6 +53,8 @@ def _run(config) -> None:
             f"--pretrained={flags.pretrained} with --network={flags.network}: expected none, or one of the networks "
             f"{', '.join(PRETRAINED_NETWORKS)}"
         )
+    if flags.init_from and flags.pretrained != "none":
+        raise InputError(f"--init_from={flags.init_from} with --pretrained={flags.pretrained}: expected one of them")
     if flags.log_meta_gradient and config.method.method in ("l2r", "jamal"):
         raise InputError(
             f"--log_meta_gradient with --method={config.method.method}, whose theta belongs to the batch of one step: "
@@ -123,6 +125,14 @@ def _crop(config) -> None:
     unused = {"crop_padding": flags.crop_padding != -1, "crop_padding_mode": flags.crop_padding_mode != "auto"}
     for name in (name for name, is_given in unused.items() if is_given and flags.augment == "none"):
         raise InputError(f"--{name}={getattr(flags, name)} with --augment=none: expected crop, crop_flip or auto")
+    if flags.strong_augment == "randaugment":
+        return
+    for name, default in (("randaugment_count", 2), ("randaugment_magnitude", 9.0)):
+        if getattr(flags, name) != default:
+            raise InputError(
+                f"--{name}={getattr(flags, name)} with --strong_augment={flags.strong_augment}: expected "
+                "--strong_augment=randaugment"
+            )
 
 
 def _dataset(config) -> None:
@@ -284,6 +294,14 @@ def _baselines(config) -> None:
                 f"--{field.name}={flag_text.shown(value)} with --method={method}, which does not use it: expected "
                 f"{flag_text.shown(field.default)}, or --method={' or '.join(of)}"
             )
+    if kind.begins_trained and not config.run.init_from and config.run.mode == "train":
+        raise InputError(f"--method={method} without --init_from: expected the run directory of a trained network")
+    if method == "tau_norm" and config.baselines.tau is None and not config.data.meta_per_class:
+        raise InputError("--method=tau_norm with --meta_per_class=0, without --tau: expected one of them")
+    if method == "tau_norm" and config.optimization.ema:
+        raise InputError(
+            f"--ema={config.optimization.ema} with --method=tau_norm, which changes weights once: expected 0"
+        )
     if kind.has_meta_learner:
         return
     unused = [

@@ -196,6 +196,16 @@ class DataConfig(fields.FlagGroup):
         "for each batch). auto: the data set's own.",
         ("auto", "zero", "reflect"),
     )
+    strong_augment: str = fields.flag(
+        "none",
+        "Further random changes to training images, after those of --augment: autoaugment (CIFAR-10's policy), "
+        "randaugment, or none.",
+        ("none", "autoaugment", "randaugment"),
+    )
+    randaugment_count: int = fields.flag(2, "Of randaugment: operations on an image.", bounds=fields.COUNT)
+    randaugment_magnitude: float = fields.flag(
+        9.0, "Of randaugment: how strong they are, 0 to 30.", bounds=fields.UP_TO_30
+    )
 
     @property
     def further_lists(self) -> list[str]:

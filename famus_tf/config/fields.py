@@ -27,11 +27,13 @@ POSITIVE_OR_AUTO = Bounds("auto, or a number above 0", lambda value: value is No
 NON_NEGATIVE = Bounds("a number, 0 or more", lambda value: value >= 0)
 NON_NEGATIVE_OR_AUTO = Bounds("auto, or a number, 0 or more", lambda value: value is None or value >= 0)
 FRACTION = Bounds("a number in [0, 1]", lambda value: 0 <= value <= 1)
+FRACTION_OR_AUTO = Bounds("auto, or a number in [0, 1]", lambda value: value is None or 0 <= value <= 1)
 DECAY = Bounds("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 AT_LEAST_ONE = Bounds("a number, 1 or more", lambda value: value >= 1)
 BELOW_ONE = Bounds("a number in [0, 1)", lambda value: 0 <= value < 1)
 BELOW_ONE_OR_AUTO = Bounds("auto, or a number in [0, 1)", lambda value: value is None or 0 <= value < 1)
 PERCENT = Bounds("a number above 0 and at most 100", lambda value: 0 < value <= 100)
+UP_TO_30 = Bounds("a number in [0, 30]", lambda value: 0 <= value <= 30)
 INCREASING = Bounds(
     "increasing positive numbers joined by commas",
     lambda value: all(low < high for low, high in zip((0.0, *value), value, strict=False)),

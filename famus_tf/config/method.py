@@ -21,6 +21,7 @@ class Kind:
       draws_epochs: whether it chooses what an epoch's batches are drawn from.
       follows_length: whether what it does in a step depends on the length of the run.
       takes_loss: whether it minimises option `loss`; else it has its own.
+      begins_trained: whether it goes on from a trained network, `init_from`.
       takes_scores: whether it learns from the scores of the examples, which L_g would change.
       asks_probes: whether it learns from trusted examples that take part in training, `probe_share`.
       selector: `selector` where it is auto.
@@ -34,6 +35,7 @@ class Kind:
     takes_loss: bool = True
     draws_epochs: bool = False
     follows_length: bool = False
+    begins_trained: bool = False
     takes_scores: bool = False
     asks_probes: bool = False
     selector: str = "sampler"
@@ -70,6 +72,8 @@ METHODS = {
     "d2l": Kind(has_meta_learner=False, takes_loss=False, follows_length=True),
     "incv": Kind(networks=2, has_meta_learner=False, takes_loss=False, draws_epochs=True, follows_length=True),
     "bbn": Kind(has_meta_learner=False, draws_epochs=True, follows_length=True),
+    "crt": Kind(has_meta_learner=False, draws_epochs=True, begins_trained=True),
+    "tau_norm": Kind(has_meta_learner=False, takes_loss=False, begins_trained=True),
     "elr": Kind(has_meta_learner=False),
     "elr_plus": Kind(networks=2, has_meta_learner=False, takes_loss=False),
     "pls": Kind(has_meta_learner=False, takes_loss=False, draws_epochs=True),
@@ -95,8 +99,9 @@ class MethodConfig(fields.FlagGroup):
         "running means over the visits of each example, memory_weight_net (of its score in the meta step and its "
         "label's probability and loss, mixed as the meta set teaches), running_score (the first two alike) or "
         "running_probability (no meta step). Without a meta-learner, one network: mixup, mentornet, mentormix, "
-        "forward, gold_loss (with trusted images), m_correction, d2l, elr, pls, ssr, pes, bbn (long tails); two: "
-        "co_teaching, jocor, decoupling, incv, elr_plus (docs/methods.md).",
+        "forward, gold_loss (with trusted images), m_correction, d2l, elr, pls, ssr, pes, bbn (long tails); on a "
+        "trained one, for long tails, crt and tau_norm; two: co_teaching, jocor, decoupling, incv, elr_plus "
+        "(docs/methods.md).",
         tuple(METHODS),
     )
     selector: str = fields.flag(

@@ -78,6 +78,12 @@ class OptimizationConfig(fields.FlagGroup):
         "delta: learning rate of the layer sampler eta; 0 leaves it as initialised.",
         bounds=fields.NON_NEGATIVE,
     )
+    ema: float = fields.flag(
+        0.0,
+        "Momentum of a moving average of the weights, which is evaluated, reported and exported in the place of the "
+        "weights; 0: none. In step t at most (1 + t) / (10 + t). Published ones: 0.999, 0.9999 for long runs.",
+        bounds=fields.BELOW_ONE,
+    )
     momentum: float = fields.flag(0.9, "Momentum of the base optimizer.", bounds=fields.BELOW_ONE)
     nesterov: bool = fields.flag(False, "Nesterov's form of the momentum.")
     weight_decay: float = fields.flag(

@@ -33,6 +33,8 @@ def check(config) -> None:
         _file("network", run.network)
     if run.pretrained not in ("none", "imagenet"):
         _file("pretrained", run.pretrained)
+    if run.init_from and run.mode == "train" and not os.path.isdir(os.path.join(run.workdir, "checkpoints")):
+        _there("init_from", run.init_from, "a run directory, an export, or a .keras file")
     report = config.report
     if run.mode in _OF_A_RUN and not (run.mode == "evaluate" and report.model not in ("", "checkpoint")):
         _folder("workdir", run.workdir, "the run directory of an earlier --mode=train")

@@ -75,6 +75,13 @@ class RunConfig(fields.FlagGroup):
         "such weights. Images are then normalised as those weights want it.",
         is_path=True,
     )
+    init_from: str = fields.flag(
+        "",
+        "Weights that training starts from: a run directory whose training has ended, its export, or a .keras file, of "
+        "the same network. A classifier of another number of classes is drawn anew. Of two networks both begin there, "
+        "and differ by their batches and noise alone.",
+        is_path=True,
+    )
     eval_batch_size: int = fields.flag(500, "Images per batch in evaluation.", bounds=fields.COUNT)
     log_meta_gradient: bool = fields.flag(
         False,

@@ -11,7 +11,7 @@ import numpy as np
 from famus_tf import errors
 from famus_tf.data import streams
 from famus_tf.data.formats import class_folders
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, strong_augment
 from famus_tf.data.labels import balance, long_tail, mw_net_protocol, noise_file
 from famus_tf.data.labels import noise as noise_lib
 from famus_tf.data.source import UNKNOWN, Conflict, Examples, Images, Source
@@ -42,6 +42,7 @@ class Dataset:
         crop_padding: pixels of padding for the random crop.
         flip: whether to mirror images at random.
         padding_mode: of the crop; see `augment.crop_and_flip`.
+        strong: what comes upon training images after the crop; None: nothing.
         validation: examples to choose the epoch by, or None.
         other_tests: further test sets, by name.
         left_out, files, transform, test_is_drawn, notes, not_read, conflicts: as in `Source`.
@@ -65,6 +66,7 @@ class Dataset:
     crop_padding: int
     flip: bool
     padding_mode: str = "zero"
+    strong: strong_augment.Policy | None = None
     validation: Examples | None = None
     other_tests: Mapping[str, Examples] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)

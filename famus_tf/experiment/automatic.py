@@ -133,7 +133,7 @@ def choose(flags, count, size, device):
         values["epochs"] = max(_LEAST, _least_epochs(flags), min(wanted, int(affordable / _cost(name))))
     if "base_learning_rate" in asked:
         # In proportion to the batch (Goyal et al., 2017); less where training starts at weights that are good already.
-        begun = flags.run.pretrained != "none" or name.endswith(".keras")
+        begun = flags.run.pretrained != "none" or flags.run.init_from or name.endswith(".keras")
         values["base_learning_rate"] = round((0.01 if begun else 0.1) * flags.optimization.batch_size / 128, 5)
     if "lr_schedule" in asked:
         values["lr_schedule"] = "step" if flags.optimization.lr_boundaries else "cosine"

@@ -12,7 +12,7 @@ from famus_tf.data import dataset as datasets
 from famus_tf.data import duplicates
 from famus_tf.data.batches import bad_images, feed, sampling
 from famus_tf.data.copies import in_memory, resized_copy
-from famus_tf.data.images import image_files
+from famus_tf.data.images import image_files, strong_augment
 from famus_tf.data.labels import coverage
 from famus_tf.data.sets import by_name
 from famus_tf.devices import cluster as clusters
@@ -43,7 +43,14 @@ def make_dataset(data, seed, decode=True):
     notes.say(dataset.notes[len(source.notes) :])
     labels = {name: examples.labels for name, examples in dataset.held_out.items()}
     notes.say(coverage.sentences(dataset.class_names, {"training": dataset.train_labels, **labels}))
-    return _with_padding(_with_augmentation(dataset, data.augment), data)
+    return _with_padding(_with_augmentation(_with_strong(dataset, data), data.augment), data)
+
+
+def _with_strong(dataset, data):
+    if data.strong_augment == "none":
+        return dataset
+    strong = strong_augment.Policy(data.strong_augment, data.randaugment_count, data.randaugment_magnitude)
+    return dataclasses.replace(dataset, strong=strong)
 
 
 def _with_augmentation(dataset, augment):

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 
 from famus_tf import networks
+from famus_tf.experiment import notes
+from famus_tf.networks import initial_weights
 from famus_tf.profiling import dtype_policy
 
 
@@ -30,9 +32,18 @@ def make_network(run, loss, dataset, policy):
 
 
 def make_seeded_network(run, loss, dataset, seed):
-    """`make_network` of the flags' policy, with initial weights drawn by `seed`."""
+    """`make_network` of the flags' policy, with initial weights drawn by `seed`, or those of option `init_from`.
+
+    Raises:
+      InputError: as there, or these weights are of another network.
+    """
     keras.utils.set_random_seed(seed)
-    return make_network(run, loss, dataset, run.dtype_policy)
+    network = make_network(run, loss, dataset, run.dtype_policy)
+    if run.init_from:
+        left = initial_weights.take(network, initial_weights.read(run.init_from), run.init_from)
+        said = f"option `init_from`={run.init_from}: drawn anew, as there are other classes: {', '.join(left)}"
+        notes.say([said] if left else [])
+    return network
 
 
 def choose_dtype_policy(run, loss, dataset):

@@ -18,7 +18,7 @@ from famus_tf.experiment import build_data, build_method, build_network, supervi
 from famus_tf.methods import averaged, base
 from famus_tf.profiling import segment_times, stage_times
 from famus_tf.reports import gates, tensorboard
-from famus_tf.training import best_epoch, history, loop, progress, runner, stopping
+from famus_tf.training import best_epoch, checkpoint_files, history, loop, progress, runner, stopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Run:
 
     @property
     def networks(self):
-        """All networks of all methods."""
-        return [network for method in self.methods for network in method.networks]
+        """What all methods have to evaluate."""
+        return [network for method in self.methods for network in method.evaluated]
 
     @property
     def is_done(self):
@@ -91,6 +91,8 @@ def assemble(config, dataset, strategy, workdir):
       InputError: the configuration asks for more than the data have.
     """
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
+    folder = workdir / "checkpoints"
+    begun = bool(checkpoint_files.all_in(folder))
     supervised = make_supervision(config, dataset)
     feeds = [
         build_data.make_feed(config.optimization, dataset, strategy, seed, config.run.eval_batch_size, bad)
@@ -98,11 +100,10 @@ def assemble(config, dataset, strategy, workdir):
     ]
     with strategy.scope():
         metrics = [supervised.make_metrics() for _ in feeds]
-        methods = [make_method(config, supervised, one, number) for number, one in enumerate(metrics)]
+        methods = [make_method(config, supervised, one, number, begun) for number, one in enumerate(metrics)]
         done = [progress.Progress(len(dataset.train_labels), len(method.gated_layers)) for method in methods]
-        folder = workdir / "checkpoints"
         checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
-        network = averaged.as_one([network for method in methods for network in method.networks])
+        network = averaged.as_one([network for method in methods for network in method.evaluated])
     run = Run(
         strategy=strategy,
         dataset=dataset,
@@ -132,11 +133,15 @@ def make_supervision(config, dataset):
     )
 
 
-def make_method(config, supervised, metrics=(), number=0):
-    """One compiled `methods.base.Method` of the run, as `build_method.make_method`; call it in the strategy's scope."""
-    return build_method.make_method(
+def make_method(config, supervised, metrics=(), number=0, begun=False):
+    """One compiled `methods.base.Method` of the run, as `build_method.make_method`; call it in the strategy's scope.
+
+    Where the run has `begun`, its checkpoints have the weights: those of option `init_from` may be gone.
+    """
+    run_flags = dataclasses.replace(config.run, init_from="") if begun else config.run
+    method = build_method.make_method(
         supervised,
-        functools.partial(build_network.make_seeded_network, config.run, config.loss, supervised.dataset),
+        functools.partial(build_network.make_seeded_network, run_flags, config.loss, supervised.dataset),
         config.method,
         config.optimization,
         config.baselines,
@@ -145,6 +150,9 @@ def make_method(config, supervised, metrics=(), number=0):
         metrics=metrics,
         number=number,
     )
+    if config.optimization.ema:
+        method.keep_averages(config.optimization.ema)
+    return method
 
 
 def training_loop(run_flags, run):

@@ -19,7 +19,7 @@ _MOST_NUMBERS = 50_000_000  # of the probabilities, 200 MB
 # A method that trusts all labels alike, whatever the run's own is.
 _PLAIN = {
     **{field.name: field.default for field in dataclasses.fields(BaselinesConfig)},
-    **{"method": "cross_entropy", "algorithm": "single", "meta_set": "clean", "probe_share": 0.0},
+    **{"method": "cross_entropy", "algorithm": "single", "meta_set": "clean", "probe_share": 0.0, "init_from": ""},
 }
 
 

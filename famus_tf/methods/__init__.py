@@ -7,6 +7,7 @@ from famus_tf.methods import meta_learned
 from famus_tf.methods.baselines import (
     bbn,
     co_teaching,
+    crt,
     d2l,
     decoupling,
     elr,
@@ -22,6 +23,7 @@ from famus_tf.methods.baselines import (
     pes,
     pls,
     ssr,
+    tau_norm,
 )
 
 BY_NAME = {
@@ -47,6 +49,8 @@ BY_NAME = {
     "d2l": d2l.build,
     "incv": incv.build,
     "bbn": bbn.build,
+    "crt": crt.build,
+    "tau_norm": tau_norm.build,
     "elr": elr.build,
     "elr_plus": elr_plus.build,
     "pls": pls.build,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from famus_tf import errors
 from famus_tf.meta import penalties
-from famus_tf.methods import averaged, keras_model
+from famus_tf.methods import averaged, keras_model, weight_average
 from famus_tf.networks import logits as network_logits
 from famus_tf.training import plan
 from famus_tf.training.step import StepRecords
@@ -106,7 +106,7 @@ class Method(keras_model.KerasModel):
 
     A subclass says which `networks` and `trained_variables` it has, and what `step` does. It has no more to do with
     devices, files or epochs: the training loop calls `step` on each replica's share of a batch, and the run evaluates,
-    saves and exports `networks`.
+    saves and exports `evaluated`, which is `networks` or averages of their weights.
 
     Args:
       weight_decay: L2 coefficient added to the gradient of every trained variable.
@@ -128,6 +128,8 @@ class Method(keras_model.KerasModel):
     def __init__(self, weight_decay: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.weight_decay = weight_decay
+        self._ema = 0.0
+        self._averages: list[keras.Model] = []
 
     def step(self, data: Any, with_meta: bool = True) -> StepRecords:
         """One step on one replica's share of the batches.
@@ -178,6 +180,22 @@ class Method(keras_model.KerasModel):
         del step
         return None
 
+    def keep_averages(self, momentum: float) -> None:
+        """Keeps moving averages of the weights from now on, to be evaluated, reported and exported in their place.
+
+        To be called in the strategy's scope, before the first step.
+
+        Args:
+          momentum: in [0, 1); shorter in the first steps, see `weight_average.warm`.
+        """
+        self._ema = momentum
+        self._averages = [weight_average.copy_of(network) for network in self.networks]
+
+    @property
+    def evaluated(self) -> list[keras.Model]:
+        """What is evaluated and exported: `networks`, or averages of their weights."""
+        return self._averages or self.networks
+
     def step_number(self) -> tf.Tensor:
         """Number of steps done, int64 scalar."""
         return tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
@@ -191,7 +209,7 @@ class Method(keras_model.KerasModel):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images -> mean logits of the networks, [n, c]."""
-        return averaged.mean_logits([network(images, training=training) for network in self.networks])
+        return averaged.mean_logits([network(images, training=training) for network in self.evaluated])
 
     def _check_ready(self):
         super()._check_ready()
@@ -233,6 +251,10 @@ class Method(keras_model.KerasModel):
         if scale is not None:
             gradients = [tf.cast(scale, gradient.dtype) * gradient for gradient in gradients]
         self.optimizer.apply(gradients, variables)
+        if self._averages:
+            weight_average.move(
+                self._averages, self.networks, lambda: weight_average.warm(self.step_number(), self._ema)
+            )
 
     def _gradients(self, tape, loss):
         """Gradients of a loss by `trained_variables`; zeros where it does not depend on one.

@@ -19,7 +19,7 @@ from famus_tf.networks import logits as network_logits
 
 
 class KerasModel(keras.Model):
-    """The side of `base.Method` that Keras sees; a subclass has `networks`, `trained_variables` and `step`."""
+    """The side of `base.Method` that Keras sees; a subclass has `networks`, `evaluated` of them, and `step`."""
 
     needs_meta_batches = False
 
@@ -172,7 +172,7 @@ class KerasModel(keras.Model):
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Exports the network, or of two networks the mean of their logits, as `keras.Model.export` does."""
-        return averaged.as_functional(self.networks).export(filepath, *args, **kwargs)
+        return averaged.as_functional(self.evaluated).export(filepath, *args, **kwargs)
 
     def keep_example_weights(self, num_examples: int) -> None:
         """Keeps each example's weight in `fit`, which does so by itself for arrays.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
 from famus_tf.meta import segments
 from famus_tf.networks import parts
@@ -41,22 +40,3 @@ def two_branches(network: keras.Model) -> keras.Model:
     classifier = keras.layers.Dense(network.output_shape[-1], dtype="float32", name=CLASSIFIER)
     logits = classifier(keras.layers.Concatenate(dtype="float32")(features))
     return keras.Model(images, logits, name=f"{network.name}_of_two_branches")
-
-
-def reversed_positions(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions of examples drawn with class probabilities ~ n_max / n_k, then evenly in the class, int64 [count].
-
-    Source: Zhou et al., "BBN" (CVPR 2020), section 4.2.
-
-    Args:
-      labels: int [N].
-      count: how many.
-      rng: what draws them.
-    """
-    sizes = np.bincount(labels)
-    present = np.flatnonzero(sizes)
-    shares = 1.0 / sizes[present]
-    classes = rng.choice(present, count, p=shares / shares.sum())
-    order = np.argsort(labels, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    return order[starts[classes] + rng.integers(0, sizes[classes])]

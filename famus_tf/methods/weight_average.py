@@ -22,6 +22,25 @@ def momentum(step: tf.Tensor, final: float, ramp_steps: int) -> tf.Tensor:
     return final * tf.exp(-5.0 * tf.square(1.0 - part))
 
 
+def warm(step: tf.Tensor, final: float) -> tf.Tensor:
+    """min(gamma, (1 + t) / (10 + t)), float32 scalar: as `tf.train.ExponentialMovingAverage` with a number of updates.
+
+    Args:
+      step: t, the number of steps done.
+      final: gamma.
+    """
+    done = tf.cast(step, tf.float32)
+    return tf.minimum(tf.constant(final, tf.float32), (1.0 + done) / (10.0 + done))
+
+
+def copy_of(network: keras.Model) -> keras.Model:
+    """A network of the same kind with the same weights, none of which is trained; call it in the strategy's scope."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    copy.trainable = False
+    return copy
+
+
 def move(averages: Sequence[keras.Model], networks: Sequence[keras.Model], share: Callable[[], tf.Tensor]) -> None:
     """average <- m average + (1 - m) network, for weights and BatchNorm's statistics; whole numbers are copied.
 

@@ -35,7 +35,7 @@ def load(path, input_shape, num_classes, head="linear"):
         images, classes or classifier than these.
     """
     option = f"option `network`={path}"
-    network = _read(path, option)
+    network = read(path, option)
     _check_single(network, option)
     _check_input(network, option, input_shape)
     _check_output(network, option, num_classes)
@@ -50,7 +50,16 @@ def load(path, input_shape, num_classes, head="linear"):
     return keras.Model(network.inputs[0], result, name=network.name)
 
 
-def _read(path, option):
+def read(path, option):
+    """A Keras file's model, as it is.
+
+    Args:
+      path: of the file.
+      option: the flag that names it, for sentences.
+
+    Raises:
+      InputError: no such file, damaged, or not readable as a Keras model.
+    """
     if not pathlib.Path(path).is_file():
         raise errors.InputError(f"{option}: no such file; expected one that keras.Model.save wrote")
     if not zipfile.is_zipfile(path):

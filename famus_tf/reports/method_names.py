@@ -18,6 +18,8 @@ METHODS = {
     "d2l": "D2L",
     "incv": "INCV",
     "bbn": "BBN",
+    "crt": "cRT",
+    "tau_norm": "tau-norm",
     "elr": "ELR",
     "elr_plus": "ELR+",
     "pls": "PLS",

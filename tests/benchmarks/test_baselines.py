@@ -24,6 +24,7 @@ def test_the_flags_of_all_rows_go_together(dataset, study):
         assert made.data.validation_share == (0.1 if job.seed == "100" else 0)
     if (dataset, study) in baseline_rows.NOISY:
         without = {"cmw_net", "mlc", "soft_labels", "running_score", "running_probability", "jamal", "bbn"}
+        without |= {"crt", "tau_norm"}
         assert methods == METHODS.keys() - without
     assert len({accuracy.slug(label) for label in rows}) == len(rows)
 
@@ -58,6 +59,20 @@ def test_a_study(tmp_path, capsys):
     ]
     assert baselines.main([*kept, "--set=--epochs=3"]) == 2
     assert "row 'cross-entropy': --epochs" in capsys.readouterr().err
+
+
+def test_rows_that_go_on_from_a_trained_network_begin_at_cross_entropys_run(capsys):
+    arguments = baselines._parse(["fashion_mnist_longtail", "--study=imbalance_100"])
+    rates = {"cRT": [(0.1, "2", ())], "tau-norm": [(0.02, "100", ())]}
+    jobs = [job for job, _ in baselines.make_jobs(arguments, rates, 0.05)]
+    begun = [command_line.read_config(["famus_tf.main", *job.flags]).run.init_from for job in jobs]
+    assert [place.rpartition("/")[2] for place in begun] == [
+        "cross_entropy_rate0.05_seed2",
+        "cross_entropy_rate0.05_seed100",
+    ]
+    words = ["fashion_mnist_longtail", "--study=imbalance_100", "--only=crt"]
+    assert baselines.main(words) == 2
+    assert "--only: cRT goes on from the runs of cross_entropy; expected that row too" in capsys.readouterr().err
 
 
 def test_another_row_is_refused(capsys):

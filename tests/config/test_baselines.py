@@ -30,7 +30,7 @@ def test_a_flag_names_the_methods_that_read_it(field):
 def _other(field):
     if field.metadata["choices"]:
         return next(one for one in field.metadata["choices"] if one != field.default)
-    if field.name in ("forget_rate", "mentor_burn_in"):
+    if field.name in ("forget_rate", "mentor_burn_in", "tau"):
         return 0.3
     if field.name == "mentor_dropout":
         return ()
@@ -43,7 +43,8 @@ def _other(field):
 def test_a_flag_of_another_method_is_refused(field):
     value, of = _other(field), field.metadata["of"]
     for method in of:
-        config.from_values(_RUN | {"method": method, field.name: value})
+        begun = {"init_from": "run"} if METHODS[method].begins_trained else {}
+        config.from_values(_RUN | begun | {"method": method, field.name: value})
     with pytest.raises(InputError, match=rf"^--{field.name}=.* with --method=mw_net, .*--method={of[0]}"):
         config.from_values(_RUN | {"method": "mw_net", field.name: value})
 
@@ -107,7 +108,10 @@ def test_stages_that_never_come_are_told():
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_each_method_needs_no_further_flag(name):
-    made = command_line.read_config(["main.py", f"--flagfile={ROOT}/flags/digits.cfg", f"--method={name}"])
+    words = ["main.py", f"--flagfile={ROOT}/flags/digits.cfg", f"--method={name}"]
+    if METHODS[name].begins_trained:  # but the run that it goes on from
+        words.append("--init_from=runs/plain")
+    made = command_line.read_config(words)
     assert made.method.method == name
 
 
@@ -118,7 +122,7 @@ def test_each_method_of_the_group_has_a_flag_file():
 
 
 @pytest.mark.parametrize("path", FLAG_FILES, ids=lambda path: path.stem)
-def test_a_flag_file_makes_its_method(path, monkeypatch):
+def test_a_flag_file_makes_its_method(path, monkeypatch, tmp_path):
     """On digits, and with a network of this size."""
 
     def build(input_shape, num_classes, mean, std):
@@ -133,6 +137,8 @@ def test_a_flag_file_makes_its_method(path, monkeypatch):
         "--batch_size=16",
         "--meta_per_class=2",
     )
+    if "--init_from" in path.read_text():
+        arguments += (f"--init_from={small_networks.save_convolutions(tmp_path / 'net.keras', False, count=2)}",)
     arguments += ("--imbalance=4",) if "--imbalance" in path.read_text() else ()
     made = command_line.read_config(["main.py", f"--flagfile={path}", *arguments])
     dataset = build_data.make_dataset(made.data, 0)

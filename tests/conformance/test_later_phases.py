@@ -23,6 +23,8 @@ STAGES = {
     "d2l": {"d2l_epochs": 0},
     "incv": {"incv_rounds": 2, "incv_candidate_epochs": 1},
     "bbn": {},
+    "crt": {},
+    "tau_norm": {},
     "pls": {"pls_epochs": 1},
     "ssr": {"ssr_neighbours": 10},
     "pes": {"pes_epochs": 1, "pes_head_epochs": 1},
@@ -54,6 +56,15 @@ def network(monkeypatch):
     monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
 
 
+@pytest.fixture(autouse=True)
+def begun(monkeypatch, tmp_path_factory):
+    """Methods that go on from a trained network have one."""
+    path = tmp_path_factory.mktemp("earlier") / "net.keras"
+    small_networks.shaken(small_networks.convolutions(False, count=2)).save(path)
+    for method in ("crt", "tau_norm"):
+        monkeypatch.setitem(STAGES, method, {"init_from": str(path)})
+
+
 @pytest.fixture(params=sorted(STAGES))
 def name(request):
     """A method whose epochs differ."""
@@ -75,7 +86,8 @@ def _values(run):
 def test_each_method_with_stages_is_here():
     differ = set()
     for name in methods.BY_NAME:
-        values = _FLAGS | {"method": name, "epochs": 40}
+        begun = {"init_from": STAGES.get(name, {}).get("init_from", "")}
+        values = _FLAGS | begun | {"method": name, "epochs": 40}
         settings = config.from_values(values)
         dataset = build_data.make_dataset(settings.data, 0)
         method = build_run.make_method(settings, build_run.make_supervision(settings, dataset))

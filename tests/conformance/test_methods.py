@@ -46,6 +46,8 @@ NEUTRAL = {
     "pls": {"pls_epochs": 100, "mix_alpha": 0.0},
     "ssr": {"ssr_mixup_alpha": 0.0},
     "pes": {"pes_epochs": 100},
+    "crt": None,  # goes on from a trained network; tests/methods/test_on_a_trained_network.py
+    "tau_norm": None,  # trains nothing; the same file
     "bbn": None,  # its classifier has twice as many inputs; tests/methods/test_bbn.py
 }
 # For short runs.
@@ -97,6 +99,22 @@ def quick_ends(monkeypatch):
 def name(request):
     """A method, or one with another selector behind it."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def earlier(tmp_path_factory):
+    """A network in a file, for methods that go on from a trained one."""
+    path = tmp_path_factory.mktemp("earlier") / "net.keras"
+    small_networks.shaken(small_networks.convolutions(False, count=2)).save(path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def begun(monkeypatch, earlier):
+    """These methods begin there."""
+    for name, kind in METHODS.items():
+        if kind.begins_trained:
+            monkeypatch.setitem(_SHORT, name, {"init_from": earlier})
 
 
 def _settings(name, **changes):
@@ -200,7 +218,10 @@ def test_a_checkpoint_holds_every_variable(name, tmp_path, monkeypatch):
         return small_networks.convolutions(True, input_shape, num_classes, count=2)
 
     monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
-    method, batches = _made(_settings(name))
+    begun = {}
+    if METHODS[name.split()[0]].begins_trained:
+        begun = {"init_from": small_networks.save_convolutions(tmp_path / "net.keras", True, count=2)}
+    method, batches = _made(_settings(name, **begun))
     _train(method, batches, count=2)
     checkpoints = progress.Checkpoints([method], [progress.Progress(80, len(method.gated_layers))], tmp_path)
     checkpoints.save()

@@ -10,12 +10,12 @@ from scipy import stats
 from famus_tf import errors
 from famus_tf.methods import (
     beta_mixture,
+    class_draws,
     cross_validation,
     curriculum,
     neighbours,
     noise_estimates,
     pseudo_loss,
-    two_streams,
 )
 
 _RNG = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def test_example_dropout_keeps_that_many(rate, kept):
 
 def test_reversed_sampling_draws_rare_classes_most():
     labels = np.repeat([0, 2, 3], [800, 150, 50])  # there is none of class 1
-    drawn = labels[two_streams.reversed_positions(labels, 20_000, np.random.default_rng(0))]
+    drawn = labels[class_draws.reversed_positions(labels, 20_000, np.random.default_rng(0))]
     expected = np.array([1 / 800, 1 / 150, 1 / 50])
     found = np.bincount(drawn, minlength=4)[[0, 2, 3]] / 20_000
     np.testing.assert_allclose(found, expected / expected.sum(), atol=0.01)

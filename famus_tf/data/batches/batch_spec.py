@@ -9,6 +9,7 @@ import numpy as np
 
 from famus_tf import errors
 from famus_tf.data.batches import sampling as samplings
+from famus_tf.data.images import strong_augment
 
 
 class Share(NamedTuple):
@@ -49,6 +50,7 @@ class BatchSpec:
         views: how often each image comes, cropped and mirrored in different ways; of several, images are
             [n, views, H, W, C].
         crop_padding, flip, padding_mode: see `augment.crop_and_flip`; files are cropped by their own transform.
+        strong: what comes upon the images after that, upon each view; None: nothing.
     """
 
     stream: str
@@ -60,6 +62,7 @@ class BatchSpec:
     crop_padding: int = 0
     flip: bool = False
     padding_mode: str = "zero"
+    strong: strong_augment.Policy | None = None
 
     def check(self, num_examples: int) -> None:
         """Raises an InputError, which names the stream, where batches ask for more than `num_examples` examples."""

@@ -132,7 +132,7 @@ class Feed:
         return self._stream(spec, images, labels, first_step, last_step)
 
     def _spec(self, stream, size, **options):
-        names = ("crop_padding", "flip", "padding_mode")
+        names = ("crop_padding", "flip", "padding_mode", "strong")
         augmentation = {name: getattr(self._dataset, name) for name in names}
         return batch_spec.BatchSpec(stream, size, self._seed, **augmentation, **options)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from famus_tf import errors
 from famus_tf.data import streams
 from famus_tf.data.batches import batch_spec, sampling
-from famus_tf.data.images import augment, image_files
+from famus_tf.data.images import augment, image_files, strong_augment
 
 # Batches made side by side, and kept ready.
 _AHEAD = 4
@@ -59,13 +59,16 @@ def training_batches(
         augment.crop_and_flip, padding=spec.crop_padding, flip=spec.flip, padding_mode=spec.padding_mode
     )
 
+    rows = _seeds_of_rows(tf.range(part.start, part.stop, dtype=tf.int64))
+
     # Converted by AutoGraph, an InputError would reach the user as another exception.
     @tf.autograph.experimental.do_not_convert
     def assemble(index: tf.Tensor, augment_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         chosen = tf.gather(all_images, index)
-        changed = _stacked([change(chosen, seed=one) for one in _seeds_of_views(augment_seed, spec.views)], axis=1)
-        # Cut after the augmentation, whose random numbers are drawn for the whole batch.
-        return tuple(rows[part] for rows in (changed, tf.gather(all_labels, index), index))
+        seeds = _seeds_of_views(augment_seed, spec.views)
+        # Cut after the crop, whose random numbers are drawn for the whole batch.
+        views = [_changed_strongly(change(chosen, seed=one)[part], one + rows, spec.strong) for one in seeds]
+        return _stacked(views, axis=1), tf.gather(all_labels, index)[part], index[part]
 
     return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
 
@@ -149,6 +152,16 @@ def _seeds_of_views(seed: tf.Tensor, views: int) -> list[tf.Tensor]:
     return [seed + tf.constant([view, 0], tf.int64) for view in range(views)]
 
 
+def _seeds_of_rows(row: tf.Tensor) -> tf.Tensor:
+    """What is added to a view's seed for each of a batch's rows, int64 [n] -> [n, 2]."""
+    return tf.stack([tf.zeros_like(row), row], axis=1)
+
+
+def _changed_strongly(images: tf.Tensor, seeds: tf.Tensor, policy: strong_augment.Policy | None) -> tf.Tensor:
+    """By random numbers that the crop has not drawn."""
+    return images if policy is None else strong_augment.apply(images, seeds + tf.constant([2**40, 0], tf.int64), policy)
+
+
 def _stacked(views: list[tf.Tensor], axis: int) -> tf.Tensor:
     """Several views of the same images along a new axis; one view as it is."""
     return views[0] if len(views) == 1 else tf.stack(views, axis=axis)
@@ -196,13 +209,18 @@ def _load_batches(
 
     def assemble(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         index = index[rows]
-        row = tf.stack([tf.zeros_like(index), tf.range(rows.start, rows.stop, dtype=tf.int64)], axis=1)
+        seeds = seed + _seeds_of_rows(tf.range(rows.start, rows.stop, dtype=tf.int64))
         chosen = tf.map_fn(
             load,
-            (tf.gather(paths, index), seed + row),
+            (tf.gather(paths, index), seeds),
             parallel_iterations=1,
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
+        if spec.strong is not None:
+            views = [chosen] if spec.views == 1 else tf.unstack(chosen, axis=1)
+            of_views = _seeds_of_views(seeds, spec.views)
+            changed = [_changed_strongly(*pair, spec.strong) for pair in zip(views, of_views, strict=True)]
+            chosen = _stacked(changed, axis=1)
         return chosen, tf.gather(all_labels, index), index
 
     # A batch to each core: handing over single images costs an eighth of the time that their decoding takes.

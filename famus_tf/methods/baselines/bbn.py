@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from famus_tf.losses import softmax
 from famus_tf.meta import batches
-from famus_tf.methods import base, one_network, two_streams
+from famus_tf.methods import base, class_draws, one_network, two_streams
 from famus_tf.training import plan
 
 
@@ -48,7 +48,7 @@ class BBN(one_network.OneNetwork):
     def draws(self, epoch: int, labels: np.ndarray) -> tuple[plan.Draw, plan.Draw | None]:
         """All examples, and as many of the reversed distribution."""
         rng = np.random.default_rng([self.seed, epoch])
-        return plan.Draw(), plan.Draw(two_streams.reversed_positions(labels, len(labels), rng))
+        return plan.Draw(), plan.Draw(class_draws.reversed_positions(labels, len(labels), rng))
 
     def prepare(self, batch: batches.Batch, second: batches.Batch | None) -> Any:
         """Both batches, and a."""
