@@ -207,6 +207,10 @@ class Method(keras_model.KerasModel):
         """
         return None
 
+    def matrices(self) -> dict[str, np.ndarray]:
+        """What TensorBoard shows as pictures after each epoch: {name: float [rows, columns] in [0, 1]}."""
+        return {}
+
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images -> mean logits of the networks, [n, c]."""
         return averaged.mean_logits([network(images, training=training) for network in self.evaluated])

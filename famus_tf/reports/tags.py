@@ -11,6 +11,8 @@ _OF_META_STEPS = ("meta_loss", "selected_layers", "lowest_layer")
 STEP_SECONDS = "time/step_seconds"
 SELECTION = "gates/selection"  # a picture
 
+_MATRIX = "method/"  # pictures
+
 # {heading: {chart: pattern of the tags that it shows}}; for the eye, the first question first.
 _DASHBOARD = {
     "1. Is training healthy?": {
@@ -19,6 +21,7 @@ _DASHBOARD = {
         "loss on the meta set": r"meta/meta_loss",
         "mean weight of right (clean) and of wrong (noisy) labels": r"example_weight/(clean|noisy)_mean",
         "what trust is made of": r"train/trust_.*",
+        "what is particular to the method": r"train/(?!loss$|accuracy$|trust_).*",
         "learning rates": r"learning_rate/.*",
         "seconds of a step": STEP_SECONDS,
     },
@@ -44,6 +47,11 @@ _DASHBOARD = {
 def of_log(name: str) -> str:
     """The tag of a running mean of the steps, by its name in the logs."""
     return f"{'meta' if name in _OF_META_STEPS else 'train'}/{name}"
+
+
+def matrix(name: str) -> str:
+    """The tag of a picture of one of a method's matrices."""
+    return f"{_MATRIX}{name}"
 
 
 def learning_rate(optimizer: str) -> str:

@@ -3,6 +3,7 @@
 import types
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import summary as custom_scalars
 from tensorboard.plugins.hparams import api as hparams
@@ -97,6 +98,8 @@ class TensorBoard(keras.callbacks.Callback):
                     tf.summary.scalar(tags.example_weight(name, mean=True), values.mean())
                     tf.summary.histogram(tags.example_weight(name), values)
             self._write_layers()
+            for name, matrix in self._method.matrices().items():
+                tf.summary.image(tags.matrix(name), _picture(matrix))
         self.events.flush()
 
     def on_train_end(self, logs=None):
@@ -112,6 +115,13 @@ class TensorBoard(keras.callbacks.Callback):
             values = self._progress.history[-1].get(group, ())
             for number, (layer, value) in enumerate(zip(self._method.gated_layers, values, strict=False), start=1):
                 tf.summary.scalar(tags.of_layer(group, number, layer.name), value)
+
+
+def _picture(matrix):
+    """Values from 0 (white) to 1 (black) as squares, about 200 pixels in all, uint8 [1, height, width, 1]."""
+    side = max(1, 200 // max(matrix.shape))
+    shades = np.round(255 * (1 - np.clip(matrix, 0, 1))).astype(np.uint8)
+    return np.kron(shades, np.ones((side, side), np.uint8))[np.newaxis, :, :, np.newaxis]
 
 
 def write_evaluations(epoch, sets, prefix=""):

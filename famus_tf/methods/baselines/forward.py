@@ -88,6 +88,10 @@ class Forward(one_network.OneNetwork):
             self.correct_by(noise_estimates.from_anchors(probabilities, self.percentile, look.labels))
             self._restart(self.optimizer)
 
+    def matrices(self) -> dict[str, np.ndarray]:
+        """T, a row for each true class."""
+        return {"transition": self._matrix.numpy()}
+
     def objective(self, prepared: Any) -> one_network.Outcome:
         """The mean corrected loss."""
         logits = self.network(prepared.images, training=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from famus_tf.devices import replicas
@@ -64,6 +65,10 @@ class GoldLoss(one_network.OneNetwork):
     def prepare(self, batch: batches.Batch, second: batches.Batch | None) -> Any:
         """Both batches."""
         return batch, second
+
+    def matrices(self) -> dict[str, np.ndarray]:
+        """T, a row for each true class."""
+        return {"transition": self._matrix.numpy()}
 
     def objective(self, prepared: Any) -> one_network.Outcome:
         """Corrected losses of the given labels, and cross-entropies of the trusted ones, in one pass."""
