@@ -152,10 +152,11 @@ def _kept_rows(arguments, labels):
     try:
         kept = json.loads(arguments.json.read_text(encoding="utf-8"))
         rate_of = {row["method"]: row["learning_rate"] for row in kept}
-    except (ValueError, TypeError, KeyError):
+        seed_of = {row["method"]: row["seeds"][0] for row in kept}
+    except (ValueError, TypeError, KeyError, IndexError):
         raise InputError(f"--json={arguments.json}: expected a file that this command wrote") from None
     every = {label: [(RATES[0], "0", ())] for label in baseline_rows.rows(arguments.dataset, arguments.study)}
-    rates = {label: [(rate, "0", ("--nolabel_report",))] for label, rate in rate_of.items()}
+    rates = {label: [(rate, seed_of[label], ("--nolabel_report",))] for label, rate in rate_of.items()}
     jobs = [job for job, _ in make_jobs(arguments, every | rates, rate_of.get(baseline_rows.PLAIN))]
     wanted = {job.label: command_line.read_config(["famus_tf.main", *job.flags]) for job in jobs}
     return kept_rows.read(arguments.json, wanted, labels, arguments.study)

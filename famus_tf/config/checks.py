@@ -55,6 +55,12 @@ def _run(config) -> None:
         )
     if flags.init_from and flags.pretrained != "none":
         raise InputError(f"--init_from={flags.init_from} with --pretrained={flags.pretrained}: expected one of them")
+    folds = config.report.report_folds
+    if flags.init_from and folds:
+        raise InputError(
+            f"--report_folds={folds} with --init_from={flags.init_from}, whose network may have seen all labels, while "
+            "networks without it would be trained for too short: expected --report_folds=0"
+        )
     if flags.log_meta_gradient and config.method.method in ("l2r", "jamal"):
         raise InputError(
             f"--log_meta_gradient with --method={config.method.method}, whose theta belongs to the batch of one step: "
@@ -298,10 +304,6 @@ def _baselines(config) -> None:
         raise InputError(f"--method={method} without --init_from: expected the run directory of a trained network")
     if method == "tau_norm" and config.baselines.tau is None and not config.data.meta_per_class:
         raise InputError("--method=tau_norm with --meta_per_class=0, without --tau: expected one of them")
-    if method == "tau_norm" and config.optimization.ema:
-        raise InputError(
-            f"--ema={config.optimization.ema} with --method=tau_norm, which changes weights once: expected 0"
-        )
     if kind.has_meta_learner:
         return
     unused = [

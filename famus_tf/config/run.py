@@ -78,8 +78,8 @@ class RunConfig(fields.FlagGroup):
     init_from: str = fields.flag(
         "",
         "Weights that training starts from: a run directory whose training has ended, its export, or a .keras file, of "
-        "the same network. A classifier of another number of classes is drawn anew. Of two networks both begin there, "
-        "and differ by their batches and noise alone.",
+        "the same network. A classifier of another number of classes is drawn anew, and that of the second of two "
+        "networks. The run directory keeps a copy.",
         is_path=True,
     )
     eval_batch_size: int = fields.flag(500, "Images per batch in evaluation.", bounds=fields.COUNT)

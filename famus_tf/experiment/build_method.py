@@ -21,7 +21,7 @@ def make_method(
 
     Args:
       supervised: one of the classes of `supervision`.
-      make_network: function of a seed -> a network.
+      make_network: function of a seed and of whether the classifier begins by itself, `own_head` -> a network.
       method, optimization, baselines: the groups of flags of these names.
       forget_rate: tau of Co-teaching and JoCoR.
       record_meta_gradient: whether steps return the meta gradient.
@@ -33,7 +33,7 @@ def make_method(
     """
     seed = supervised.seeds[number]
     setting = base.Setting(
-        make_network=lambda which: make_network(supervision.seed_of(seed, which)),
+        make_network=lambda which: make_network(supervision.seed_of(seed, which), own_head=bool(number or which)),
         class_sizes=supervised.class_sizes,
         num_probes=supervised.dataset.num_probes,
         seed=seed,

@@ -31,8 +31,10 @@ def make_network(run, loss, dataset, policy):
     return networks.build(run.network, *shapes_and_statistics, policy, head, run.pretrained)
 
 
-def make_seeded_network(run, loss, dataset, seed):
+def make_seeded_network(run, loss, dataset, seed, own_head=False):
     """`make_network` of the flags' policy, with initial weights drawn by `seed`, or those of option `init_from`.
+
+    With an `own_head` the classifier is drawn in any case: two networks that begin alike would stay alike.
 
     Raises:
       InputError: as there, or these weights are of another network.
@@ -40,7 +42,7 @@ def make_seeded_network(run, loss, dataset, seed):
     keras.utils.set_random_seed(seed)
     network = make_network(run, loss, dataset, run.dtype_policy)
     if run.init_from:
-        left = initial_weights.take(network, initial_weights.read(run.init_from), run.init_from)
+        left = initial_weights.take(network, initial_weights.read(run.init_from), run.init_from, own_head)
         said = f"option `init_from`={run.init_from}: drawn anew, as there are other classes: {', '.join(left)}"
         notes.say([said] if left else [])
     return network

@@ -16,6 +16,7 @@ from famus_tf.devices import cluster as clusters
 from famus_tf.evaluation import accuracy as evaluation
 from famus_tf.experiment import build_data, build_method, build_network, supervision
 from famus_tf.methods import averaged, base
+from famus_tf.networks import initial_weights
 from famus_tf.profiling import segment_times, stage_times
 from famus_tf.reports import gates, tensorboard
 from famus_tf.training import best_epoch, checkpoint_files, history, loop, progress, runner, stopping
@@ -92,7 +93,7 @@ def assemble(config, dataset, strategy, workdir):
     """
     bad = build_data.find_bad_images(config.data, dataset, strategy, workdir)
     folder = workdir / "checkpoints"
-    begun = bool(checkpoint_files.all_in(folder))
+    initial = _initial_weights(config.run, strategy, workdir)
     supervised = make_supervision(config, dataset)
     feeds = [
         build_data.make_feed(config.optimization, dataset, strategy, seed, config.run.eval_batch_size, bad)
@@ -100,7 +101,7 @@ def assemble(config, dataset, strategy, workdir):
     ]
     with strategy.scope():
         metrics = [supervised.make_metrics() for _ in feeds]
-        methods = [make_method(config, supervised, one, number, begun) for number, one in enumerate(metrics)]
+        methods = [make_method(config, supervised, one, number, initial) for number, one in enumerate(metrics)]
         done = [progress.Progress(len(dataset.train_labels), len(method.gated_layers)) for method in methods]
         checkpoints = progress.Checkpoints(methods, done, folder, metrics, strategy, supervised.kept)
         network = averaged.as_one([network for method in methods for network in method.evaluated])
@@ -133,12 +134,20 @@ def make_supervision(config, dataset):
     )
 
 
-def make_method(config, supervised, metrics=(), number=0, begun=False):
+def _initial_weights(run_flags, strategy, workdir):
+    """Where option `init_from` is read from: the run directory's own copy, as what it names may be gone later."""
+    copy = workdir / "initial_weights.npz"
+    if run_flags.init_from and not checkpoint_files.all_in(workdir / "checkpoints") and clusters.is_chief(strategy):
+        initial_weights.keep(run_flags.init_from, copy)
+    return str(copy) if run_flags.init_from and copy.exists() else run_flags.init_from
+
+
+def make_method(config, supervised, metrics=(), number=0, initial=None):
     """One compiled `methods.base.Method` of the run, as `build_method.make_method`; call it in the strategy's scope.
 
-    Where the run has `begun`, its checkpoints have the weights: those of option `init_from` may be gone.
+    Weights of an earlier run are read from `initial`; None: where option `init_from` says.
     """
-    run_flags = dataclasses.replace(config.run, init_from="") if begun else config.run
+    run_flags = config.run if initial is None else dataclasses.replace(config.run, init_from=initial)
     method = build_method.make_method(
         supervised,
         functools.partial(build_network.make_seeded_network, run_flags, config.loss, supervised.dataset),

@@ -192,14 +192,15 @@ def _write_list(path, files, labels):
 
 def _write_flags(folder, config, dataset, sets):
     """The run's own flags, but for the data; paths are those from any folder."""
-    kept = {"augment", "crop_padding", "crop_padding_mode", "on_bad_image"}
+    kept = {"augment", "crop_padding", "crop_padding_mode", "on_bad_image", "strong_augment"}
+    kept |= {"randaugment_count", "randaugment_magnitude"}
     own = config.data.dataset in OWN_IMAGES
     if own:
         kept |= {"image_size", "resize", "resize_mode", "train_on_held_out"}
     values = {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name not in kept}
     for group, field in configs.flag_fields():
         path = getattr(getattr(config, group), field.name)
-        if field.metadata["is_path"] and group != "data" and os.path.isfile(path):  # not the name of a network
+        if field.metadata["is_path"] and group != "data" and path and os.path.exists(path):  # not the name of a network
             values[field.name] = _absolute(path)
     if not own:
         values |= _reading(dataset, config.data) | {"train_on_held_out": True}

@@ -147,7 +147,7 @@ class GivenLabels:
 
         def begin(epoch):
             if not runners[0].progress.epoch_step:  # after a resume in mid-epoch the method's variables have it all
-                method.begin_epoch(epoch, look)
+                method.open_epoch(epoch, look)
 
         if method.draws_epochs:
             return plan.DrawnEpochs(method, look.labels, look.stream, feed.steps_per_epoch, total, begin)

@@ -190,6 +190,18 @@ class Method(keras_model.KerasModel):
         """
         self._ema = momentum
         self._averages = [weight_average.copy_of(network) for network in self.networks]
+        options = {"dtype": "int64", "trainable": False, "aggregation": "only_first_replica"}
+        self._averaged_from = self.add_weight(name="averaged_from", shape=(), initializer="zeros", **options)
+
+    def open_epoch(self, epoch: int, look: Look) -> None:
+        """`begin_epoch`; where that has set weights, their averages begin anew with them."""
+        weights = [variable for network in self.networks for variable in network.weights]
+        before = [variable.numpy() for variable in weights] if self._averages else []
+        self.begin_epoch(epoch, look)
+        if any((variable.numpy() != value).any() for variable, value in zip(weights, before, strict=False)):
+            for average, network in zip(self._averages, self.networks, strict=True):
+                average.set_weights(network.get_weights())
+            self._averaged_from.assign(self.step_number())
 
     @property
     def evaluated(self) -> list[keras.Model]:
@@ -256,9 +268,10 @@ class Method(keras_model.KerasModel):
             gradients = [tf.cast(scale, gradient.dtype) * gradient for gradient in gradients]
         self.optimizer.apply(gradients, variables)
         if self._averages:
-            weight_average.move(
-                self._averages, self.networks, lambda: weight_average.warm(self.step_number(), self._ema)
-            )
+            weight_average.move(self._averages, self.networks, self._average_momentum)
+
+    def _average_momentum(self):
+        return weight_average.warm(self.step_number() - self._averaged_from.value, self._ema)
 
     def _gradients(self, tape, loss):
         """Gradients of a loss by `trained_variables`; zeros where it does not depend on one.

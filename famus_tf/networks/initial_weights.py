@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.files import whole_files
 from famus_tf.networks import keras_file
 
 
@@ -25,7 +27,7 @@ def read(place: str) -> list[Weight]:
     """The weights of an earlier network in its order.
 
     Args:
-      place: a run directory with an `export`, an export, or a `.keras` file.
+      place: a run directory with an `export`, an export, a `.keras` file, or what `keep` has written.
 
     Raises:
       InputError: it is neither of them, or cannot be read.
@@ -33,6 +35,10 @@ def read(place: str) -> list[Weight]:
     option, path = f"option `init_from`={place}", pathlib.Path(place)
     if path.suffix == keras_file.SUFFIX:
         return _of(keras_file.read(place, option).variables)
+    if path.suffix == ".npz":
+        with errors.reading(option, "a copy of initial weights"), np.load(path) as arrays:
+            paths = json.loads(str(arrays["paths"]))
+            return [Weight(name, arrays[str(number)]) for number, name in enumerate(paths)]
     folder = path / "export" if (path / "export").is_dir() else path
     if not (folder / "saved_model.pb").is_file():
         raise errors.InputError(
@@ -45,12 +51,20 @@ def read(place: str) -> list[Weight]:
     return _of(variables)
 
 
+def keep(place: str, copy: pathlib.Path) -> None:
+    """Copies the weights into a file ending in `.npz`; InputError where they cannot be read or written."""
+    weights = read(place)
+    arrays = {str(number): weight.value for number, weight in enumerate(weights)}
+    with whole_files.written(copy) as fresh, open(fresh, "wb") as file:
+        np.savez(file, paths=json.dumps([weight.path for weight in weights]), **arrays)
+
+
 def _of(variables):
     found = [Weight(getattr(one, "path", one.name).removesuffix(":0"), one.numpy()) for one in variables]
     return [weight for weight in found if not weight.path.endswith("seed_generator_state")]
 
 
-def take(network: keras.Model, weights: Sequence[Weight], place: str) -> list[str]:
+def take(network: keras.Model, weights: Sequence[Weight], place: str, own_head: bool = False) -> list[str]:
     """Gives a network the weights of an earlier one of the same kind; a classifier of other classes stays as it is.
 
     Of several networks that were exported together it takes the first one's.
@@ -59,9 +73,10 @@ def take(network: keras.Model, weights: Sequence[Weight], place: str) -> list[st
       network: functional `keras.Model`; its last layer is the classifier.
       weights: as `read` returns them.
       place: where from, for the sentence.
+      own_head: whether the classifier stays in any case.
 
     Returns:
-      Paths of the variables that stay as they are.
+      Paths of the variables that stay as they are, as there are other classes.
 
     Raises:
       InputError: the networks differ in more than the classifier.
@@ -73,7 +88,7 @@ def take(network: keras.Model, weights: Sequence[Weight], place: str) -> list[st
         raise errors.InputError(
             f"{option}: has {len(weights)} variables; expected the {len(variables)} of network {network.name!r}"
         )
-    head = {id(one) for one in [layer for layer in network.layers if layer.weights][-1].weights}
+    head = {id(one) for one in _last_layer(network).weights}
     left = []
     for variable, weight in zip(variables, weights, strict=False):
         if tuple(variable.shape) == weight.value.shape:
@@ -85,6 +100,12 @@ def take(network: keras.Model, weights: Sequence[Weight], place: str) -> list[st
             )
         left += [one.path for one in variables if id(one) in head]
     for variable, weight in zip(variables, weights, strict=False):
-        if variable.path not in left:
+        if variable.path not in left and not (own_head and id(variable) in head):
             variable.assign(weight.value)
     return list(dict.fromkeys(left))
+
+
+def _last_layer(network):
+    """The last layer with weights; of a model in the model its own."""
+    layer = [one for one in network.layers if one.weights][-1]
+    return _last_layer(layer) if isinstance(layer, keras.Model) else layer

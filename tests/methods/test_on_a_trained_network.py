@@ -12,7 +12,7 @@ from famus_tf.config import config
 from famus_tf.experiment import build_data, build_run
 from famus_tf.methods import class_draws
 from famus_tf.methods.baselines import crt, tau_norm
-from famus_tf.networks import parts
+from famus_tf.networks import ends, parts
 from tests import small_networks
 
 _RNG = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_tau_norm_normalises_once_and_trains_nothing(tau):
             {"method": "tau_norm", "init_from": "run", "meta_per_class": 0},
             r"^--method=tau_norm with --meta_per_class=0, without --tau: expected one of them$",
         ),
-        ({"method": "tau_norm", "init_from": "run", "ema": 0.9}, r"^--ema=0\.9 with --method=tau_norm"),
+        ({"init_from": "run", "report_folds": 3}, r"^--report_folds=3 with --init_from=run, whose network may have"),
         ({"init_from": "run", "network": "resnet50", "pretrained": "imagenet"}, r"^--init_from=run with --pretrained"),
         ({"randaugment_count": 3}, r"^--randaugment_count=3 with --strong_augment=none: expected --strong_augment"),
     ],
@@ -123,6 +123,13 @@ def test_tau_norm_normalises_once_and_trains_nothing(tau):
 def test_what_does_not_go_together(values, message):
     with pytest.raises(errors.InputError, match=message):
         config.from_values({"epochs": 3} | values)
+
+
+def test_tau_norm_of_a_cosine_classifier_is_refused():
+    images = keras.Input((8, 8, 1))
+    logits = ends.CosineClassifier(3, name="head")(keras.layers.Flatten()(images))
+    with pytest.raises(errors.InputError, match="ends in CosineClassifier 'head': expected a Dense layer"):
+        tau_norm.TauNorm(keras.Model(images, logits))
 
 
 def test_the_classifier_is_drawn_anew_and_the_rest_is_kept(tmp_path):

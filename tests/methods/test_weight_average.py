@@ -100,6 +100,21 @@ def test_one_replica_is_two(two_replicas):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_it_begins_anew_where_an_epoch_begins_with_other_weights():
+    method, batches = _made("cross_entropy")
+    _steps(method, batches, 2)
+    values = [np.full_like(value, 0.25) for value in _values(method.networks)]
+    method.begin_epoch = lambda epoch, look: [
+        variable.assign(value) for variable, value in zip(method.network.weights, values, strict=True)
+    ]
+    method.open_epoch(1, None)
+    for found, expected in zip(_values(method.evaluated), values, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    _steps(method, batches, 1)
+    for found, now, before in zip(_values(method.evaluated), _values(method.networks), values, strict=True):
+        np.testing.assert_allclose(found, 2 / 11 * before + 9 / 11 * now, rtol=1e-5, atol=1e-6)
+
+
 def test_it_is_in_the_checkpoint(tmp_path):
     method, batches = _made("cross_entropy")
     _steps(method, batches, 3)

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from famus_tf import errors
+from famus_tf import errors, networks
 from famus_tf.config import config
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_run, export, modes
 from famus_tf.networks import initial_weights
+from famus_tf.training import interruption, progress
 from tests import small_networks
 
 
@@ -95,11 +96,69 @@ def test_a_run_begins_where_another_ended(tmp_path, capsys):
     for variable, weight in zip(run.networks[0].weights, expected, strict=False):
         np.testing.assert_array_equal(variable, weight.value)
     modes.run(settings)
-    (tmp_path / "first").rename(tmp_path / "gone")  # a run that has checkpoints does without
+    (tmp_path / "first").rename(tmp_path / "gone")  # the run has its copy
     modes.run(config.from_values(second | {"mode": "evaluate"}))
     with export.restored(settings, "export") as found:
         assert found.run.history.step == 4
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("forward", {"estimate_epochs": 1}),
+        ("pes", {"pes_epochs": 1, "pes_head_epochs": 1}),
+        ("incv", {"incv_rounds": 1}),
+    ],
+)
+def test_stopped_and_gone_on_it_begins_anew_where_it_began(tmp_path, method, options, monkeypatch):
+    """Methods that go back to the start in mid-run: also where what they began with is gone."""
+
+    def build(input_shape, num_classes, mean, std):
+        return small_networks.convolutions(False, input_shape, num_classes)
+
+    monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
+    small_networks.shaken(small_networks.convolutions(False)).save(tmp_path / "net.keras")
+    flags = _FLAGS | options | {"method": method, "init_from": str(tmp_path / "net.keras"), "epochs": 3, "ema": 0.5}
+    runs = []
+    for name in ("whole", "again"):
+        settings = config.from_values(flags | {"workdir": str(tmp_path / name)})
+        (tmp_path / name).mkdir()
+        runs.append(_assembled(settings, tmp_path / name))
+        if name == "again":
+            save = progress.Checkpoints.save
+
+            def save_and_end(self, save=save):
+                save(self)
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patch:
+                patch.setattr(progress.Checkpoints, "save", save_and_end)
+                with pytest.raises((KeyboardInterrupt, interruption.Interrupted)):
+                    build_run.training_loop(settings.run, runs[-1]).run()
+            (tmp_path / "net.keras").unlink()
+            runs[-1] = _assembled(settings, tmp_path / name)
+            assert runs[-1].checkpoints.restore() and 0 < runs[-1].history.step < 12
+        build_run.training_loop(settings.run, runs[-1]).run()
+    whole, again = ([*run.methods[0].variables] for run in runs)
+    for found, expected in zip(again, whole, strict=True):
+        np.testing.assert_array_equal(found, expected, err_msg=found.path)
+
+
+def test_two_networks_have_classifiers_of_their_own(tmp_path, monkeypatch):
+    def build(input_shape, num_classes, mean, std):
+        return small_networks.convolutions(False, input_shape, num_classes)
+
+    monkeypatch.setitem(networks.BUILDERS, "small_preact", build)
+    earlier = small_networks.shaken(small_networks.convolutions(False))
+    earlier.save(tmp_path / "net.keras")
+    flags = _FLAGS | {"method": "co_teaching", "forget_rate": 0.2, "init_from": str(tmp_path / "net.keras")}
+    (method,) = _assembled(config.from_values(flags), tmp_path).methods
+    first, second = method.networks
+    for layer, one, two in zip(earlier.layers, first.layers, second.layers, strict=True):
+        for expected, found, other in zip(layer.get_weights(), one.get_weights(), two.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert np.array_equal(other, expected) == (layer.name != "classifier"), layer.name
 
 
 def _assembled(settings, workdir):

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from famus_tf import errors
 from famus_tf.losses import softmax
 from famus_tf.methods import base, one_network
 from famus_tf.networks import parts
@@ -62,6 +63,12 @@ class TauNorm(one_network.OneNetwork):
         super().__init__(network, **kwargs)
         self.tau = tau
         self._parts = parts.of(network)
+        head = self._parts.head
+        if not isinstance(head, keras.layers.Dense):
+            raise errors.InputError(
+                f"network {network.name!r} ends in {type(head).__name__} {head.name!r}: expected a Dense layer, whose "
+                "columns differ in length"
+            )
         options = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         self._used = self.add_weight(name="tau", shape=(), initializer="zeros", **options)
 
@@ -80,8 +87,9 @@ class TauNorm(one_network.OneNetwork):
     def objective(self, prepared: Any) -> one_network.Outcome:
         """The mean loss, in inference mode."""
         logits = self.network(prepared.images, training=False)
-        means = {"tau": self._used.value}
-        return one_network.Outcome(softmax.mean_over_batch(self.losses(prepared.labels, logits)), logits, means=means)
+        loss = softmax.mean_over_batch(self.losses(prepared.labels, logits))
+        # Not as given: of one step few examples would be known, and reports ask the network about all of them.
+        return one_network.Outcome(loss, logits, as_given=False, means={"tau": self._used.value})
 
     def kept_gradients(self) -> list[tf.Tensor]:
         """None moves."""
