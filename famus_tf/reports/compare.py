@@ -344,6 +344,8 @@ def _plain_seconds(run: Run, groups: Sequence[Sequence[Run]]) -> float | None:
         alike = all(other.flags.get(name) == run.flags.get(name) for name in _DECIDES_STEP_TIME)
         if alike and _label(other) == "cross-entropy":
             comparable.append(other)
+    plain = [other for other in comparable if other.flags.get("loss", "cross_entropy") == "cross_entropy"]
+    comparable = plain or comparable  # others minimise another loss, at its own cost
     # Beside float32 the gain of a lower precision shows too.
     single = [other for other in comparable if other.flags.get("dtype_policy", "float32") == "float32"]
     return _mean(_numbers(single or comparable, "train_seconds_per_step"))

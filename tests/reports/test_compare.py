@@ -85,6 +85,14 @@ def test_no_ratio_to_cross_entropy_on_another_data_set(write_run, capsys):
     assert "n/a" in capsys.readouterr().out.splitlines()[-1].split("0.0100")[1].split()[0]
 
 
+def test_the_ratio_is_to_cross_entropy_not_to_other_losses_of_plain_training(write_run, capsys):
+    other = write_run("b", CROSS_ENTROPY + "\n--loss=gce", train_seconds_per_step=0.005)
+    assert table.main([write_run("a", CROSS_ENTROPY), other]) == 0
+    assert [line.split()[-6] for line in capsys.readouterr().out.splitlines()[2:]] == ["1.00", "0.50"]
+    assert table.main([other]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[-6] == "1.00"
+
+
 def test_half_precision_is_compared_with_plain_training_in_single(write_run, capsys):
     half = "\n--dtype_policy=mixed_bfloat16"
     single, other = write_run("a", CROSS_ENTROPY), write_run("b", CROSS_ENTROPY + half, train_seconds_per_step=0.004)
