@@ -95,7 +95,12 @@ def quick_ends(monkeypatch):
     monkeypatch.setattr(in_graph, "orientation", lambda contents: tf.constant(1))
 
 
-@pytest.fixture(params=[*sorted(methods.BY_NAME), *_WITH_AGREEMENT])
+# `_WITH_AGREEMENT` takes their steps too, and more; all are looked at by `-m slow`.
+_ALIKE = ("mw_net", "cmw_net", "memory_weight_net", "running_score", "running_probability")
+_NAMES = [pytest.param(one, marks=[pytest.mark.slow] if one in _ALIKE else []) for one in sorted(methods.BY_NAME)]
+
+
+@pytest.fixture(params=[*_NAMES, *_WITH_AGREEMENT])
 def name(request):
     """A method, or one with another selector behind it."""
     return request.param
