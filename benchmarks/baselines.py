@@ -24,7 +24,8 @@ from famus_tf.reports import compare as table
 
 RATES = (0.02, 0.05, 0.1)
 CHOOSING_SEED = "100"
-_HELD_OUT = ("--validation_share=0.1", "--nolabel_report")
+_NO_REPORT = ("--nolabel_report",)
+_HELD_OUT = ("--validation_share=0.1", *_NO_REPORT)
 
 
 def make_jobs(arguments, rates, plain_rate=None):
@@ -56,22 +57,21 @@ def _directory(arguments, label, rate, seed):
     return arguments.runs / arguments.dataset / arguments.study / f"{accuracy.slug(label)}_rate{rate}_seed{seed}"
 
 
-def choose(arguments, labels, log, plain_rate=None):
-    """The rate of each row, by what is held out.
+def try_rates(arguments, label, log, plain_rate=None):
+    """Runs a row at each rate.
 
     Returns:
-      {label: rate}, {label: {rate: last accuracy on what is held out}}, {job: why it failed}.
+      {rate: last accuracy on what is held out}, {job: why it failed}.
     """
-    asked = {label: [(rate, CHOOSING_SEED, _HELD_OUT) for rate in RATES] for label in labels}
+    asked = {label: [(rate, CHOOSING_SEED, _HELD_OUT) for rate in RATES]}
     jobs = make_jobs(arguments, asked, plain_rate)
     finished, failed = accuracy.train([job for job, _ in jobs], arguments.parallel, log)
-    found = {label: {} for label in labels}
+    found = {}
     for job, rate in jobs:
         if job in finished:
             history = json.loads((finished[job] / "results.json").read_text())["history"]
-            found[job.label][rate] = history[-1]["validation_accuracy"]
-    chosen = {label: best(by_rate) for label, by_rate in found.items() if by_rate}
-    return chosen, found, failed
+            found[rate] = history[-1]["validation_accuracy"]
+    return found, failed
 
 
 def best(by_rate):
@@ -118,19 +118,20 @@ def _run(arguments, labels, kept):
     groups, of_choice, failed, rows = {}, {}, {}, kept
     plain_rate = None
     for label in labels:
-        chosen, found, failures = choose(arguments, [label], _say, plain_rate)
+        found, failures = try_rates(arguments, label, _say, plain_rate)
         failed |= failures
-        if label not in chosen:
+        if not found:
             continue
-        runs = [(chosen[label], seed, ("--nolabel_report",)) for seed in arguments.seeds.split(",")]
-        plain_rate = chosen[label] if label == baseline_rows.PLAIN else plain_rate
+        rate = best(found)
+        runs = [(rate, seed, _NO_REPORT) for seed in arguments.seeds.split(",")]
+        plain_rate = rate if label == baseline_rows.PLAIN else plain_rate
         jobs = [job for job, _ in make_jobs(arguments, {label: runs}, plain_rate)]
         finished, failures = accuracy.train(jobs, arguments.parallel, _say)
         failed |= failures
         if finished:
             groups[label] = [table.read_run(finished[job]) for job in jobs if job in finished]
-            held_out = {str(rate): value for rate, value in found[label].items()}
-            of_choice[label] = {"learning_rate": chosen[label], "validation_accuracy_by_rate": held_out}
+            held_out = {str(tried): value for tried, value in found.items()}
+            of_choice[label] = {"learning_rate": rate, "validation_accuracy_by_rate": held_out}
             rows = _rows(groups, of_choice, kept)
             if arguments.json:
                 arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +157,7 @@ def _kept_rows(arguments, labels):
     except (ValueError, TypeError, KeyError, IndexError):
         raise InputError(f"--json={arguments.json}: expected a file that this command wrote") from None
     every = {label: [(RATES[0], "0", ())] for label in baseline_rows.rows(arguments.dataset, arguments.study)}
-    rates = {label: [(rate, seed_of[label], ("--nolabel_report",))] for label, rate in rate_of.items()}
+    rates = {label: [(rate, seed_of[label], _NO_REPORT)] for label, rate in rate_of.items()}
     jobs = [job for job, _ in make_jobs(arguments, every | rates, rate_of.get(baseline_rows.PLAIN))]
     wanted = {job.label: command_line.read_config(["famus_tf.main", *job.flags]) for job in jobs}
     return kept_rows.read(arguments.json, wanted, labels, arguments.study)

@@ -131,12 +131,16 @@ def _crop(config) -> None:
     unused = {"crop_padding": flags.crop_padding != -1, "crop_padding_mode": flags.crop_padding_mode != "auto"}
     for name in (name for name, is_given in unused.items() if is_given and flags.augment == "none"):
         raise InputError(f"--{name}={getattr(flags, name)} with --augment=none: expected crop, crop_flip or auto")
-    if flags.strong_augment == "randaugment":
-        return
-    for name, default in (("randaugment_count", 2), ("randaugment_magnitude", 9.0)):
-        if getattr(flags, name) != default:
+
+
+def _strong_augment(config) -> None:
+    flags = config.data
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        of_it = field.name.startswith("randaugment_") and value != field.default
+        if of_it and flags.strong_augment != "randaugment":
             raise InputError(
-                f"--{name}={getattr(flags, name)} with --strong_augment={flags.strong_augment}: expected "
+                f"--{field.name}={value} with --strong_augment={flags.strong_augment}: expected "
                 "--strong_augment=randaugment"
             )
 
@@ -375,6 +379,7 @@ _RULES = (
     _dataset,
     _image_lists,
     _crop,
+    _strong_augment,
     _clean,
     _method,
     _length,

@@ -19,7 +19,10 @@ from famus_tf.networks import logits as network_logits
 
 
 class KerasModel(keras.Model):
-    """The side of `base.Method` that Keras sees; a subclass has `networks`, `evaluated` of them, and `step`."""
+    """The side of `base.Method` that Keras sees.
+
+    A subclass has `networks`, those that are `evaluated`, `trained_variables` and `step`.
+    """
 
     needs_meta_batches = False
 

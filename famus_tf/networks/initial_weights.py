@@ -89,20 +89,18 @@ def take(network: keras.Model, weights: Sequence[Weight], place: str, own_head: 
             f"{option}: has {len(weights)} variables; expected the {len(variables)} of network {network.name!r}"
         )
     head = {id(one) for one in _last_layer(network).weights}
-    left = []
-    for variable, weight in zip(variables, weights, strict=False):
-        if tuple(variable.shape) == weight.value.shape:
-            continue
+    pairs = list(zip(variables, weights, strict=False))
+    differing = [(variable, weight) for variable, weight in pairs if tuple(variable.shape) != weight.value.shape]
+    for variable, weight in differing:
         if id(variable) not in head:
             raise errors.InputError(
                 f"{option}: its variable {weight.path} is of shape {weight.value.shape}; expected "
                 f"{tuple(variable.shape)}, that of {variable.path} of network {network.name!r}"
             )
-        left += [one.path for one in variables if id(one) in head]
-    for variable, weight in zip(variables, weights, strict=False):
-        if variable.path not in left and not (own_head and id(variable) in head):
+    for variable, weight in pairs:
+        if id(variable) not in head or not (differing or own_head):
             variable.assign(weight.value)
-    return list(dict.fromkeys(left))
+    return [one.path for one in variables if id(one) in head] if differing else []
 
 
 def _last_layer(network):

@@ -11,8 +11,6 @@ _OF_META_STEPS = ("meta_loss", "selected_layers", "lowest_layer")
 STEP_SECONDS = "time/step_seconds"
 SELECTION = "gates/selection"  # a picture
 
-_MATRIX = "method/"  # pictures
-
 # {heading: {chart: pattern of the tags that it shows}}; for the eye, the first question first.
 _DASHBOARD = {
     "1. Is training healthy?": {
@@ -51,7 +49,7 @@ def of_log(name: str) -> str:
 
 def matrix(name: str) -> str:
     """The tag of a picture of one of a method's matrices."""
-    return f"{_MATRIX}{name}"
+    return f"method/{name}"
 
 
 def learning_rate(optimizer: str) -> str:

@@ -28,7 +28,7 @@ class Runner:
         self._step = steps.compile_step(strategy, method, jit_compile, prepare)
         # BatchNorm's statistics are each replica's own; one set of them is evaluated, saved and exported.
         statistics = []
-        for network in dict.fromkeys((*method.networks, *method.evaluated)):
+        for network in method.networks:
             floating = [v for v in network.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
             statistics += [variable.value for variable in floating]
         self.average_statistics = sharing.make_averager(strategy, statistics)

@@ -13,8 +13,8 @@ from famus_tf import methods, networks
 from famus_tf.config import config
 from famus_tf.experiment import build_data, build_run
 from famus_tf.methods import base
-from famus_tf.training import interruption, progress
-from tests import small_networks
+from famus_tf.training import interruption
+from tests import killed_runs, small_networks
 
 STAGES = {
     "forward": {"estimate_epochs": 2},
@@ -57,12 +57,10 @@ def network(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def begun(monkeypatch, tmp_path_factory):
+def begun(monkeypatch, earlier):
     """Methods that go on from a trained network have one."""
-    path = tmp_path_factory.mktemp("earlier") / "net.keras"
-    small_networks.shaken(small_networks.convolutions(False, count=2)).save(path)
     for method in ("crt", "tau_norm"):
-        monkeypatch.setitem(STAGES, method, {"init_from": str(path)})
+        monkeypatch.setitem(STAGES, method, {"init_from": earlier})
 
 
 @pytest.fixture(params=sorted(STAGES))
@@ -115,7 +113,8 @@ def test_killed_anywhere_it_ends_the_same(name, tmp_path):
         settings, again = _run(name, tmp_path / "again", checkpoint_every=1)
         again.checkpoints.restore()
         assert again.history.step == max(0, stop - EPOCH_STEPS)
-        _run_until(stop, settings, again)
+        with killed_runs.after_saving(stop, (KeyboardInterrupt, interruption.Interrupted)):
+            build_run.training_loop(settings.run, again).run()
     settings, again = _run(name, tmp_path / "again", checkpoint_every=1)
     assert again.checkpoints.restore()
     build_run.training_loop(settings.run, again).run()
@@ -123,17 +122,3 @@ def test_killed_anywhere_it_ends_the_same(name, tmp_path):
         np.testing.assert_array_equal(other, value, err_msg=path)
     histories = [json.loads(json.dumps(run.history.epochs)) for run in (whole, again)]
     assert histories[0] == histories[1] and len(histories[0]) == 4
-
-
-def _run_until(step, settings, run):
-    save = progress.Checkpoints.save
-
-    def save_and_end(self):
-        save(self)
-        if self.step == step:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress.Checkpoints, "save", save_and_end)
-        with pytest.raises((KeyboardInterrupt, interruption.Interrupted)):
-            build_run.training_loop(settings.run, run).run()

@@ -17,7 +17,7 @@ from famus_tf.data.images import in_graph
 from famus_tf.experiment import build_data, build_run, evaluate, modes, train
 from famus_tf.training import progress
 from famus_tf.training import step as steps
-from tests import small_networks
+from tests import killed_runs, small_networks
 
 NEUTRAL = {
     "cross_entropy": {},
@@ -104,14 +104,6 @@ _NAMES = [pytest.param(one, marks=[pytest.mark.slow] if one in _ALIKE else []) f
 def name(request):
     """A method, or one with another selector behind it."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def earlier(tmp_path_factory):
-    """A network in a file, for methods that go on from a trained one."""
-    path = tmp_path_factory.mktemp("earlier") / "net.keras"
-    small_networks.shaken(small_networks.convolutions(False, count=2)).save(path)
-    return str(path)
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +257,9 @@ def test_killed_in_mid_epoch_it_ends_the_same_and_exports(name, tmp_path, monkey
     whole = _run(tmp_path / "whole", name)
     with monkeypatch.context() as patch:
         patch.setattr(train.exports, "write", lambda *args: None)  # seconds, and the whole run has shown it
-        again = _killed_and_gone_on(tmp_path / "again", name, patch)
+        with killed_runs.after_saving():
+            _run(tmp_path / "again", name, checkpoint_every=7)  # of five steps in an epoch
+        again = _run(tmp_path / "again", name, checkpoint_every=7)
     for results in (whole, again):
         for timed in ("train_seconds_per_step", "train_seconds_per_meta_step"):
             for one in (results, *results.get("networks", ())):
@@ -279,20 +273,6 @@ def test_killed_in_mid_epoch_it_ends_the_same_and_exports(name, tmp_path, monkey
     assert f"test accuracy {whole['test_accuracy']['last']:.4f}" in said
     exported = tf.saved_model.load(str(tmp_path / "whole" / "export"))
     assert exported.signatures["serving_default"].structured_outputs["logits"].shape[1] == 10
-
-
-def _killed_and_gone_on(folder, name, patch):
-    save = progress.Checkpoints.save
-
-    def save_and_die(self):
-        save(self)
-        raise KeyboardInterrupt
-
-    patch.setattr(progress.Checkpoints, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        _run(folder, name, checkpoint_every=7)  # of five steps in an epoch
-    patch.setattr(progress.Checkpoints, "save", save)
-    return _run(folder, name, checkpoint_every=7)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from famus_tf import errors
 from famus_tf.data.batches import batch_spec, pipeline
-from famus_tf.data.images import strong_augment
+from famus_tf.data.images import image_files, strong_augment
 
 _RNG = np.random.default_rng(0)
 
@@ -98,7 +98,7 @@ def test_shares_of_the_rows_and_of_the_operations(monkeypatch):
     image = tf.zeros([1, 1, 1], tf.uint8)
     policy = strong_augment.Policy("autoaugment")
     for number in range(count):  # eagerly, image by image
-        strong_augment._changed(image, tf.constant([5, number], tf.int64), policy)
+        strong_augment.of_image(image, tf.constant([5, number], tf.int64), policy)
     names = list(strong_augment.OPERATIONS)
     expected = np.zeros(len(names))
     for row in strong_augment._CIFAR10:
@@ -140,3 +140,20 @@ def test_batches_are_changed_after_the_crop_and_parts_of_them_are_their_rows():
     twice = _batches(policy, views=2)
     np.testing.assert_array_equal(twice[0][0][:, 0], changed[0][0])
     assert (twice[0][0][:, 0].numpy() != twice[0][0][:, 1].numpy()).any()
+
+
+def test_images_from_files_are_changed_as_those_in_memory(tmp_path):
+    """Of the size that is trained on, with neither crop nor mirror, so that all but the operations is the same."""
+    images = _RNG_IMAGES[:8, :, :10]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    paths = np.array([str(tmp_path / f"{number}.png") for number in range(8)])
+    files = image_files.ImageFiles(paths, image_files.Transform(10, 10, augmented=False))
+    for views in (1, 2):
+        spec = batch_spec.BatchSpec("train", 4, 3, views=views, strong=strong_augment.Policy("autoaugment"))
+        of_files, in_memory = (
+            list(pipeline.training_batches(source, np.zeros(8, np.int32), spec, 0, 4)) for source in (files, images)
+        )
+        for one, other in zip(of_files, in_memory, strict=True):
+            np.testing.assert_array_equal(one[2], other[2])
+            np.testing.assert_array_equal(one[0], other[0])

@@ -20,7 +20,7 @@ from famus_tf.experiment import build_data, build_run
 from famus_tf.experiment import modes as experiment
 from famus_tf.methods import famus
 from famus_tf.training import progress
-from tests import small_networks
+from tests import killed_runs, small_networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHORT = {
@@ -168,20 +168,12 @@ def test_the_loop_is_fit(tmp_path, network, name):
 
 
 @pytest.mark.parametrize("name", ["l2r", "one_loop_every_2"])
-def test_interrupted_it_goes_on_and_ends_with_the_same_weights(tmp_path, network, monkeypatch, name):
+def test_interrupted_it_goes_on_and_ends_with_the_same_weights(tmp_path, network, name):
     changes = VARIANTS[name] | {"network": network}
     run(tmp_path / "whole", **changes)
     expected = weights(tmp_path / "whole")
-    save = progress.Checkpoints.save
-
-    def save_and_stop(self):
-        save(self)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(progress.Checkpoints, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "again", **changes)
+    with killed_runs.after_saving():
+        run(tmp_path / "again", **changes)
     results = run(tmp_path / "again", **changes)
     assert results["steps"] == 10
     found = weights(tmp_path / "again")

@@ -9,8 +9,8 @@ from famus_tf.config import config
 from famus_tf.evaluation import saved_model
 from famus_tf.experiment import build_run, export, modes
 from famus_tf.networks import initial_weights
-from famus_tf.training import interruption, progress
-from tests import small_networks
+from famus_tf.training import interruption
+from tests import killed_runs, small_networks
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +126,8 @@ def test_stopped_and_gone_on_it_begins_anew_where_it_began(tmp_path, method, opt
         (tmp_path / name).mkdir()
         runs.append(_assembled(settings, tmp_path / name))
         if name == "again":
-            save = progress.Checkpoints.save
-
-            def save_and_end(self, save=save):
-                save(self)
-                raise KeyboardInterrupt
-
-            with monkeypatch.context() as patch:
-                patch.setattr(progress.Checkpoints, "save", save_and_end)
-                with pytest.raises((KeyboardInterrupt, interruption.Interrupted)):
-                    build_run.training_loop(settings.run, runs[-1]).run()
+            with killed_runs.after_saving(error=(KeyboardInterrupt, interruption.Interrupted)):
+                build_run.training_loop(settings.run, runs[-1]).run()
             (tmp_path / "net.keras").unlink()
             runs[-1] = _assembled(settings, tmp_path / name)
             assert runs[-1].checkpoints.restore() and 0 < runs[-1].history.step < 12

@@ -18,6 +18,8 @@ from famus_tf.data import streams
 from famus_tf.data.batches import batch_spec, sampling
 from famus_tf.data.images import augment, image_files, strong_augment
 
+# What is added to a view's seed for random numbers that its crop has not drawn.
+_STRONG = np.array([2**40, 0])
 # Batches made side by side, and kept ready.
 _AHEAD = 4
 
@@ -67,7 +69,10 @@ def training_batches(
         chosen = tf.gather(all_images, index)
         seeds = _seeds_of_views(augment_seed, spec.views)
         # Cut after the crop, whose random numbers are drawn for the whole batch.
-        views = [_changed_strongly(change(chosen, seed=one)[part], one + rows, spec.strong) for one in seeds]
+        views = [change(chosen, seed=one)[part] for one in seeds]
+        if spec.strong is not None:
+            of_views = zip(views, seeds, strict=True)
+            views = [strong_augment.apply(view, one + rows + _STRONG, spec.strong) for view, one in of_views]
         return _stacked(views, axis=1), tf.gather(all_labels, index)[part], index[part]
 
     return _distributable(_mapped(dataset, assemble)).prefetch(_AHEAD)
@@ -157,11 +162,6 @@ def _seeds_of_rows(row: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.zeros_like(row), row], axis=1)
 
 
-def _changed_strongly(images: tf.Tensor, seeds: tf.Tensor, policy: strong_augment.Policy | None) -> tf.Tensor:
-    """By random numbers that the crop has not drawn."""
-    return images if policy is None else strong_augment.apply(images, seeds + tf.constant([2**40, 0], tf.int64), policy)
-
-
 def _stacked(views: list[tf.Tensor], axis: int) -> tf.Tensor:
     """Several views of the same images along a new axis; one view as it is."""
     return views[0] if len(views) == 1 else tf.stack(views, axis=axis)
@@ -202,10 +202,14 @@ def _load_batches(
 
     def load(path_and_seed: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         path, seed = path_and_seed
-        seeds = _seeds_of_views(seed, spec.views)
-        return _stacked(
-            [image_files.load_for_training(path, one, images.transform, spec.flip) for one in seeds], axis=0
-        )
+
+        def view(one: tf.Tensor) -> tf.Tensor:
+            image = image_files.load_for_training(path, one, images.transform, spec.flip)
+            if spec.strong is None:
+                return image
+            return strong_augment.of_image(tf.ensure_shape(image, images.shape[1:]), one + _STRONG, spec.strong)
+
+        return _stacked([view(one) for one in _seeds_of_views(seed, spec.views)], axis=0)
 
     def assemble(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         index = index[rows]
@@ -216,11 +220,6 @@ def _load_batches(
             parallel_iterations=1,
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
-        if spec.strong is not None:
-            views = [chosen] if spec.views == 1 else tf.unstack(chosen, axis=1)
-            of_views = _seeds_of_views(seeds, spec.views)
-            changed = [_changed_strongly(*pair, spec.strong) for pair in zip(views, of_views, strict=True)]
-            chosen = _stacked(changed, axis=1)
         return chosen, tf.gather(all_labels, index), index
 
     # A batch to each core: handing over single images costs an eighth of the time that their decoding takes.

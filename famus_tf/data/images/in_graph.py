@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from famus_tf.data.images import decoders, image_files, image_kinds, scaling
+from famus_tf.data.images import decoders, image_files, image_kinds, luma, scaling
 
 _DCT = "INTEGER_ACCURATE"  # as `image_files` decodes
 _ORIENTATION_TAG = 0x0112
@@ -18,8 +18,6 @@ _EXIF = b"Exif\0\0"
 _NO_LENGTH = (0x00, 0x01, *range(0xD0, 0xDA))  # JPEG's markers without a segment behind them
 _MOST_NOTES = 200  # in one directory; a damaged number of them would take long
 _SIZES = {1: 1, 3: 2, 4: 4}  # bytes of a number, by the types that an orientation may have
-# Luma as Pillow reckons it, in 65536ths.
-_LUMA = (19595, 38470, 7471)
 
 
 def load(data: tf.Tensor, transform: image_files.Transform) -> tf.Tensor:
@@ -90,7 +88,7 @@ def _jpeg(data, channels, turned):
             return tf.io.decode_jpeg(data, channels=channels, dct_method=_DCT)
 
         if channels == 1:  # what is turned is made grey by Pillow, from its colours and not from the file's luma
-            return tf.cond(tf.equal(turned, 1), lambda: decoded(1), lambda: _luma(decoded(3)))
+            return tf.cond(tf.equal(turned, 1), lambda: decoded(1), lambda: luma.of(decoded(3)))
         return decoded(channels)
 
 
@@ -102,7 +100,7 @@ def _png(data, transform):
             image = tf.cond(has_16, lambda: _of_bits(data, transform.bits), lambda: tf.io.decode_png(data, channels=3))
         else:
             image = tf.io.decode_png(data, channels=3)
-    return _luma(image) if transform.channels == 1 else image
+    return luma.of(image) if transform.channels == 1 else image
 
 
 def _of_bits(data, bits):
@@ -120,11 +118,6 @@ def _few(height, width):
         (pixels > 0) & (pixels <= image_kinds.MOST_PIXELS),
         ["found an image of", height, "x", width, f"pixels, expected at most {image_kinds.MOST_PIXELS} of them"],
     )
-
-
-def _luma(image):
-    weighted = tf.reduce_sum(tf.cast(image, tf.int32) * tf.constant(_LUMA), axis=-1, keepdims=True)
-    return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
 
 
 def _upright(image, turned):

@@ -15,13 +15,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from famus_tf import errors
+from famus_tf.data.images import luma
 
 NAMES = ("none", "autoaugment", "randaugment")
 _LEVELS = 10  # of AutoAugment's magnitudes
 _RAND_LEVELS = 30  # RandAugment's highest magnitude
 _FILL = 128
-# Luma as Pillow reckons it, in 65536ths.
-_LUMA = (19595, 38470, 7471)
 
 # (operation, probability, magnitude) twice in each row.
 _CIFAR10 = (
@@ -82,21 +81,21 @@ def apply(images: tf.Tensor, seeds: tf.Tensor, policy: Policy) -> tf.Tensor:
     Raises:
         errors.InputError: images of neither one nor three channels.
     """
-    shape = images.shape
-    if shape[-1] not in (1, 3):
+    if images.shape[-1] not in (1, 3):
         raise errors.InputError(
-            f"option `strong_augment`={policy.name}: images of {shape[-1]} channels, expected 1 or 3"
+            f"option `strong_augment`={policy.name}: images of {images.shape[-1]} channels, expected 1 or 3"
         )
     changed = tf.map_fn(
-        lambda pair: _changed(*pair, policy),
+        lambda pair: of_image(*pair, policy),
         (images, seeds),
         parallel_iterations=1,
-        fn_output_signature=tf.TensorSpec(shape[1:], tf.uint8),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8),
     )
-    return tf.ensure_shape(changed, shape)
+    return tf.ensure_shape(changed, images.shape)
 
 
-def _changed(image, seed, policy):
+def of_image(image: tf.Tensor, seed: tf.Tensor, policy: Policy) -> tf.Tensor:
+    """`apply` for one image [H, W, C] and its seed [2]; C is not looked at."""
     draws = tf.random.stateless_uniform([2 + 3 * max(2, policy.count)], seed, alg="philox")
     places = list(OPERATIONS)
     if policy.name == "autoaugment":
@@ -114,12 +113,8 @@ def _changed(image, seed, policy):
         ]
     for k, (kind, probability, level) in enumerate(steps):
         sign = tf.where(draws[3 + 3 * k] < 0.5, -1.0, 1.0)
-        here = image
-        image = tf.cond(
-            draws[4 + 3 * k] < probability,
-            functools.partial(_one, kind, here, level, sign),
-            lambda here=here: here,
-        )
+        change = functools.partial(_one, kind, image, level, sign)
+        image = tf.cond(draws[4 + 3 * k] < probability, change, functools.partial(tf.identity, image))
     return image
 
 
@@ -184,11 +179,8 @@ def _factor(level, sign):
     return 1.0 + sign * 0.9 * level
 
 
-def _luma(image):
-    if image.shape[-1] == 1:
-        return image
-    weighted = tf.reduce_sum(tf.cast(image, tf.int32) * tf.constant(_LUMA), axis=-1, keepdims=True)
-    return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
+def _grey(image):
+    return image if image.shape[-1] == 1 else luma.of(image)
 
 
 def _brightness(image, level, sign):
@@ -196,11 +188,11 @@ def _brightness(image, level, sign):
 
 
 def _color(image, level, sign):
-    return _blended(_luma(image), image, _factor(level, sign))
+    return _blended(_grey(image), image, _factor(level, sign))
 
 
 def _contrast(image, level, sign):
-    mean = tf.floor(tf.reduce_mean(tf.cast(_luma(image), tf.float64)) + 0.5)
+    mean = tf.floor(tf.reduce_mean(tf.cast(_grey(image), tf.float64)) + 0.5)
     return _blended(tf.cast(mean, tf.float32), image, _factor(level, sign))
 
 
